@@ -1,0 +1,118 @@
+"""The values that placement is made of. All frozen; all can be printed, stored and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from bridge.fdl.model import TargetKind, TargetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predicted seconds for one job. `confidence` is 0 (a guess) to 1 (measured often)."""
+
+    run: float
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is known of a target at one moment. `age` is the seconds since it was measured.
+
+    `running` and `queued` count jobs; `failures` is the recent share of failed jobs (0 to 1);
+    `start` overrides the typical start seconds of the kind when measured here.
+    `providers` are the `<type>.<id>` it can reach; None means every provider of the document.
+    `isolated` is False where jobs run as plain processes and the image is not used.
+    """
+
+    spec: TargetSpec
+    running: int = 0
+    queued: int = 0
+    failures: float = 0.0
+    start: float | None = None
+    age: float = 0.0
+    providers: frozenset[str] | None = None
+    runs: Mapping[str, Estimate] = field(default_factory=dict)
+    isolated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All targets at one moment; what a decision is a function of."""
+
+    targets: tuple[TargetState, ...]
+    taken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a target cannot run a service: which filter said so, and a sentence for a person."""
+
+    filter: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a target offers for one job: feasible or not, seconds, USD, and how sure that is."""
+
+    target: str
+    kind: TargetKind
+    feasible: bool
+    reasons: tuple[Reason, ...] = ()
+    wait: float = 0.0
+    start: float = 0.0
+    run: float = 0.0
+    transfer: float = 0.0
+    cost: Decimal = Decimal(0)
+    confidence: float = 0.0
+    age: float = 0.0
+
+    @property
+    def finish(self) -> float:
+        """Predicted seconds from the event to the outputs."""
+        return self.wait + self.start + self.run + self.transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a score: `value` is 0 (worst) to 1 (best), `raw` is what it was made from."""
+
+    name: str
+    value: float
+    raw: float
+    unit: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target as the decision saw it. `score` is None when the offer is not feasible."""
+
+    offer: Offer
+    score: float | None = None
+    terms: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The chosen target and every other candidate with its reasons.
+
+    `target` is "" when nothing is feasible. `candidates` are sorted best first, infeasible last.
+    `reason` is one sentence for a person.
+    """
+
+    service: str
+    policy: str
+    seed: int
+    target: str
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
+    event: str = ""
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate of `target`, None when nothing was feasible."""
+        return next((c for c in self.candidates if c.offer.target == self.target), None)

@@ -1,0 +1,104 @@
+"""The one protocol that every target implements, and the values that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from bridge.events import Event
+from bridge.fdl.model import Service, TargetSpec
+
+
+class JobState(StrEnum):
+    """The life of a job. The last four are final."""
+
+    ACCEPTED = "accepted"
+    PLACED = "placed"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        """True when the job will not change any more."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one service for one event. `id` is derived from both (see bridge.events)."""
+
+    id: str
+    service: str
+    event: Event
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """News of one job from its target. Only what is known is set.
+
+    `started` and `ended` are seconds since the epoch. `report` is the supervisor's report
+    (see bridge.supervisor.report) as a plain mapping. `handle` is the target's own name of the run
+    (Batch job id, Lambda request id, process id), `log` names where its log is.
+    `temporary` says that a failure is not the job's own fault and may be tried again.
+    """
+
+    job: str
+    state: JobState
+    handle: str = ""
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    temporary: bool = False
+    log: str = ""
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Target(Protocol):
+    """A place that runs services.
+
+    `deploy` and `remove` are idempotent. `submit` returns once the target has the job, and a second
+    submit of the same job id is the same run. News come from `poll`, which never blocks for long
+    and may repeat itself; final states are reported until `forget` is called for the job.
+    Errors: PermanentError when the job can never run there, TemporaryError otherwise.
+    """
+
+    spec: TargetSpec
+
+    def deploy(self, services: Sequence[Service]) -> None:
+        """Make the services runnable here, creating or updating what they need."""
+        ...
+
+    def remove(self, services: Sequence[str]) -> None:
+        """Undo `deploy`; never deletes data."""
+        ...
+
+    def submit(self, job: Job) -> str:
+        """Hand the job over; the answer is the target's handle of it."""
+        ...
+
+    def poll(self) -> Iterable[JobUpdate]:
+        """What has changed since the last call, for all jobs at once."""
+        ...
+
+    def cancel(self, job: str) -> None:
+        """Stop a job; no error when it is over."""
+        ...
+
+    def logs(self, job: str) -> Iterator[str]:
+        """Lines of the job's log so far, without line ends."""
+        ...
+
+    def close(self) -> None:
+        """Stop what this target started on this machine; jobs elsewhere go on."""
+        ...
