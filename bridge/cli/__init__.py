@@ -1,1 +1,1 @@
-"""."""
+"""The `oscar-bridge` command."""

@@ -1,0 +1,47 @@
+"""`plan`: where each service would run, every other candidate with its reason, and the cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.cli.check import load_pipeline
+from bridge.cli.output import console, money, print_json, seconds, table
+from bridge.scheduler import Candidate, Decision, as_json, decide, snapshot_of
+
+__all__ = ["plan", "print_decisions"]
+
+
+def plan(path: Path, *, policy: str, as_json: bool) -> None:
+    """Decide for every service of the file and print the decisions."""
+    document, _ = load_pipeline(path)
+    snapshot = snapshot_of(document)
+    decisions = [
+        decide(service, None, snapshot, policy=policy or None) for service in document.services
+    ]
+    if as_json:
+        print_json({"file": str(path), "decisions": [as_json_of(d) for d in decisions]})
+    else:
+        print_decisions(decisions)
+
+
+as_json_of = as_json
+
+
+def print_decisions(decisions: list[Decision]) -> None:
+    """One table: a row per candidate, the chosen one first."""
+    out = console()
+    for decision in decisions:
+        title = f"{decision.service}: {decision.reason}"
+        rows = [_row(candidate, decision) for candidate in decision.candidates]
+        out.print(table(("target", "kind", "finish", "USD/job", "score", "why"), rows, title=title))
+
+
+def _row(candidate: Candidate, decision: Decision) -> tuple[str, ...]:
+    offer = candidate.offer
+    mark = "→ " if offer.target == decision.target else "  "
+    if not offer.feasible:
+        why = "; ".join(reason.sentence for reason in offer.reasons)
+        return mark + offer.target, offer.kind, "", "", "", why
+    score = "" if candidate.score is None else f"{candidate.score:.3f}"
+    why = ", ".join(f"{t.name} {t.value:.2f}" for t in candidate.terms if t.weight)
+    return mark + offer.target, offer.kind, seconds(offer.finish), money(offer.cost), score, why

@@ -1,0 +1,20 @@
+"""The AWS targets: Lambda functions and Batch jobs, driven through boto3.
+
+Nothing here knows whether the endpoint is Amazon's, an emulator by URL or the embedded one: boto3
+reads AWS_ENDPOINT_URL, profiles and credentials as it always does.
+"""
+
+from bridge.targets.aws.account import Account, AccountSettings
+from bridge.targets.aws.batch import BatchTarget
+from bridge.targets.aws.buckets import Buckets
+from bridge.targets.aws.functions import LambdaTarget
+from bridge.targets.aws.source import QueueSource
+
+__all__ = [
+    "Account",
+    "AccountSettings",
+    "BatchTarget",
+    "Buckets",
+    "LambdaTarget",
+    "QueueSource",
+]

@@ -1,0 +1,277 @@
+"""One AWS account and region as the targets see it: clients, names and what they share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bridge.errors import (
+    AccessError,
+    BridgeError,
+    MissingToolError,
+    NotFoundError,
+    PermanentError,
+    TargetUnavailable,
+)
+
+__all__ = ["Account", "AccountSettings"]
+
+_ABSENT: Final = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
+_DENIED: Final = frozenset(
+    {
+        "403",
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_PASSING: Final = frozenset(
+    {
+        "500",
+        "503",
+        "InternalError",
+        "InternalFailure",
+        "LimitExceededException",
+        "RequestTimeout",
+        "ServerException",
+        "ServiceException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """How to reach an account, and what the deployment in it is called.
+
+    `endpoint` is a URL, or "" for what the environment says. `credentials` are boto3's own names
+    (`aws_access_key_id`, …); empty for the ambient chain. `role` is the ARN that functions and jobs
+    run under unless the FDL names one. `poll` is the least number of seconds between two looks at
+    the state of jobs.
+    """
+
+    name: str = "oscar-bridge"
+    region: str = "us-east-1"
+    profile: str = ""
+    endpoint: str = ""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    role: str = ""
+    poll: float = 5.0
+
+
+class Account:
+    """Clients for one account and region, and the few things that all services there share.
+
+    Shared: a work bucket (rendered services, large events, job reports) and two SQS queues, one for
+    events that S3 sends and one for news of asynchronous invocations. `prepare` makes them and is
+    idempotent. Safe to use from several threads.
+    """
+
+    def __init__(self, settings: AccountSettings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._session: Any = None
+        self._id = ""
+        self._queues: dict[str, tuple[str, str]] = {}
+
+    @property
+    def region(self) -> str:
+        """The region that everything is made in."""
+        return self.settings.region
+
+    @property
+    def id(self) -> str:
+        """The twelve-digit account id, asked once."""
+        if not self._id:
+            with translated("sts:GetCallerIdentity"):
+                self._id = self.client("sts").get_caller_identity()["Account"]
+        return self._id
+
+    @property
+    def bucket(self) -> str:
+        """Name of the work bucket: it must be unique in the world, so it carries the account."""
+        return f"{self.settings.name}-{self.id}-{self.region}"
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service, made once."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service)
+            return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError as error:
+            raise MissingToolError(
+                "AWS targets need boto3", hint="pip install 'oscar-bridge[aws]'"
+            ) from error
+        if self._session is None:
+            profile = self.settings.profile or None
+            self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
+        s3 = {"addressing_style": "path"} if self.settings.endpoint else {}
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 5},
+            max_pool_connections=32,
+            s3=s3,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return self._session.client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.settings.endpoint or None,
+            config=config,
+        )
+
+    def prepare(self) -> None:
+        """Make what services share, where it is absent."""
+        self.ensure_bucket(self.bucket)
+        for kind in ("events", "states"):
+            self.queue(kind)
+
+    def ensure_bucket(self, name: str) -> bool:
+        """Create the bucket unless it is there; True when it was made now."""
+        client = self.client("s3")
+        try:
+            with translated(f"bucket {name}"):
+                client.head_bucket(Bucket=name)
+            return False
+        except NotFoundError:
+            pass
+        where = {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        with translated(f"create bucket {name}"):
+            client.create_bucket(Bucket=name, **({} if self.region == "us-east-1" else where))
+        return True
+
+    def queue(self, kind: str) -> tuple[str, str]:
+        """URL and ARN of one of our queues, made when absent."""
+        with self._lock:
+            known = self._queues.get(kind)
+        if known:
+            return known
+        client = self.client("sqs")
+        name = f"{self.settings.name}-{kind}"
+        with translated(f"queue {name}"):
+            url = client.create_queue(QueueName=name)["QueueUrl"]
+            arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        found = (url, arn["Attributes"]["QueueArn"])
+        if kind == "events":
+            self._let_s3_send(url, found[1])
+        with self._lock:
+            self._queues[kind] = found
+        return found
+
+    def _let_s3_send(self, url: str, arn: str) -> None:
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "s3.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": arn,
+                    "Condition": {"StringEquals": {"aws:SourceAccount": self.id}},
+                }
+            ],
+        }
+        with translated(f"policy of {arn}"):
+            self.client("sqs").set_queue_attributes(
+                QueueUrl=url, Attributes={"Policy": json.dumps(policy)}
+            )
+
+    def put(self, key: str, body: bytes) -> str:
+        """Write one object into the work bucket; the answer is its s3:// URL."""
+        with translated(f"s3://{self.bucket}/{key}"):
+            self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str) -> bytes | None:
+        """Read one object of the work bucket, None when it is not there."""
+        try:
+            with translated(f"s3://{self.bucket}/{key}"):
+                body: bytes = self.client("s3").get_object(Bucket=self.bucket, Key=key)[
+                    "Body"
+                ].read()
+        except NotFoundError:
+            return None
+        return body
+
+    def put_service(self, document: Mapping[str, Any], script: str | None) -> str:
+        """Write a rendered service; the answer is the s3:// prefix, named by its content."""
+        rendered = json.dumps(document, sort_keys=True).encode()
+        digest = hashlib.sha256(rendered + b"\0" + (script or "").encode()).hexdigest()[:32]
+        prefix = f"services/{digest}/"
+        self.put(f"{prefix}service.json", rendered)
+        if script is not None:
+            self.put(f"{prefix}script.sh", script.encode())
+        return f"s3://{self.bucket}/{prefix}"
+
+    def report(self, job: str) -> dict[str, Any]:
+        """The supervisor's report of a job; empty when it has not written one."""
+        body = self.get(f"reports/{job}.json")
+        if body is None:
+            return {}
+        report: dict[str, Any] = json.loads(body)
+        return report
+
+    @property
+    def reports(self) -> str:
+        """The s3:// prefix under which supervisors write their reports."""
+        return f"s3://{self.bucket}/reports/"
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn botocore's errors into ours, with what was being done in the message."""
+    from botocore import exceptions as aws
+
+    try:
+        yield
+    except aws.ClientError as error:
+        raise _of_client(error, what) from error
+    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound) as error:
+        raise AccessError(
+            f"{what}: no usable AWS credentials ({error})",
+            hint="set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with SSO",
+        ) from error
+    except aws.BotoCoreError as error:
+        raise TargetUnavailable(f"{what}: {error}") from error
+
+
+def _of_client(error: Any, what: str) -> BridgeError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    text = str(error.response.get("Error", {}).get("Message", "")) or code
+    message = f"{what}: {text} [{code}]"
+    if code in _ABSENT:
+        return NotFoundError(message)
+    if code in _DENIED:
+        return AccessError(message, hint=f"the credentials in use lack a permission for {what}")
+    if code in _PASSING:
+        return TargetUnavailable(message)
+    return PermanentError(message)

@@ -1,0 +1,239 @@
+"""Target `batch`: one job definition per service in a shared queue, one Batch job per job."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.fdl import limits
+from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.scheduler import fargate_size
+from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.common import deploy_service, event_of, update_from_report
+from bridge.targets.protocol import Job, JobState, JobUpdate
+from bridge.targets.render import ProviderAccess
+
+__all__ = ["BatchTarget"]
+
+_ENTRY: Final = "/opt/bridge/bin/bridge-batch"
+_GROUP: Final = "/aws/batch/job"
+_MIB: Final = 1 << 20
+_DESCRIBE: Final = 100
+_READY_TRIES: Final = 600
+_RUNNING: Final = {"STARTING": JobState.SUBMITTED, "RUNNING": JobState.RUNNING}
+
+
+class BatchTarget:
+    """Runs services as AWS Batch jobs whose image has the runtime at /opt/bridge.
+
+    All services share one compute environment and one queue (an account has 50 of each). Batch's
+    own retries are off, because the dispatcher decides about retries. One DescribeJobs call per
+    hundred open jobs serves `poll`, no more often than the account's `poll` setting.
+    """
+
+    def __init__(
+        self, spec: TargetSpec, account: Account, access: Mapping[ProviderRef, ProviderAccess]
+    ) -> None:
+        self.spec = spec
+        self._account = account
+        self._access = access
+        self._lock = threading.Lock()
+        self._open: dict[str, str] = {}
+        self._streams: dict[str, str] = {}
+        self._last = 0.0
+
+    def deploy(self, services: Sequence[Service]) -> None:
+        """Make the shared queue and register a revision of each service's job definition."""
+        self._ensure_queue()
+        for service in services:
+            self._register(service)
+
+    def _ensure_queue(self) -> None:
+        client = self._account.client("batch")
+        name = self._account.settings.name
+        with translated(f"compute environment {name}"):
+            found = client.describe_compute_environments(computeEnvironments=[name])
+            if not found["computeEnvironments"]:
+                client.create_compute_environment(
+                    computeEnvironmentName=name,
+                    type="MANAGED",
+                    state="ENABLED",
+                    computeResources=self._compute(),
+                )
+        self._wait("compute_environment", name)
+        with translated(f"job queue {name}"):
+            found = client.describe_job_queues(jobQueues=[name])
+            if not found["jobQueues"]:
+                order = [{"order": 1, "computeEnvironment": name}]
+                client.create_job_queue(
+                    jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=order
+                )
+        self._wait("job_queue", name)
+
+    def _compute(self) -> dict[str, Any]:
+        settings = self.spec.settings
+        return {
+            "type": "FARGATE",
+            "maxvCpus": int(settings.get("max_vcpus", 16)),
+            "subnets": list(settings.get("subnets", ())),
+            "securityGroupIds": list(settings.get("security_group_ids", ())),
+        }
+
+    def _wait(self, kind: str, name: str) -> None:
+        client = self._account.client("batch")
+        plural = {"compute_environment": "computeEnvironments", "job_queue": "jobQueues"}[kind]
+        describe = getattr(client, f"describe_{kind}s")
+        for _ in range(_READY_TRIES):
+            with translated(f"{kind} {name}"):
+                found = describe(**{plural: [name]})[plural]
+            if found and found[0]["status"] == "VALID":
+                return
+            if found and found[0]["status"] == "INVALID":
+                raise PermanentError(f"{kind} {name}: {found[0].get('statusReason')}")
+            time.sleep(0.1)
+        raise TargetUnavailable(f"{kind} {name} is still not ready")
+
+    def _register(self, service: Service) -> None:
+        size = fargate_size(service.resources)
+        variables = deploy_service(self._account, service, self._access)
+        timeout = self._timeout(service)
+        properties: dict[str, Any] = {
+            "image": service.image,
+            "command": [_ENTRY],
+            "environment": [{"name": n, "value": v} for n, v in sorted(variables.items())],
+            "resourceRequirements": [
+                {"type": "VCPU", "value": str(size.vcpu)},
+                {"type": "MEMORY", "value": str(size.memory)},
+            ],
+        }
+        role = self._account.settings.role
+        if role:
+            properties |= {"jobRoleArn": role, "executionRoleArn": role}
+        with translated(f"job definition {service.name}"):
+            self._account.client("batch").register_job_definition(
+                jobDefinitionName=service.name,
+                type="container",
+                platformCapabilities=["FARGATE"],
+                containerProperties=properties,
+                retryStrategy={"attempts": 1},
+                tags={"createdby": "oscar-bridge"},
+                **({"timeout": {"attemptDurationSeconds": timeout}} if timeout else {}),
+            )
+
+    def _timeout(self, service: Service) -> int | None:
+        """Batch's own limit, never below its minimum: the supervisor keeps the exact one."""
+        if service.timeout is None:
+            return None
+        return max(int(service.timeout) + 30, int(limits()["batch.timeout"].low))
+
+    def remove(self, services: Sequence[str]) -> None:
+        """Deregister the services' job definitions; the shared queue stays."""
+        client = self._account.client("batch")
+        for name in services:
+            with contextlib.suppress(NotFoundError), translated(f"job definition {name}"):
+                for found in client.describe_job_definitions(
+                    jobDefinitionName=name, status="ACTIVE"
+                )["jobDefinitions"]:
+                    client.deregister_job_definition(jobDefinition=found["jobDefinitionArn"])
+
+    def submit(self, job: Job) -> str:
+        """Submit a Batch job named like the job; the handle is Batch's id of it."""
+        limit = int(limits()["batch.submit_payload"].high) - 2048
+        name, value = event_of(self._account, job, limit)
+        environment = [
+            {"name": name, "value": value},
+            {"name": "JOB_UUID", "value": job.id},
+        ]
+        with translated(f"submit {job.id}"):
+            answer = self._account.client("batch").submit_job(
+                jobName=job.id,
+                jobQueue=self._account.settings.name,
+                jobDefinition=job.service,
+                containerOverrides={"environment": environment},
+                tags={"createdby": "oscar-bridge"},
+            )
+        handle = str(answer["jobId"])
+        with self._lock:
+            self._open[handle] = job.id
+        return handle
+
+    def poll(self) -> Iterable[JobUpdate]:
+        """News of all open jobs, from as few calls as there are hundreds of them."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._last < self._account.settings.poll:
+                return []
+            self._last = now
+            handles = list(self._open)
+        updates: list[JobUpdate] = []
+        for start in range(0, len(handles), _DESCRIBE):
+            with translated("describe jobs"):
+                found = self._account.client("batch").describe_jobs(
+                    jobs=handles[start : start + _DESCRIBE]
+                )
+            updates += [u for d in found["jobs"] if (u := self._news(d))]
+        return updates
+
+    def _news(self, found: Mapping[str, Any]) -> JobUpdate | None:
+        handle, status = str(found["jobId"]), str(found["status"])
+        job = self._open.get(handle)
+        if job is None:
+            return None
+        stream = str(found.get("container", {}).get("logStreamName", ""))
+        if stream:
+            self._streams[job] = stream
+        if status not in ("SUCCEEDED", "FAILED"):
+            state = _RUNNING.get(status, JobState.SUBMITTED)
+            return JobUpdate(job, state, handle=handle, log=stream)
+        with self._lock:
+            self._open.pop(handle, None)
+        return self._final(job, found, stream)
+
+    def _final(self, job: str, found: Mapping[str, Any], stream: str) -> JobUpdate:
+        handle = str(found["jobId"])
+        known = update_from_report(job, self._account.report(job), handle, stream)
+        ok = found["status"] == "SUCCEEDED"
+        if known is not None and (known.state is JobState.SUCCEEDED) is ok:
+            return known
+        container = found.get("container", {})
+        reason = container.get("reason") or found.get("statusReason") or ""
+        return JobUpdate(
+            job,
+            JobState.SUCCEEDED if ok else JobState.FAILED,
+            handle=handle,
+            started=_seconds(found.get("startedAt")),
+            ended=_seconds(found.get("stoppedAt")),
+            exit_code=container.get("exitCode"),
+            reason="" if ok else str(reason),
+            log=stream,
+        )
+
+    def cancel(self, job: str) -> None:
+        """Terminate the Batch job; no error when it is over."""
+        with self._lock:
+            handle = next((h for h, name in self._open.items() if name == job), None)
+        if handle:
+            with translated(f"terminate {job}"):
+                self._account.client("batch").terminate_job(jobId=handle, reason="cancelled")
+
+    def logs(self, job: str) -> Iterator[str]:
+        """Lines of the job's log stream."""
+        stream = self._streams.get(job)
+        if not stream:
+            return
+        with contextlib.suppress(NotFoundError), translated(f"logs of {job}"):
+            events = self._account.client("logs").get_log_events(
+                logGroupName=_GROUP, logStreamName=stream, startFromHead=True
+            )["events"]
+            yield from (str(e["message"]).rstrip("\n") for e in events)
+
+    def close(self) -> None:
+        """Nothing to stop on this machine."""
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

@@ -1,0 +1,92 @@
+"""What the Lambda and Batch targets do alike: render a service, wrap an event, read a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.errors import NotFoundError
+from bridge.events import delegated
+from bridge.fdl.model import ProviderRef, Service
+from bridge.targets.aws.account import Account, translated
+from bridge.targets.protocol import Job, JobState, JobUpdate
+from bridge.targets.render import ProviderAccess, service_document
+
+__all__ = ["deploy_service", "event_of", "update_from_report"]
+
+
+def deploy_service(
+    account: Account, service: Service, access: Mapping[ProviderRef, ProviderAccess]
+) -> dict[str, str]:
+    """Put the rendered service and its secrets where jobs find them; the variables that say where.
+
+    Credentials go into one Secrets Manager secret per service, never into the environment.
+    """
+    document = service_document(service, access)
+    variables = {
+        "BRIDGE_SERVICE_URL": account.put_service(document, service.script_text),
+        "BRIDGE_REPORT": account.reports,
+        "LOG_LEVEL": service.log_level,
+    }
+    values = _secret_values(service, access)
+    if values:
+        variables["BRIDGE_SECRETS_ID"] = _put_secret(account, service.name, values)
+    return variables
+
+
+def _secret_values(
+    service: Service, access: Mapping[ProviderRef, ProviderAccess]
+) -> dict[str, dict[str, str]]:
+    used = {path.provider for path in (*service.inputs, *service.outputs)}
+    values = {
+        str(ref): {name: secret.reveal() for name, secret in access[ref].secrets.items()}
+        for ref in used
+        if ref in access and access[ref].secrets
+    }
+    if service.secrets:
+        values["environment"] = {name: s.reveal() for name, s in service.secrets.items()}
+    return values
+
+
+def _put_secret(account: Account, service: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    client = account.client("secretsmanager")
+    name = f"{account.settings.name}/{service}"
+    text = json.dumps(values, sort_keys=True)
+    with translated(f"secret {name}"):
+        try:
+            with translated(f"secret {name}"):
+                client.put_secret_value(SecretId=name, SecretString=text)
+        except NotFoundError:
+            client.create_secret(Name=name, SecretString=text)
+    return name
+
+
+def event_of(account: Account, job: Job, limit: int) -> tuple[str, str]:
+    """(name, value) of the environment variable that carries a job's event.
+
+    The text itself up to `limit` bytes, else an s3:// URL of it in the work bucket.
+    """
+    text = json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt))
+    if len(text.encode()) <= limit:
+        return "EVENT", text
+    return "BRIDGE_EVENT_URL", account.put(f"events/{job.id}.json", text.encode())
+
+
+def update_from_report(
+    job: str, report: Mapping[str, Any], handle: str, log: str
+) -> JobUpdate | None:
+    """The final news that a supervisor's report means; None when there is no report."""
+    if not report:
+        return None
+    return JobUpdate(
+        job=job,
+        state=JobState(str(report["state"])),
+        handle=handle,
+        started=report.get("started"),
+        ended=report.get("ended"),
+        exit_code=report.get("exit_code"),
+        reason=str(report.get("reason", "")),
+        log=log,
+        report=report,
+    )

@@ -1,0 +1,218 @@
+"""Target `lambda`: one image function per service, invoked asynchronously, one job per invocation."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.events import delegated
+from bridge.fdl import limits
+from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.scheduler import lambda_size
+from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.common import deploy_service, update_from_report
+from bridge.targets.protocol import Job, JobState, JobUpdate
+from bridge.targets.render import ProviderAccess
+
+__all__ = ["LambdaTarget"]
+
+_ENTRY: Final = "/opt/bridge/bin/bridge-lambda"
+_WAIT: Final = 0.1
+_READY_TRIES: Final = 600
+
+
+class LambdaTarget:
+    """Runs services as Lambda functions whose image has the runtime at /opt/bridge.
+
+    A job is an asynchronous invocation; Lambda's own retries are off, because the dispatcher
+    decides about retries. News come from the function's destinations, through one queue for all
+    functions. A running invocation cannot be stopped: `cancel` has no effect on it.
+    """
+
+    def __init__(
+        self, spec: TargetSpec, account: Account, access: Mapping[ProviderRef, ProviderAccess]
+    ) -> None:
+        self.spec = spec
+        self._account = account
+        self._access = access
+        self._lock = threading.Lock()
+        self._services: dict[str, str] = {}
+
+    def deploy(self, services: Sequence[Service]) -> None:
+        """Create or update one function per service and wait until all can be invoked."""
+        for service in services:
+            self._deploy(service)
+        for service in services:
+            self._wait_ready(service.name)
+
+    def _deploy(self, service: Service) -> None:
+        wanted = self._configuration(service)
+        client = self._account.client("lambda")
+        name = service.name
+        with translated(f"function {name}"):
+            try:
+                with translated(f"function {name}"):
+                    client.get_function_configuration(FunctionName=name)
+            except NotFoundError:
+                client.create_function(
+                    **wanted,
+                    PackageType="Image",
+                    Code={"ImageUri": service.image},
+                    Architectures=["arm64" if service.arch == "arm64" else "x86_64"],
+                    Tags={"createdby": "oscar-bridge"},
+                )
+            else:
+                client.update_function_configuration(**wanted)
+                self._wait_ready(name)
+                client.update_function_code(FunctionName=name, ImageUri=service.image)
+            self._set_destinations(name)
+
+    def _configuration(self, service: Service) -> dict[str, Any]:
+        size = lambda_size(service)
+        variables = deploy_service(self._account, service, self._access)
+        return {
+            "FunctionName": service.name,
+            "Role": self._role(service),
+            "MemorySize": size.memory,
+            "Timeout": size.timeout,
+            "EphemeralStorage": {"Size": size.storage},
+            "ImageConfig": {"EntryPoint": [_ENTRY]},
+            "Environment": {"Variables": variables},
+            "Description": f"OSCAR Bridge service {service.name}",
+        }
+
+    def _role(self, service: Service) -> str:
+        role: str = getattr(service.options, "role", "") or self._account.settings.role
+        if not role:
+            raise PermanentError(
+                f"function {service.name} has no execution role",
+                hint="give the ARN of a role under iam.role of the service",
+            )
+        return role
+
+    def _set_destinations(self, name: str) -> None:
+        arn = self._account.queue("states")[1]
+        self._account.client("lambda").put_function_event_invoke_config(
+            FunctionName=name,
+            MaximumRetryAttempts=0,
+            DestinationConfig={"OnSuccess": {"Destination": arn}, "OnFailure": {"Destination": arn}},
+        )
+
+    def _wait_ready(self, name: str) -> None:
+        client = self._account.client("lambda")
+        for _ in range(_READY_TRIES):
+            with translated(f"function {name}"):
+                state = client.get_function_configuration(FunctionName=name)
+            if state.get("State") == "Failed":
+                raise PermanentError(f"function {name}: {state.get('StateReason')}")
+            if state.get("State") == "Active" and state.get("LastUpdateStatus") != "InProgress":
+                return
+            time.sleep(_WAIT)
+        raise TargetUnavailable(f"function {name} is still not ready")
+
+    def remove(self, services: Sequence[str]) -> None:
+        """Delete the functions and their secrets."""
+        for name in services:
+            with contextlib.suppress(NotFoundError), translated(f"function {name}"):
+                self._account.client("lambda").delete_function(FunctionName=name)
+            secret = f"{self._account.settings.name}/{name}"
+            with contextlib.suppress(NotFoundError), translated(f"secret {secret}"):
+                self._account.client("secretsmanager").delete_secret(
+                    SecretId=secret, ForceDeleteWithoutRecovery=True
+                )
+
+    def submit(self, job: Job) -> str:
+        """Invoke the function asynchronously; the handle is the request's id."""
+        payload = self._payload(job)
+        with translated(f"invoke {job.service}"):
+            answer = self._account.client("lambda").invoke(
+                FunctionName=job.service, InvocationType="Event", Payload=payload
+            )
+        with self._lock:
+            self._services[job.id] = job.service
+        return str(answer["ResponseMetadata"]["RequestId"])
+
+    def _payload(self, job: Job) -> bytes:
+        wrapped = delegated(job.event, job.event.provider, job.id, job.attempt)
+        payload = json.dumps(wrapped).encode()
+        if len(payload) <= limits()["lambda.payload_async"].high:
+            return payload
+        url = self._account.put(f"events/{job.id}.json", payload)
+        return json.dumps({"event_url": url, "job_id": job.id, "attempt": job.attempt}).encode()
+
+    def poll(self) -> Iterable[JobUpdate]:
+        """News that the functions' destinations have sent since the last call."""
+        client = self._account.client("sqs")
+        url = self._account.queue("states")[0]
+        updates: list[JobUpdate] = []
+        while True:
+            with translated("queue of job states"):
+                messages = client.receive_message(
+                    QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
+                ).get("Messages", [])
+            if not messages:
+                return updates
+            updates += [u for m in messages if (u := self._news(json.loads(m["Body"])))]
+            self._forget(url, messages)
+
+    def _forget(self, url: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        entries = [
+            {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
+        ]
+        with translated("queue of job states"):
+            self._account.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
+
+    def _news(self, message: Mapping[str, Any]) -> JobUpdate | None:
+        job = message.get("requestPayload", {}).get("job_id")
+        if not job:
+            return None
+        handle = str(message.get("requestContext", {}).get("requestId", ""))
+        arn = str(message.get("requestContext", {}).get("functionArn", ""))
+        log = f"/aws/lambda/{arn.split(':function:')[-1].partition(':')[0]}"
+        known = update_from_report(job, self._account.report(job), handle, log)
+        failed = "functionError" in message.get("responseContext", {})
+        if known is not None and (known.state is JobState.SUCCEEDED) is not failed:
+            return known
+        reason = str((message.get("responsePayload") or {}).get("errorMessage", "no reason given"))
+        return JobUpdate(job, JobState.FAILED, handle=handle, reason=reason, log=log)
+
+    def cancel(self, job: str) -> None:
+        """Nothing: an asynchronous invocation ends by itself, at its timeout at the latest."""
+
+    def logs(self, job: str) -> Iterator[str]:
+        """Lines that the job's invocation wrote, from the function's log group."""
+        service = self._services.get(job)
+        if service is None:
+            return
+        client = self._account.client("logs")
+        group = f"/aws/lambda/{service}"
+        with contextlib.suppress(NotFoundError), translated(f"logs of {service}"):
+            hits = client.filter_log_events(logGroupName=group, filterPattern=f'"{job}"')["events"]
+            for stream in dict.fromkeys(hit["logStreamName"] for hit in hits):
+                events = client.get_log_events(
+                    logGroupName=group, logStreamName=stream, startFromHead=True
+                )["events"]
+                yield from _invocation([str(e["message"]).rstrip("\n") for e in events], job)
+
+    def close(self) -> None:
+        """Nothing to stop on this machine."""
+
+
+def _invocation(lines: Sequence[str], job: str) -> Iterator[str]:
+    """The lines from START to REPORT of the invocation that names the job."""
+    block: list[str] = []
+    for line in lines:
+        if line.startswith("START RequestId:"):
+            block = []
+        block.append(line)
+        if line.startswith("REPORT RequestId:"):
+            if any(job in entry for entry in block):
+                yield from block
+            block = []
+    if any(job in entry for entry in block):
+        yield from block
