@@ -84,10 +84,17 @@ class _Spawner:
 _spawn = _Spawner()
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on at this address now; not reserved for the caller."""
-    with socket.create_server((address, 0)) as server:
-        return int(server.getsockname()[1])
+def free_port(address: str = "127.0.0.1", port: int = 0) -> int:
+    """A TCP port that nothing listens on at this address now; not reserved for the caller.
+
+    PermanentError when `port` is given and taken, or the address is not this machine's.
+    """
+    try:
+        with socket.create_server((address, port)) as server:
+            return int(server.getsockname()[1])
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PermanentError(f"cannot listen on {address} port {port}: {reason}") from error
 
 
 def http_ready(url: str) -> Callable[[], bool]:

@@ -152,6 +152,10 @@ def test_free_port_is_for_the_address_that_was_asked() -> None:
     port = free_port("127.0.0.1")
     with socket.create_server(("127.0.0.1", port)):
         assert free_port("127.0.0.1") != port
+        with pytest.raises(PermanentError, match=rf"127.0.0.1 port {port}: .*in use"):
+            free_port("127.0.0.1", port)
+    with pytest.raises(PermanentError, match=r"192.0.2.1"):
+        free_port("192.0.2.1")
 
 
 def test_a_session_folder_is_private_and_removed(tmp_path: Path) -> None:
