@@ -1,0 +1,85 @@
+"""A process that cleans up after its parent when the parent could not.
+
+Killed with SIGKILL, a program cannot stop what it started. The guard waits on a pipe from it; when
+the pipe closes without a word it kills the session's processes and containers and removes its
+folder. Run as `python -m bridge.local.executors.guard SESSION FOLDER CONTAINERS`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bridge.errors import BridgeError
+from bridge.local.executors import _proc
+from bridge.local.executors._container import sweep
+
+__all__ = ["Guard"]
+
+_ALL_IS_WELL: Final = b"."
+
+
+class Guard:
+    """Starts the guard process of one session; `close` tells it that all is well.
+
+    `folder` (None: nothing) is removed with all in it, `containers` says whether the session may
+    have started some.
+    """
+
+    def __init__(self, session: str, folder: Path | None, *, containers: bool) -> None:
+        words = [session, str(folder or ""), str(int(containers))]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-m", __name__, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def close(self) -> None:
+        """End the guard; it cleans nothing up."""
+        try:
+            self._process.communicate(_ALL_IS_WELL)
+        except ValueError:
+            return  # it was closed before
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def clean_up(session: str, folder: Path | None, *, containers: bool) -> None:
+    """Kill what a session has running on this machine and remove its folder."""
+    _proc.kill_task(None, f"{session}.")
+    if containers:
+        sweep(session)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(words: list[str]) -> int:
+    """Wait for the parent's last word; without one, clean up."""
+    session, folder, containers = words
+    if sys.stdin.buffer.read():
+        return 0
+    try:
+        clean_up(session, Path(folder) if folder else None, containers=containers == "1")
+    except BridgeError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
