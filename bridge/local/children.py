@@ -21,8 +21,9 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -30,7 +31,14 @@ from typing import Final, Self
 from bridge.errors import MissingToolError, PermanentError, TemporaryError
 from bridge.secret import HIDDEN, Secret
 
-__all__ = ["Child", "SessionFolder", "free_port", "http_ready", "start_child"]
+__all__ = [
+    "Child",
+    "SessionFolder",
+    "free_port",
+    "http_ready",
+    "start_child",
+    "temporary_folder",
+]
 
 _POLL: Final = 0.01
 _TAIL_BYTES: Final = 16_384
@@ -311,3 +319,10 @@ def _remove_tree(folder: Path) -> None:
             if not path.is_symlink() and path.stat().st_uid == os.getuid():
                 path.chmod(stat.S_IRWXU)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """The path of a `SessionFolder` that lives as long as the block."""
+    with SessionFolder(parent) as folder:
+        yield folder.path
