@@ -1,1 +1,55 @@
-"""."""
+"""The durable queue: an event is committed before it is acknowledged, and then it happens.
+
+`SqliteStore` keeps the state, `Dispatcher` does the work: accept → place → submit → watch → retry.
+`bridge.dispatch.testing` has a target in memory.
+"""
+
+from bridge.dispatch.engine import Dispatcher
+from bridge.dispatch.model import (
+    Accepted,
+    Attempt,
+    Change,
+    Expected,
+    Ignored,
+    IngestResult,
+    JobDetail,
+    JobEvent,
+    JobRecord,
+    NewJob,
+    Output,
+    Refusal,
+)
+from bridge.dispatch.protocol import (
+    Decide,
+    Forgets,
+    JobStore,
+    Listing,
+    Notifies,
+    Routes,
+)
+from bridge.dispatch.settings import Settings
+from bridge.dispatch.store import SqliteStore
+
+__all__ = [
+    "Accepted",
+    "Attempt",
+    "Change",
+    "Decide",
+    "Dispatcher",
+    "Expected",
+    "Forgets",
+    "Ignored",
+    "IngestResult",
+    "JobDetail",
+    "JobEvent",
+    "JobRecord",
+    "JobStore",
+    "Listing",
+    "NewJob",
+    "Notifies",
+    "Output",
+    "Refusal",
+    "Routes",
+    "Settings",
+    "SqliteStore",
+]

@@ -1,0 +1,103 @@
+"""Our values as JSON and back, for the columns of the store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import Any
+
+from bridge.dispatch.model import Output
+from bridge.events import Event, EventKind
+
+__all__ = ["dumps", "event_from", "event_text", "outputs_of", "path_key", "plain", "tag"]
+
+
+def dumps(value: object) -> str:
+    """Compact JSON; what JSON does not know becomes text."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def plain(value: object) -> Any:
+    """A value of ours as JSON knows it: dataclasses become objects, decimals text."""
+    match value:
+        case None | str() | int() | float():
+            result: Any = value
+        case Decimal():
+            result = str(value)
+        case Mapping():
+            result = {str(k): plain(v) for k, v in value.items()}
+        case set() | frozenset():
+            result = sorted(plain(v) for v in value)
+        case list() | tuple():
+            result = [plain(v) for v in value]
+        case _ if is_dataclass(value):
+            result = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        case _:
+            result = str(value)
+    return result
+
+
+_TEXTS = ("provider", "bucket", "key", "etag", "version", "sequencer", "time", "name", "nonce")
+
+
+def event_text(event: Event) -> str:
+    """An event as JSON text; fields that hold nothing are left out."""
+    value: dict[str, Any] = {"kind": event.kind.value}
+    value.update({name: text for name in _TEXTS if (text := getattr(event, name))})
+    if event.size is not None:
+        value["size"] = event.size
+    if event.body is not None:
+        value["body"] = base64.b64encode(event.body).decode()
+    if event.query:
+        value["query"] = dict(event.query)
+    if event.record is not None:
+        value["record"] = event.record
+    return dumps(value)
+
+
+def event_from(text: str) -> Event:
+    """The event that `event_text` wrote."""
+    value = json.loads(text)
+    body = value.get("body")
+    return Event(
+        kind=EventKind(value["kind"]),
+        size=value.get("size"),
+        body=None if body is None else base64.b64decode(body),
+        query=value.get("query", {}),
+        record=value.get("record"),
+        **{name: value.get(name, "") for name in _TEXTS},
+    )
+
+
+def path_key(provider: str, bucket: str, key: str) -> str:
+    """32 hex digits that name an object, whatever it holds."""
+    return hashlib.sha256("\0".join((provider, bucket, key)).encode()).hexdigest()[:32]
+
+
+def tag(etag: str) -> str:
+    """An ETag without the quotes that some services put around it."""
+    return etag.strip().strip('"')
+
+
+def outputs_of(report: Mapping[str, Any]) -> tuple[Output, ...]:
+    """The outputs that a supervisor's report names; entries without a place are left out."""
+    entries = report.get("outputs")
+    if not isinstance(entries, list):
+        return ()
+    found = (_output(entry) for entry in entries if isinstance(entry, Mapping))
+    return tuple(output for output in found if output.bucket and output.key)
+
+
+def _output(entry: Mapping[str, Any]) -> Output:
+    size = entry.get("size")
+    return Output(
+        provider=str(entry.get("provider") or ""),
+        bucket=str(entry.get("bucket") or ""),
+        key=str(entry.get("key") or ""),
+        size=size if isinstance(size, int) else None,
+        etag=tag(str(entry.get("etag") or "")),
+    )

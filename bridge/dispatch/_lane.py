@@ -1,0 +1,323 @@
+"""One target's share of the work: placed → submitted → running → over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bridge.dispatch._core import LOG, Core
+from bridge.dispatch._news import Watched, change_of, watched
+from bridge.dispatch.model import Change, JobRecord
+from bridge.dispatch.protocol import Forgets, Notifies
+from bridge.errors import BridgeError, TargetUnavailable, TemporaryError
+from bridge.targets import Job, JobState, JobUpdate, Target
+
+__all__ = ["Lane"]
+
+_IDLE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Resume:
+    """A job that was with the target before a restart, to be handed over once more."""
+
+    due: float
+    record: JobRecord
+
+
+class Lane:
+    """Submits jobs to one target, in parallel and within its limits, and follows their news."""
+
+    def __init__(self, core: Core, name: str, target: Target) -> None:
+        self.name = name
+        self.wake = threading.Event()
+        self._core = core
+        self._target = target
+        self._news = threading.Event()
+        self._pause = core.settings.poll_min
+        self._polling = threading.Lock()
+        self._lock = threading.Lock()
+        self._watch: dict[str, Watched] = {}
+        self._with_target: set[str] = set()
+        self._resume: list[_Resume] = []
+        self._late: list[JobUpdate] = []
+        self._submitting = 0
+        self._paused = 0.0
+        self._healthy = True
+        slots = target.spec.slots
+        parallel = core.settings.parallel_submits
+        self._parallel = min(slots, parallel) if slots else parallel
+        self._room = 2 * slots if slots else core.settings.outstanding
+        self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix=f"submit-{name}")
+        if isinstance(target, Notifies):
+            target.on_news(self._news.set)
+
+    def close(self) -> None:
+        """Wait for the submits that are under way; the others stay in the store."""
+        self.wake.set()
+        self._news.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def resume(self, records: Sequence[JobRecord]) -> None:
+        """Follow jobs that were with the target already: ask for news, then submit them again."""
+        now = self._core.clock()
+        for record in records:
+            self._begin(record)
+        with self._lock:
+            self._with_target.update(r.id for r in records)
+            self._resume += [_Resume(now, record) for record in records]
+        self.wake.set()
+
+    def drop(self, job: str) -> None:
+        """The job is over for us."""
+        with self._lock:
+            self._watch.pop(job, None)
+            self._with_target.discard(job)
+            self._paused = 0.0
+        self.wake.set()
+
+    def stop(self, job: str) -> None:
+        """Tell the target to cancel; raises what the target raises."""
+        self._target.cancel(job)
+        self.drop(job)
+
+    # --- submitting -------------------------------------------------------------------------
+
+    def submit_loop(self) -> None:
+        """The submitting thread's work until the dispatcher stops."""
+        self._core.loop(self._submit_step)
+
+    def _submit_step(self) -> None:
+        self.wake.clear()
+        resumed = self._resume_due()
+        wait = self._submit_due()
+        if not resumed and wait > 0:
+            self.wake.wait(wait)
+
+    def _resume_due(self) -> bool:
+        now = self._core.clock()
+        with self._lock:
+            due = [r.record for r in self._resume if r.due <= now]
+            self._resume = [r for r in self._resume if r.due > now]
+        if due:
+            # What has ended meanwhile is not to be run again.
+            self._poll()
+        for record in due:
+            if record.id in self._watch:
+                self._hand_over(record)
+        return bool(due)
+
+    def _submit_due(self) -> float:
+        """Submit what there is room for; how long to wait before the next look, in seconds."""
+        core, now = self._core, self._core.clock()
+        room = self._free(now)
+        if room <= 0:
+            return max(0.001, min(_IDLE, self._paused - now)) if self._paused > now else _IDLE
+        due = core.store.next_due(JobState.PLACED, now, self.name)
+        if due is None or due > now:
+            return _IDLE if due is None else min(_IDLE, due - now)
+        for record in core.store.claim(core.owner, JobState.PLACED, now, room, self.name):
+            self._begin(record)
+            self._hand_over(record)
+        return 0.0
+
+    def _free(self, now: float) -> int:
+        """How many jobs may be claimed now."""
+        with self._lock:
+            if self._paused > now:
+                return 0
+            return min(self._room - len(self._watch), 2 * self._parallel - self._submitting)
+
+    def _begin(self, record: JobRecord) -> None:
+        """Follow the job from before its submit, as its news may be faster than our thread."""
+        entry = watched(record, self._core)
+        with self._lock:
+            self._watch[record.id] = entry
+
+    def _hand_over(self, record: JobRecord) -> None:
+        with self._lock:
+            self._submitting += 1
+        self._pool.submit(self._submit, record)
+
+    def _submit(self, record: JobRecord) -> None:
+        try:
+            handle = self._target.submit(
+                Job(record.id, record.service, record.event, record.attempt)
+            )
+            self._submitted(record, handle)
+        except TemporaryError as error:
+            self._refused(record, error)
+        except BridgeError as error:
+            self._finish(record, JobState.FAILED, error.message)
+        except Exception as error:
+            LOG.exception("submitting job %s to %s broke", record.id, self.name)
+            self._refused(record, TemporaryError(f"submit broke: {error!r}"))
+        finally:
+            with self._lock:
+                self._submitting -= 1
+            self.wake.set()
+
+    def _submitted(self, record: JobRecord, handle: str) -> None:
+        core, states = self._core, {record.state}
+        with self._lock:
+            self._with_target.add(record.id)
+            if (entry := self._watch.get(record.id)) is not None:
+                entry.handle = handle
+                states.add(entry.state)
+        # A job that runs already only learns its handle.
+        state = JobState.RUNNING if JobState.RUNNING in states else JobState.SUBMITTED
+        change = Change(record.id, record.attempt, state, core.clock(), handle=handle)
+        if core.persist([change])[0] is None and not core.stopping.is_set():
+            self._overtaken(record)
+        self._news.set()
+
+    def _overtaken(self, record: JobRecord) -> None:
+        """The job moved on while it was being submitted: by its own news, or by a cancel."""
+        now = self._core.store.job(record.id)
+        if now is None or now.state.final:
+            self.drop(record.id)
+        if now is not None and now.state is JobState.CANCELLED:
+            self._try_stop(record.id)
+
+    def _try_stop(self, job: str) -> None:
+        try:
+            self._target.cancel(job)
+        except BridgeError as error:
+            LOG.warning("cannot cancel job %s on %s: %s", job, self.name, error)
+
+    # --- when the target does not take a job --------------------------------------------------
+
+    def _refused(self, record: JobRecord, error: TemporaryError) -> None:
+        busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
+        tries = record.tries if busy else record.tries + 1
+        if tries >= self._core.settings.max_submits:
+            self._give_up(replace(record, tries=tries), error)
+            return
+        now = self._core.clock()
+        due = now + self._core.settings.delay(record.id, max(1, tries), error.delay)
+        if busy:
+            self._paused = now + error.delay
+        if record.state is JobState.PLACED:
+            self._put_back(record, tries, due, error)
+            return
+        with self._lock:
+            self._resume.append(_Resume(due, replace(record, tries=tries)))
+
+    def _is_busy(self, job: str) -> bool:
+        """True when the target answers and has other jobs of ours: then it is only full."""
+        with self._lock:
+            others = len(self._with_target) - (job in self._with_target)
+            return self._healthy and others > 0
+
+    def _put_back(self, record: JobRecord, tries: int, due: float, error: TemporaryError) -> None:
+        now = self._core.clock()
+        with self._lock:
+            self._watch.pop(record.id, None)
+        change = Change(
+            record.id,
+            record.attempt,
+            JobState.PLACED,
+            now,
+            tries=tries,
+            due=due,
+            reason=error.message,
+            release=True,
+        )
+        self._core.persist([change])
+
+    def _give_up(self, record: JobRecord, error: TemporaryError) -> None:
+        """Go to the next fallback target, or be dead."""
+        why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
+        fallback = self._fallback(record)
+        if not fallback:
+            self._finish(record, JobState.DEAD, why)
+            return
+        # A submit that was refused may have arrived all the same.
+        self._try_stop(record.id)
+        now = self._core.clock()
+        change = Change(
+            record.id,
+            record.attempt,
+            JobState.PLACED,
+            now,
+            again=True,
+            target=fallback,
+            due=now,
+            reason=why,
+            release=True,
+        )
+        self._core.persist([change])
+        self.drop(record.id)
+
+    def _fallback(self, record: JobRecord) -> str:
+        """The next of the service's fallback targets that this job has not been to."""
+        service = self._core.services.get(record.service)
+        detail = self._core.store.detail(record.id)
+        if service is None or detail is None:
+            return ""
+        been = {attempt.target for attempt in detail.attempts} | {self.name}
+        options = (t for t in service.placement.fallback if t in self._core.lanes)
+        return next((target for target in options if target not in been), "")
+
+    def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
+        now = self._core.clock()
+        change = Change(record.id, record.attempt, state, now, tries=record.tries, reason=reason)
+        self._core.persist([change])
+        self.drop(record.id)
+
+    # --- news -------------------------------------------------------------------------------
+
+    def watch_loop(self) -> None:
+        """The watching thread's work until the dispatcher stops."""
+        self._core.loop(self._watch_step)
+
+    def _watch_step(self) -> None:
+        settings = self._core.settings
+        if not self._watch:
+            self._news.wait(_IDLE)
+            self._news.clear()
+            return
+        found = self._poll()
+        self._pause = settings.poll_min if found else min(settings.poll_max, self._pause * 2)
+        if self._news.wait(self._pause):
+            self._pause = settings.poll_min
+        self._news.clear()
+
+    def _poll(self) -> bool:
+        """Ask the target once and store what it says; True when that changed something."""
+        with self._polling:
+            try:
+                self._late += self._target.poll()
+                self._healthy = True
+            except BridgeError as error:
+                if self._healthy:
+                    LOG.warning("cannot ask %s for news: %s", self.name, error)
+                self._healthy = False
+            return self._apply()
+
+    def _apply(self) -> bool:
+        """Store all news at once."""
+        pairs = [(u, entry) for u in self._late if (entry := self._watch.get(u.job)) is not None]
+        known = [(u, c) for u, entry in pairs if (c := change_of(u, entry, self._core)) is not None]
+        answers = self._core.persist([change for _, change in known])
+        self._late = []
+        # Without an answer the news was overtaken, or we stop and ask again after the restart.
+        stopping = self._core.stopping.is_set()
+        for (update, change), answer in zip(known, answers, strict=True):
+            if answer is not None or not stopping:
+                self._after(update, change)
+        return bool(known)
+
+    def _after(self, update: JobUpdate, change: Change) -> None:
+        if change.state.final or change.again:
+            self.drop(change.job)
+            if isinstance(self._target, Forgets) and change.state.final:
+                self._target.forget(change.job)
+            return
+        with self._lock:
+            if (entry := self._watch.get(change.job)) is not None:
+                entry.state = change.state
+                entry.handle = entry.handle or update.handle

@@ -1,0 +1,154 @@
+"""The SQL of what happens to a job after it was accepted: claims and changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bridge.dispatch import _rows
+from bridge.dispatch._codec import dumps, path_key, tag
+from bridge.dispatch._rows import IS_OPEN
+from bridge.dispatch._rules import MUTABLE, permits, result
+from bridge.dispatch.model import Change, Expected, JobEvent, JobRecord, Output
+from bridge.targets import JobState
+
+__all__ = ["FREE", "change", "claim", "drop_expected"]
+
+FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
+
+_CLAIM: Final = (
+    f"SELECT seq FROM jobs WHERE {IS_OPEN} AND state = ? AND target = ? AND due <= ?"  # noqa: S608
+    f" AND {FREE} ORDER BY due LIMIT ?"
+)
+_UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in MUTABLE)} WHERE seq = :seq"  # noqa: S608
+_READ: Final = f"SELECT seq, service, {', '.join(MUTABLE)} FROM jobs WHERE id = ?"  # noqa: S608
+
+
+def claim(
+    connection: sqlite3.Connection,
+    owner: str,
+    *,
+    state: JobState,
+    target: str,
+    now: float,
+    limit: int,
+) -> list[JobRecord]:
+    """The work of `JobStore.claim`."""
+    found = connection.execute(_CLAIM, (state.value, target, now, now, limit)).fetchall()
+    taken = [(owner, row["seq"]) for row in found]
+    connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
+    query = f"{_rows.JOB} WHERE j.seq = ?"
+    return [_rows.job(connection.execute(query, (seq,)).fetchone()) for _, seq in taken]
+
+
+def change(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
+    """The work of `JobStore.change`."""
+    return [_change(connection, wish) for wish in changes]
+
+
+def _change(connection: sqlite3.Connection, wish: Change) -> JobEvent | None:
+    row = connection.execute(_READ, (wish.job,)).fetchone()
+    if row is None or not permits(JobState(row["state"]), row["attempt"], wish):
+        return None
+    before = dict(row)
+    after = result(before, wish)
+    if wish.again:
+        _archive(connection, wish, before)
+    if any(after[name] != before[name] for name in MUTABLE):
+        connection.execute(_UPDATE, {**after, "seq": before["seq"]})
+    if wish.release:
+        connection.execute("UPDATE jobs SET owner = '' WHERE seq = ?", (before["seq"],))
+    _attach(connection, wish, after["attempt"])
+    return _news(wish, before, after)
+
+
+def _news(wish: Change, before: dict[str, Any], after: dict[str, Any]) -> JobEvent:
+    return JobEvent(
+        job=wish.job,
+        service=before["service"],
+        state=wish.state,
+        previous=JobState(before["state"]),
+        at=wish.at,
+        target=after["target"],
+        attempt=after["attempt"],
+        exit_code=after["exit_code"],
+        reason=after["reason"],
+        previous_target=before["target"],
+    )
+
+
+def _archive(connection: sqlite3.Connection, wish: Change, before: dict[str, Any]) -> None:
+    """Keep what became of the attempt that ends here."""
+    connection.execute(
+        "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            wish.job,
+            before["attempt"],
+            before["target"],
+            JobState.FAILED.value,
+            before["handle"],
+            before["placed"],
+            before["submitted"],
+            before["started"] if wish.started is None else wish.started,
+            wish.at if wish.ended is None else wish.ended,
+            wish.exit_code,
+            wish.reason or before["reason"],
+            wish.log or before["log"],
+        ),
+    )
+
+
+def _attach(connection: sqlite3.Connection, wish: Change, attempt: int) -> None:
+    """Write what the change brings beside the job's own row."""
+    if wish.decision is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
+            (wish.job, attempt, wish.at, dumps(wish.decision)),
+        )
+    if wish.outputs:
+        connection.executemany(
+            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?)",
+            [(wish.job, o.provider, o.bucket, o.key, o.size, o.etag) for o in wish.outputs],
+        )
+    for follow_up in wish.expected:
+        _expect(connection, follow_up)
+
+
+def _expect(connection: sqlite3.Connection, follow_up: Expected) -> None:
+    """Remember a follow-up, unless its job has come already."""
+    output = follow_up.output
+    path, etag = path_key(output.provider, output.bucket, output.key), tag(output.etag)
+    where = (path, follow_up.service)
+    came = connection.execute(
+        "SELECT 1 FROM jobs WHERE path = ? AND service = ? AND accepted >= ?"
+        " AND (etag = ? OR etag = '' OR ? = '')"
+        " UNION ALL SELECT 1 FROM jobs WHERE path = ? AND service = ? AND etag = ? AND etag <> ''",
+        (*where, _since(connection, follow_up), etag, etag, *where, etag),
+    ).fetchone()
+    if came is None:
+        at = (output.provider, output.bucket, output.key, output.size)
+        connection.execute(
+            "INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (follow_up.service, path, etag, follow_up.producer, *at, follow_up.since),
+        )
+
+
+def _since(connection: sqlite3.Connection, follow_up: Expected) -> float:
+    """When the producer was submitted: an older job for the path is not its follow-up."""
+    row = connection.execute(
+        "SELECT coalesce(submitted, accepted) AS at FROM jobs WHERE id = ?", (follow_up.producer,)
+    ).fetchone()
+    return float(row["at"]) if row else 0.0
+
+
+def drop_expected(connection: sqlite3.Connection, expected: Sequence[Expected]) -> None:
+    """The work of `JobStore.met`."""
+    connection.executemany(
+        "DELETE FROM expected WHERE path = ? AND service = ? AND etag = ?",
+        [(_path(e.output), e.service, tag(e.output.etag)) for e in expected],
+    )
+
+
+def _path(output: Output) -> str:
+    return path_key(output.provider, output.bucket, output.key)

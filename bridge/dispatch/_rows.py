@@ -1,0 +1,156 @@
+"""Rows of the SQLite store as values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bridge.dispatch._codec import event_from
+from bridge.dispatch.model import (
+    Attempt,
+    Expected,
+    Ignored,
+    JobDetail,
+    JobRecord,
+    Output,
+    Refusal,
+)
+from bridge.targets import JobState
+
+__all__ = ["IS_OPEN", "JOB", "detail", "expected", "ignored", "job", "jobs_query", "refusal"]
+
+# `e.event` is the JSON of the event, `j.event` only its identity.
+JOB: Final = (
+    "SELECT j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
+    " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
+    " j.report, j.log, j.stop FROM jobs j JOIN events e ON e.identity = j.event"
+)
+# The very words of the partial index, so that SQLite uses it.
+IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
+
+_BEHIND: Final = {
+    False: "j.seq > (SELECT seq FROM jobs WHERE id = ?)",
+    True: "j.seq < (SELECT seq FROM jobs WHERE id = ?)",
+}
+
+
+def job(row: sqlite3.Row) -> JobRecord:
+    """A row of JOB."""
+    return JobRecord(
+        id=row["id"],
+        service=row["service"],
+        event=event_from(row["event"]),
+        state=JobState(row["state"]),
+        target=row["target"],
+        attempt=row["attempt"],
+        tries=row["tries"],
+        due=row["due"],
+        handle=row["handle"],
+        accepted=row["accepted"],
+        placed=row["placed"],
+        submitted=row["submitted"],
+        started=row["started"],
+        ended=row["ended"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        report=json.loads(row["report"]),
+        log=row["log"],
+        stop=bool(row["stop"]),
+    )
+
+
+def attempt(row: sqlite3.Row) -> Attempt:
+    """A row of `attempts`."""
+    return Attempt(
+        number=row["number"],
+        target=row["target"],
+        state=JobState(row["state"]),
+        handle=row["handle"],
+        placed=row["placed"],
+        submitted=row["submitted"],
+        started=row["started"],
+        ended=row["ended"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        log=row["log"],
+    )
+
+
+def current_attempt(record: JobRecord) -> Attempt:
+    """The attempt that a job is in; earlier ones are rows of their own."""
+    return Attempt(
+        number=record.attempt,
+        target=record.target,
+        state=record.state,
+        handle=record.handle,
+        placed=record.placed,
+        submitted=record.submitted,
+        started=record.started,
+        ended=record.ended,
+        exit_code=record.exit_code,
+        reason=record.reason,
+        log=record.log,
+    )
+
+
+def output(row: sqlite3.Row) -> Output:
+    """A row of `outputs` or `expected`."""
+    return Output(row["provider"], row["bucket"], row["key"], row["size"], row["etag"])
+
+
+def expected(row: sqlite3.Row) -> Expected:
+    """A row of `expected`."""
+    return Expected(row["service"], row["producer"], output(row), row["since"])
+
+
+def refusal(row: sqlite3.Row) -> Refusal:
+    """A row of `refused`."""
+    return Refusal(
+        row["at"], row["source"], row["reason"], row["size"], bytes(row["body"]), row["number"]
+    )
+
+
+def ignored(row: sqlite3.Row) -> Ignored:
+    """A row of `ignored`."""
+    return Ignored(row["at"], row["source"], row["reason"], event_from(row["event"]))
+
+
+def detail(connection: sqlite3.Connection, record: JobRecord) -> JobDetail:
+    """All that the other tables say of a job."""
+    key = (record.id,)
+    old = connection.execute("SELECT * FROM attempts WHERE job = ? ORDER BY number", key)
+    taken = connection.execute("SELECT decision FROM decisions WHERE job = ? ORDER BY attempt", key)
+    wrote = connection.execute("SELECT * FROM outputs WHERE job = ?", key)
+    return JobDetail(
+        job=record,
+        attempts=(*map(attempt, old), current_attempt(record)),
+        decisions=tuple(json.loads(row["decision"]) for row in taken),
+        outputs=tuple(map(output, wrote)),
+    )
+
+
+def jobs_query(
+    states: Sequence[JobState],
+    equal: Mapping[str, str],
+    *,
+    stop: bool,
+    newest: bool,
+    after: str,
+) -> tuple[str, list[str]]:
+    """The query of `JobStore.jobs` and its values, but for the limit."""
+    terms = [f"j.{name} = ?" for name, value in equal.items() if value]
+    values = [value for value in equal.values() if value]
+    if states:
+        terms.append(f"j.state IN ({', '.join('?' * len(states))})")
+        values += [state.value for state in states]
+        if not any(state.final for state in states):
+            terms.append(f"j.{IS_OPEN}")
+    if stop:
+        terms.append("j.stop = 1")
+    if after:
+        terms.append(_BEHIND[newest])
+        values.append(after)
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    return f"{JOB}{where} ORDER BY j.seq {'DESC' if newest else 'ASC'} LIMIT ?", values

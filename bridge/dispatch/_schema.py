@@ -1,0 +1,138 @@
+"""The tables of the SQLite store, and how an older file becomes a newer one."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Final
+
+from bridge.errors import PermanentError
+
+__all__ = ["migrate"]
+
+_V1: Final = """
+CREATE TABLE events (identity TEXT PRIMARY KEY, event TEXT NOT NULL, received REAL NOT NULL);
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    service TEXT NOT NULL,
+    event TEXT NOT NULL,
+    path TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    sequencer TEXT NOT NULL,
+    state TEXT NOT NULL,
+    target TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 1,
+    tries INTEGER NOT NULL DEFAULT 0,
+    due REAL NOT NULL,
+    handle TEXT NOT NULL DEFAULT '',
+    accepted REAL NOT NULL,
+    placed REAL,
+    submitted REAL,
+    started REAL,
+    ended REAL,
+    exit_code INTEGER,
+    reason TEXT NOT NULL DEFAULT '',
+    report TEXT NOT NULL DEFAULT '{}',
+    log TEXT NOT NULL DEFAULT '',
+    stop INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX jobs_by_object ON jobs (path, service) WHERE path <> '';
+CREATE INDEX jobs_by_service ON jobs (service, state);
+CREATE INDEX jobs_open ON jobs (state, target, due)
+    WHERE state IN ('accepted', 'placed', 'submitted', 'running');
+CREATE INDEX jobs_to_stop ON jobs (seq) WHERE stop = 1;
+CREATE TABLE attempts (
+    job TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    target TEXT NOT NULL,
+    state TEXT NOT NULL,
+    handle TEXT NOT NULL,
+    placed REAL,
+    submitted REAL,
+    started REAL,
+    ended REAL,
+    exit_code INTEGER,
+    reason TEXT NOT NULL,
+    log TEXT NOT NULL,
+    PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+CREATE TABLE decisions (
+    job TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    taken REAL NOT NULL,
+    decision TEXT NOT NULL,
+    PRIMARY KEY (job, attempt)
+) WITHOUT ROWID;
+CREATE TABLE outputs (
+    job TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    size INTEGER,
+    etag TEXT NOT NULL,
+    PRIMARY KEY (job, provider, bucket, key)
+) WITHOUT ROWID;
+CREATE TABLE expected (
+    service TEXT NOT NULL,
+    path TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    producer TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    size INTEGER,
+    since REAL NOT NULL,
+    PRIMARY KEY (path, service, etag)
+) WITHOUT ROWID;
+CREATE TABLE refused (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE TABLE ignored (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    event TEXT NOT NULL
+);
+CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE owners (id TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+"""
+
+# Only ever appended to: a released step is never edited.
+_MIGRATIONS: Final = (("the first tables", _V1),)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up to this program's version; PermanentError when the file is newer."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _apply(connection)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _apply(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied REAL NOT NULL)"
+    )
+    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()
+    if version > len(_MIGRATIONS):
+        raise PermanentError(
+            f"the job store has version {version}, this program knows {len(_MIGRATIONS)}",
+            hint="use the newer oscar-bridge that wrote it, or another state folder",
+        )
+    for number, (name, script) in enumerate(_MIGRATIONS[version:], version + 1):
+        # Not executescript: it would commit the transaction that makes this all or nothing.
+        for statement in filter(str.strip, script.split(";")):
+            connection.execute(statement)
+        connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, time.time()))

@@ -1,0 +1,304 @@
+"""The dispatcher: accept → place → submit → watch → retry, until every job is over."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+from bridge import events
+from bridge.dispatch import _reconcile
+from bridge.dispatch._core import Core
+from bridge.dispatch._keeper import Keeper, tell
+from bridge.dispatch._lane import Lane
+from bridge.dispatch._placer import Placer
+from bridge.dispatch.model import (
+    Accepted,
+    Change,
+    Ignored,
+    IngestResult,
+    JobEvent,
+    JobRecord,
+    NewJob,
+    Refusal,
+)
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes
+from bridge.dispatch.settings import Settings
+from bridge.errors import EventError, NotFoundError
+from bridge.events import Event, job_id
+from bridge.fdl.model import Service
+from bridge.scheduler.model import Snapshot
+from bridge.targets import JobState, Target
+
+__all__ = ["Dispatcher"]
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_LOOK: Final = 1.0
+
+
+class Dispatcher:
+    """Turns events into jobs and sees each to its end, in threads of its own.
+
+    What `ingest` or `submit_raw` has accepted is on the disk, and after any crash the next
+    dispatcher on the same store goes on with it: every accepted event has one job, which ends in
+    one final state. Runs are at least once: a job is submitted again, with the same id and
+    attempt, when it is not known whether the target got it.
+
+    It accepts before `start` too. It closes neither the store nor the targets. All methods are
+    thread-safe. `listing`, when given, is asked for follow-ups that do not come within
+    `settings.grace`; it is also the default of `reconcile`.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        services: Sequence[Service],
+        routes: Routes,
+        targets: Mapping[str, Target],
+        *,
+        decide: Decide,
+        snapshot: Callable[[], Snapshot],
+        settings: Settings | None = None,
+        listing: Listing | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._core = core = Core(store, services, routes, settings or Settings(), clock)
+        self._store = store
+        self._listing = listing
+        self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
+        core.lanes = {name: lane.wake for name, lane in self._lanes.items()}
+        self._keeper = Keeper(core, self._lanes)
+        self._placer = Placer(core, self._lanes.keys(), decide, snapshot)
+        self._threads: list[threading.Thread] = []
+        core.tally.load(store.loads())
+        self._unwatch = store.watch(core.heard)
+
+    # --- its life ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take over what a dead dispatcher left, and begin to work."""
+        self.restore()
+        work = {"keep": self._keeper.run, "place": self._placer.run}
+        for name, lane in self._lanes.items():
+            work |= {f"submit-{name}": lane.submit_loop, f"watch-{name}": lane.watch_loop}
+        if self._listing is not None:
+            work["chase"] = self._chase_loop
+        self._threads = [
+            threading.Thread(target=run, name=f"dispatch-{name}", daemon=True)
+            for name, run in work.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def restore(self) -> None:
+        """Take over jobs whose dispatcher has died: their targets are asked, then told again.
+
+        `start` does this, and so does the running dispatcher now and then.
+        """
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Stop the threads; jobs that are with a target go on there. Safe to call twice.
+
+        Waits for the submits that are under way. The store says where everything stands, and its
+        open jobs are free for the next dispatcher at once.
+        """
+        core = self._core
+        core.stopping.set()
+        core.placing.set()
+        for lane in self._lanes.values():
+            lane.wake.set()
+        with core.changed:
+            core.changed.notify_all()
+        for lane in self._lanes.values():
+            lane.close()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._store.release(core.owner)
+        self._unwatch()
+        core.hooks.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- accepting --------------------------------------------------------------------------
+
+    def ingest(
+        self, provider: str, body: bytes, headers: Mapping[str, str] = _NOTHING
+    ) -> IngestResult:
+        """Accept every event in a body that a store has sent; durable on return.
+
+        `provider` is the `<type>.<id>` that the sender is known to be, or "". A body that has no
+        meaning is kept for inspection and the answer says why (`refused`); an event that no
+        service asks for is counted and kept for a while. TemporaryError: nothing was kept, the
+        sender must send it again.
+        """
+        try:
+            found = events.decode(body, headers=headers, provider=provider)
+        except EventError as error:
+            self._refuse(provider, body, error)
+            return IngestResult(refused=error.message)
+        items: list[NewJob] = []
+        ignored: list[Ignored] = []
+        now = self._core.clock()
+        for event in found:
+            services = self._route(event)
+            items += [NewJob(job_id(name, event), name, event) for name in services]
+            if not services:
+                ignored.append(Ignored(now, provider, _why_ignored(event), event))
+        accepted = self._store.accept(items, now) if items else []
+        if ignored:
+            self._store.ignore(ignored)
+        return IngestResult(tuple(accepted), len(ignored))
+
+    def _route(self, event: Event) -> tuple[str, ...]:
+        if not event.is_storage:
+            return ()
+        return self._core.routes.match(event.provider, event.bucket, event.key)
+
+    def _refuse(self, source: str, body: bytes, error: EventError) -> None:
+        now = self._core.clock()
+        self._store.refuse(Refusal(now, source, error.message, len(body), body))
+
+    def submit_raw(
+        self,
+        service: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] = _NOTHING,
+        provider: str = "",
+        nonce: str = "",
+    ) -> tuple[Accepted, ...]:
+        """Accept a direct call of one service: the body is its input, whatever it is.
+
+        A body that is a storage event stands for its objects, one job each. `nonce` names the
+        call: the same name and body again are the same job; without one every call is a new job.
+        NotFoundError when there is no such service; EventError when the body has no meaning (it is
+        kept for inspection).
+        """
+        if service not in self._core.services:
+            raise NotFoundError(f"there is no service {service!r}")
+        nonce = nonce or secrets.token_hex(16)
+        try:
+            found = events.decode(body, headers=headers, provider=provider, nonce=nonce)
+        except EventError as error:
+            self._refuse(service, body, error)
+            raise
+        items = [NewJob(job_id(service, event), service, event) for event in found]
+        return tuple(self._store.accept(items, self._core.clock())) if items else ()
+
+    def reconcile(
+        self, listing: Listing | None = None, places: Sequence[_reconcile.Place] | None = None
+    ) -> tuple[str, ...]:
+        """Make jobs for objects that lie in input paths and have none; the answer names them.
+
+        `places` are (provider, bucket, prefix), by default all inputs of all services. Objects
+        that were there before this dispatcher count as well. Raises what `listing` raises.
+        """
+        ask = listing or self._listing
+        if ask is None:
+            return ()
+        where = _reconcile.inputs(self._core) if places is None else places
+        return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where))
+
+    def _chase_loop(self) -> None:
+        self._core.loop(self._chase)
+
+    def _chase(self) -> None:
+        core, grace = self._core, self._core.settings.grace
+        if core.stopping.wait(max(0.01, min(grace / 2, _LOOK))) or self._listing is None:
+            return
+        if overdue := self._store.expected(core.clock() - grace):
+            _reconcile.chase(core, self._listing, overdue)
+
+    # --- steering ---------------------------------------------------------------------------
+
+    def cancel(self, job: str) -> bool:
+        """End a job; False when it was over already. Its target is told, now or later.
+
+        NotFoundError when there is no such job.
+        """
+        while (record := self._store.job(job)) is not None:
+            if record.state.final:
+                return False
+            placed = record.state is not JobState.ACCEPTED
+            change = Change(
+                job,
+                record.attempt,
+                JobState.CANCELLED,
+                self._core.clock(),
+                reason="cancelled",
+                stop=placed,
+            )
+            if self._store.change([change])[0] is not None:
+                if placed:
+                    tell(self._core, self._lanes, record)
+                return True
+        raise NotFoundError(f"there is no job {job!r}")
+
+    def subscribe(self, callback: Callable[[JobEvent], None]) -> Callable[[], None]:
+        """Call back for every change of a job's state, in order; the answer ends it.
+
+        The callback has a thread of its own and may take its time: the queue does not wait for it.
+        When it is more than 100,000 events behind, the oldest are left out.
+        """
+        return self._core.hooks.subscribe(callback)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> JobStore:
+        """Where everything that is known of jobs can be asked."""
+        return self._store
+
+    def running(self, target: str) -> int:
+        """Jobs that run on the target now, as far as it has said."""
+        return self._core.tally.running(target)
+
+    def queued(self, target: str) -> int:
+        """Jobs that are placed on the target and do not run yet; those just decided included."""
+        return self._core.tally.queued(target)
+
+    def quiet(self) -> bool:
+        """True when every job is over and every output that must start a job has started it."""
+        return self._store.quiet()
+
+    def wait_quiet(self, timeout: float | None = None) -> bool:
+        """Wait until it is quiet; False when `timeout` seconds have passed first."""
+        return self._wait(self._store.quiet, timeout)
+
+    def wait(self, job: str, timeout: float | None = None) -> JobRecord | None:
+        """Wait for the end of a job; what it was at last, None when there is no such job."""
+        self._wait(lambda: (r := self._store.job(job)) is None or r.state.final, timeout)
+        return self._store.job(job)
+
+    def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        core = self._core
+        while True:
+            seen = core.version
+            if done():
+                return True
+            left = _LOOK if end is None else min(_LOOK, end - time.monotonic())
+            if left <= 0 or core.stopping.is_set():
+                return False
+            core.wait_change(seen, left)
+
+
+def _why_ignored(event: Event) -> str:
+    if not event.is_storage:
+        return "it names no object, and only direct calls carry data"
+    return f"no service has an input for {event.provider}:{event.bucket}/{event.key}"

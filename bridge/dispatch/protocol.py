@@ -1,0 +1,188 @@
+"""What the dispatcher needs from others, each as small as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from bridge.dispatch.model import (
+    Accepted,
+    Change,
+    Expected,
+    Ignored,
+    JobDetail,
+    JobEvent,
+    JobRecord,
+    NewJob,
+    Refusal,
+)
+from bridge.events import Event
+from bridge.fdl.model import Service
+from bridge.scheduler.model import Decision, Snapshot
+from bridge.storage.protocol import ObjectInfo
+from bridge.targets import JobState
+
+__all__ = ["Decide", "Forgets", "JobStore", "Listing", "Notifies", "Routes"]
+
+Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
+"""(provider, bucket, prefix) → the objects there now."""
+
+
+class Routes(Protocol):
+    """Which services an object starts."""
+
+    def match(self, provider: str, bucket: str, key: str) -> tuple[str, ...]:
+        """Names of the services that have an input path which this object is in."""
+        ...
+
+
+class Decide(Protocol):
+    """Placement: a pure function of its arguments. PlacementError when nothing can run it."""
+
+    def __call__(
+        self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int = 0
+    ) -> Decision:
+        """Choose a target for one job."""
+        ...
+
+
+@runtime_checkable
+class Notifies(Protocol):
+    """A target that can say when `poll` has news, so that nobody waits for the next tick."""
+
+    def on_news(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, from any thread, whenever there is news; it returns at once."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A target that repeats final states until it is told that they are recorded."""
+
+    def forget(self, job: str) -> None:
+        """Do not report this job any more."""
+        ...
+
+
+class JobStore(Protocol):
+    """The durable state of the queue. Thread-safe; many processes may share one.
+
+    Writes are committed when a method returns. Errors: TemporaryError when the store cannot take
+    a write now (locked, full, closed): nothing of it was kept. PermanentError when the store
+    itself is broken or newer than this program.
+
+    An owner is a dispatcher. Its jobs are free for others when it has no lease, or when the lease
+    ran out.
+    """
+
+    def accept(self, items: Sequence[NewJob], at: float) -> list[Accepted]:
+        """Make jobs of events, once each, all or none; survives the loss of power on return."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Keep a malformed event, its body cut to 64 KiB; only the newest refusals are kept."""
+        ...
+
+    def ignore(self, events: Sequence[Ignored]) -> None:
+        """Count events that no service asks for, and keep the newest of them."""
+        ...
+
+    def lease(self, owner: str, until: float) -> None:
+        """Say that the owner lives until then."""
+        ...
+
+    def release(self, owner: str) -> None:
+        """End the owner's lease: its jobs are free."""
+        ...
+
+    def owners(self) -> Mapping[str, float]:
+        """Every owner that has a lease, and until when."""
+        ...
+
+    def claim(
+        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+    ) -> list[JobRecord]:
+        """Take free jobs in this state (of this target) that are due, the longest due first."""
+        ...
+
+    def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
+        """Carry out each change that the rules allow; None where they do not.
+
+        The rules: the change is about the job's present attempt; a final state never changes; a
+        state never goes back within an attempt; the same state again only fills in fields (and
+        the answer's `previous` equals its `state`).
+        """
+        ...
+
+    def watch(self, callback: Callable[[Sequence[JobEvent]], None]) -> Callable[[], None]:
+        """Call back after each commit of this process with what it changed, in order of commits.
+
+        The callback must return at once and must not use the store. The answer ends it.
+        """
+        ...
+
+    def stopped(self, job: str) -> None:
+        """The target was told to cancel the job."""
+        ...
+
+    def met(self, expected: Sequence[Expected]) -> None:
+        """Do not expect these any more."""
+        ...
+
+    def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
+        """When the next free job in this state is due; None when there is none."""
+        ...
+
+    def job(self, job: str) -> JobRecord | None:
+        """One job, None when there is none of that name."""
+        ...
+
+    def detail(self, job: str) -> JobDetail | None:
+        """One job with its attempts, decisions and outputs."""
+        ...
+
+    def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        service: str = "",
+        target: str = "",
+        stop: bool = False,
+        newest: bool = False,
+        after: str = "",
+        limit: int = 1000,
+    ) -> list[JobRecord]:
+        """Jobs that match, in the order they were accepted; `after` continues behind that job."""
+        ...
+
+    def counts(self) -> Mapping[tuple[str, JobState], int]:
+        """How many jobs each service has in each state."""
+        ...
+
+    def loads(self) -> Mapping[tuple[str, JobState], int]:
+        """How many open jobs each target has in each state; target "" is not placed yet."""
+        ...
+
+    def expected(self, before: float | None = None) -> list[Expected]:
+        """Follow-ups that have not come; only those since before that time when it is given."""
+        ...
+
+    def quiet(self) -> bool:
+        """True when no job is open and no follow-up is missing."""
+        ...
+
+    def refusals(self, limit: int = 100) -> list[Refusal]:
+        """The newest malformed events."""
+        ...
+
+    def ignored(self, limit: int = 100) -> list[Ignored]:
+        """The newest events that no service asked for."""
+        ...
+
+    def totals(self) -> Mapping[str, int]:
+        """Counters since the store was made: `refused` and `ignored`."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun, then refuse everything."""
+        ...
