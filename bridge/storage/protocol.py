@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+    from typing import TypeAlias
+
+    # pathlib is left to the callers: importing it costs the supervisor a tenth of its start.
+    StrPath: TypeAlias = str | PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +31,16 @@ class Store(Protocol):
 
     Every method raises NotFoundError (bucket or object), AccessError, or StorageUnavailable after
     its own retries. A failed `get` leaves no file at `target`; a failed `put` no partial object.
+    Keys are exact: a store that cannot hold a key as it is raises PermanentError, never changes it.
     Not promised: atomicity across objects, or that `list` sees a concurrent `put`.
     """
 
-    def get(self, bucket: str, key: str, target: Path) -> ObjectInfo:
+    def get(self, bucket: str, key: str, target: StrPath) -> ObjectInfo:
         """Write the object to `target` (its parent exists), verified against its size and ETag."""
         ...
 
     def put(
-        self, bucket: str, key: str, source: Path, *, metadata: Mapping[str, str] | None = None
+        self, bucket: str, key: str, source: StrPath, *, metadata: Mapping[str, str] | None = None
     ) -> ObjectInfo:
         """Store the file under the key, replacing what is there; multipart when large."""
         ...

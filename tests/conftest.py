@@ -1,0 +1,16 @@
+"""Fixtures that more than one room's tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import ObjectStore, juicefs_gateway
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """One real S3 server for the whole session; make buckets of your own in it."""
+    with juicefs_gateway() as store:
+        yield store
