@@ -118,6 +118,9 @@ class ContainerExecutor:
             Mount(target, str(source), type="bind", read_only=True)
             for source, target in self._mounts(task).items()
         ]
+        mounts += [
+            Mount(target, str(source), type="bind") for source, target in task.writable.items()
+        ]
         host: dict[str, Any] = {
             "extra_hosts": {HOST_NAME: "host-gateway"},
             # The output comes through `attach`; a second copy of it on disk is of no use.

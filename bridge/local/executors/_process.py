@@ -309,7 +309,7 @@ def _environment(task: Task, name: str, place: Path) -> dict[str, str]:
 
 
 def _on_host(word: str, task: Task) -> str:
-    for host, target in task.mounts.items():
+    for host, target in (*task.mounts.items(), *task.writable.items()):
         if word == target or word.startswith(target.rstrip("/") + "/"):
             return str(host) + word[len(target.rstrip("/")) :]
     return word

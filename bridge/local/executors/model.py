@@ -20,7 +20,8 @@ class Task:
     `argv` is the program with its first arguments and replaces the image's ENTRYPOINT; None keeps
     the image's. `args` follow it and replace the image's CMD; empty keeps the image's CMD when
     `argv` is None. `memory` is in bytes, `cpus` in cores; None is no limit. `mounts` are host
-    paths and where they appear, read-only. `workdir` None is the image's own.
+    paths and where they appear, read-only; those of `writable` can be written. `workdir` None is
+    the image's own.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Task:
     mounts: Mapping[Path, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
+    writable: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
