@@ -17,8 +17,8 @@ __all__ = ["dumps", "event_from", "event_text", "outputs_of", "path_key", "plain
 
 
 def dumps(value: object) -> str:
-    """Compact JSON; what JSON does not know becomes text."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    """Compact JSON in ASCII, so that text which is no Unicode fits too; unknown values as text."""
+    return json.dumps(value, separators=(",", ":"), default=str)
 
 
 def plain(value: object) -> Any:

@@ -71,6 +71,7 @@ class FakeTarget:
     _known: dict[str, _Run] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _wake: Callable[[], None] | None = None
+    _free: bool = False
 
     def __post_init__(self) -> None:
         self.spec = TargetSpec(self.name, self.kind, slots=self.slots)
@@ -124,7 +125,7 @@ class FakeTarget:
         run.left -= 1
         if run.cancelled:
             return JobUpdate(run.job.id, JobState.CANCELLED, handle=run.handle, reason="cancelled")
-        if run.left <= 0 and not run.outcome.hold:
+        if run.left <= 0 and (self._free or not run.outcome.hold):
             return self._final(run)
         if run.told is JobState.RUNNING:
             return None
@@ -161,10 +162,9 @@ class FakeTarget:
         }
 
     def let_go(self) -> None:
-        """End all runs that are held, at the next poll."""
+        """End the runs that are held, at the next poll; from now on none is held."""
         with self._lock:
-            for run in self._open.values():
-                run.left, run.outcome = 0, _released(run.outcome)
+            self._free = True
         if self.push and self._wake:
             self._wake()
 
@@ -190,13 +190,3 @@ class FakeTarget:
     def close(self) -> None:
         """Remember that it was called."""
         self.closed = True
-
-
-def _released(outcome: Outcome) -> Outcome:
-    return Outcome(
-        outcome.state,
-        outcome.exit_code,
-        outcome.reason,
-        outcome.temporary,
-        outcome.outputs,
-    )

@@ -1,0 +1,429 @@
+"""The store: accepted once, changed by the rules, durable."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.dispatch import Change, Expected, Ignored, Output, Refusal, SqliteStore
+from bridge.errors import PermanentError, TemporaryError
+from bridge.events import Event, EventKind, job_id
+from bridge.targets import JobState
+from tests.dispatch.world import PROVIDER, event, new_job, open_store
+
+NOW = 1000.0
+
+
+def change(store: SqliteStore, job: str, state: JobState, attempt: int = 1, **more: object) -> bool:
+    wish = Change(job, attempt, state, NOW + 1, **more)  # type: ignore[arg-type]
+    return store.change([wish])[0] is not None
+
+
+# --- accepting -----------------------------------------------------------------------------------
+
+
+def test_an_accepted_job_is_there_after_a_restart(tmp_path: Path) -> None:
+    item = new_job("in/ä b+c.txt")
+    with open_store(tmp_path) as store:
+        (accepted,) = store.accept([item], NOW)
+    with open_store(tmp_path) as store:
+        record = store.job(accepted.job)
+    assert accepted.new
+    assert record is not None
+    assert (record.id, record.service, record.state) == (item.id, "s", JobState.ACCEPTED)
+    assert record.event == item.event
+    assert record.accepted == NOW
+
+
+def test_an_event_with_data_comes_back_as_it_was(store: SqliteStore) -> None:
+    raw = Event(
+        EventKind.UNKNOWN,
+        body=b"\x00\xff",
+        size=2,
+        query={"a": "1"},
+        record={"x": [1, None, "ü"]},
+        nonce="n",
+        time="t",
+        name="call",
+    )
+    item = new_job("in/a")
+    item = type(item)(job_id("s", raw), "s", raw)
+    store.accept([item], NOW)
+    record = store.job(item.id)
+    assert record is not None
+    assert record.event == raw
+
+
+def test_the_same_event_five_times_is_one_job(store: SqliteStore) -> None:
+    answers = [store.accept([new_job("in/a")], NOW + n)[0] for n in range(5)]
+    assert [a.new for a in answers] == [True, False, False, False, False]
+    assert len({a.job for a in answers}) == 1
+    assert len(store.jobs()) == 1
+
+
+def test_the_same_event_twice_in_one_call_is_one_job(store: SqliteStore) -> None:
+    first, second = store.accept([new_job("in/a"), new_job("in/a")], NOW)
+    assert (first.new, second.new) == (True, False)
+
+
+def test_one_event_may_be_a_job_of_two_services(store: SqliteStore) -> None:
+    items = [new_job("in/a", name="s"), new_job("in/a", name="t")]
+    assert [a.new for a in store.accept(items, NOW)] == [True, True]
+
+
+def test_threads_that_accept_the_same_event_at_once_make_one_job(store: SqliteStore) -> None:
+    gate = threading.Barrier(8)
+
+    def accept(number: int) -> list[bool]:
+        gate.wait()
+        return [store.accept([new_job(f"in/{n}")], NOW)[0].new for n in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(accept, range(8)))
+    assert [sum(column) for column in zip(*answers, strict=True)] == [1] * 50
+    assert len(store.jobs()) == 50
+
+
+def test_callers_at_the_same_time_share_commits(store: SqliteStore) -> None:
+    commits = []
+    connection = store._writer._connection
+    connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: store.accept([new_job(f"in/{n}")], NOW), range(400)))
+    assert len(store.jobs()) == 400
+    assert len(commits) < 400
+
+
+# --- an object found by listing and its notification are one job ----------------------------------
+
+
+def test_a_notification_after_the_listing_is_the_same_job(store: SqliteStore) -> None:
+    (listed,) = store.accept([new_job("in/a", sequencer="")], NOW)
+    answers = [store.accept([new_job("in/a", sequencer="7")], NOW)[0] for _ in range(2)]
+    assert [(a.new, a.job) for a in answers] == [(False, listed.job)] * 2
+
+
+def test_a_listing_after_the_notification_is_the_same_job(store: SqliteStore) -> None:
+    (told,) = store.accept([new_job("in/a", sequencer="7")], NOW)
+    (listed,) = store.accept([new_job("in/a", sequencer="", etag='"e1"')], NOW)
+    assert (listed.new, listed.job) == (False, told.job)
+
+
+def test_the_next_write_of_the_same_content_is_a_new_job(store: SqliteStore) -> None:
+    store.accept([new_job("in/a", sequencer="")], NOW)
+    store.accept([new_job("in/a", sequencer="7")], NOW)
+    (again,) = store.accept([new_job("in/a", sequencer="8")], NOW)
+    (repeated,) = store.accept([new_job("in/a", sequencer="8")], NOW)
+    assert (again.new, repeated.new) == (True, False)
+    assert len(store.jobs()) == 2
+
+
+def test_a_listing_with_other_content_is_a_new_job(store: SqliteStore) -> None:
+    store.accept([new_job("in/a", sequencer="7", etag="e1")], NOW)
+    assert store.accept([new_job("in/a", sequencer="", etag="e2")], NOW)[0].new
+
+
+def test_a_listing_is_only_matched_within_the_service(store: SqliteStore) -> None:
+    store.accept([new_job("in/a", sequencer="7", name="s")], NOW)
+    assert store.accept([new_job("in/a", sequencer="", name="t")], NOW)[0].new
+
+
+# --- changes -------------------------------------------------------------------------------------
+
+
+def test_a_job_goes_through_its_states_with_times(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    order = [JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING, JobState.SUCCEEDED]
+    for n, state in enumerate(order):
+        store.change([Change(job, 1, state, NOW + n + 1, target="x", handle=f"h{n}")])
+    record = store.job(job)
+    assert record is not None
+    assert (record.placed, record.submitted, record.started, record.ended) == tuple(
+        NOW + n for n in (1, 2, 3, 4)
+    )
+    assert (record.target, record.handle, record.state) == ("x", "h3", JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    "final", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD]
+)
+def test_a_final_state_never_changes(store: SqliteStore, final: JobState) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    assert change(store, job, final, exit_code=3)
+    for state in JobState:
+        assert not change(store, job, state, exit_code=4)
+    assert not change(store, job, JobState.ACCEPTED, again=True)
+    record = store.job(job)
+    assert record is not None
+    assert (record.state, record.exit_code) == (final, 3)
+
+
+def test_a_state_never_goes_back(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    assert change(store, job, JobState.RUNNING)
+    for state in (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED):
+        assert not change(store, job, state)
+
+
+def test_a_change_about_another_attempt_is_ignored(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    assert change(store, job, JobState.RUNNING, target="x")
+    assert change(store, job, JobState.ACCEPTED, again=True, reason="lost")
+    assert not change(store, job, JobState.SUCCEEDED, attempt=1)
+    assert not change(store, job, JobState.SUCCEEDED, attempt=3)
+    assert change(store, job, JobState.SUCCEEDED, attempt=2)
+
+
+def test_a_change_of_an_unknown_job_is_ignored(store: SqliteStore) -> None:
+    assert not change(store, "nobody", JobState.SUCCEEDED)
+
+
+def test_earlier_attempts_and_decisions_are_kept(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    change(store, job, JobState.PLACED, target="x", decision={"target": "x"})
+    change(store, job, JobState.RUNNING, handle="x/1")
+    change(store, job, JobState.ACCEPTED, again=True, reason="host lost", exit_code=137)
+    change(store, job, JobState.PLACED, 2, target="y", decision={"target": "y"})
+    change(
+        store, job, JobState.SUCCEEDED, 2, exit_code=0, reason="", outputs=(Output("p", "b", "k"),)
+    )
+    detail = store.detail(job)
+    assert detail is not None
+    first, second = detail.attempts
+    assert (first.number, first.target, first.handle) == (1, "x", "x/1")
+    assert (first.state, first.exit_code, first.reason) == (JobState.FAILED, 137, "host lost")
+    assert (second.number, second.target, second.state) == (2, "y", JobState.SUCCEEDED)
+    assert (second.started, second.exit_code) == (None, 0)
+    assert [d["target"] for d in detail.decisions] == ["x", "y"]
+    assert detail.outputs == (Output("p", "b", "k"),)
+    assert store.detail("nobody") is None
+
+
+def test_watchers_hear_commits_in_order_and_cannot_break_them(store: SqliteStore) -> None:
+    heard: list[JobState] = []
+
+    def watcher(news: object) -> None:
+        heard.extend(e.state for e in news)  # type: ignore[attr-defined]
+        raise RuntimeError("a watcher's own mistake")
+
+    end = store.watch(watcher)
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    store.accept([new_job("in/a")], NOW)
+    change(store, job, JobState.PLACED)
+    change(store, job, JobState.PLACED, tries=2)
+    end()
+    change(store, job, JobState.FAILED)
+    assert heard == [JobState.ACCEPTED, JobState.PLACED]
+
+
+# --- claims --------------------------------------------------------------------------------------
+
+
+def test_a_claimed_job_is_not_free_while_the_lease_holds(store: SqliteStore) -> None:
+    store.accept([new_job(f"in/{n}") for n in range(3)], NOW)
+    store.lease("one", NOW + 10)
+    store.lease("two", NOW + 10)
+    first = store.claim("one", JobState.ACCEPTED, NOW, 2)
+    rest = store.claim("two", JobState.ACCEPTED, NOW, 9)
+    assert [r.event.key for r in first + rest] == ["in/0", "in/1", "in/2"]
+    assert store.claim("two", JobState.ACCEPTED, NOW, 9) == []
+    assert store.next_due(JobState.ACCEPTED, NOW) is None
+
+
+def test_a_lease_that_ran_out_or_was_released_frees_the_jobs(store: SqliteStore) -> None:
+    store.accept([new_job("in/0"), new_job("in/1")], NOW)
+    for owner in ("one", "two"):
+        store.lease(owner, NOW + 10)
+        assert len(store.claim(owner, JobState.ACCEPTED, NOW, 1)) == 1
+    store.release("two")
+    assert len(store.claim("three", JobState.ACCEPTED, NOW, 9)) == 1
+    assert set(store.owners()) == {"one"}
+    store.lease("three", NOW + 99)
+    assert len(store.claim("three", JobState.ACCEPTED, NOW + 11, 9)) == 1
+
+
+def test_a_job_that_is_not_due_is_left(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    change(store, job, JobState.PLACED, target="x", due=NOW + 50, release=True)
+    assert store.claim("one", JobState.PLACED, NOW + 49, 9, "x") == []
+    assert store.next_due(JobState.PLACED, NOW, "x") == NOW + 50
+    assert store.claim("one", JobState.PLACED, NOW + 50, 9, "y") == []
+    assert len(store.claim("one", JobState.PLACED, NOW + 50, 9, "x")) == 1
+
+
+# --- follow-ups ----------------------------------------------------------------------------------
+
+
+def finish(store: SqliteStore, key: str, etag: str = "f1") -> str:
+    """A job that wrote in/b of service t, and is over."""
+    (job,) = (a.job for a in store.accept([new_job(key)], NOW))
+    output = Output(PROVIDER, "b", "mid/b", 3, etag)
+    change(
+        store,
+        job,
+        JobState.SUCCEEDED,
+        outputs=(output,),
+        expected=(Expected("t", job, output, NOW + 1),),
+    )
+    return job
+
+
+def test_an_expected_follow_up_keeps_it_from_being_quiet(store: SqliteStore) -> None:
+    assert store.quiet()
+    job = finish(store, "in/a")
+    assert not store.quiet()
+    (missing,) = store.expected()
+    assert (missing.service, missing.producer, missing.output.key) == ("t", job, "mid/b")
+    assert store.expected(before=NOW + 1) == []
+    assert len(store.expected(before=NOW + 2)) == 1
+
+
+@pytest.mark.parametrize("etag", ["f1", ""])
+def test_its_job_ends_the_expectation(store: SqliteStore, etag: str) -> None:
+    finish(store, "in/a", etag)
+    (come,) = store.accept([new_job("mid/b", name="t", etag="f1")], NOW + 2)
+    assert store.expected() == []
+    assert not store.quiet()
+    change(store, come.job, JobState.SUCCEEDED)
+    assert store.quiet()
+
+
+@pytest.mark.parametrize("etag", ["f1", ""])
+def test_a_follow_up_that_came_first_is_not_expected(store: SqliteStore, etag: str) -> None:
+    store.accept([new_job("mid/b", name="t", etag="f1")], NOW + 1)
+    finish(store, "in/a", etag)
+    assert store.expected() == []
+
+
+def test_an_old_job_of_the_path_is_not_the_follow_up(store: SqliteStore) -> None:
+    store.accept([new_job("mid/b", name="t", etag="old")], NOW - 100)
+    finish(store, "in/a")
+    assert len(store.expected()) == 1
+    store.met(store.expected())
+    assert store.expected() == []
+
+
+# --- what is not a job ---------------------------------------------------------------------------
+
+
+def test_refused_bodies_are_kept_and_cut(store: SqliteStore) -> None:
+    body = b"x" * 70_000
+    store.refuse(Refusal(NOW, "minio.default", "no key", len(body), body))
+    (kept,) = store.refusals()
+    assert (kept.source, kept.reason, kept.size, len(kept.body)) == (
+        "minio.default",
+        "no key",
+        70_000,
+        65_536,
+    )
+    assert store.totals()["refused"] == 1
+
+
+def test_ignored_events_are_counted_and_bounded(store: SqliteStore) -> None:
+    for start in range(0, 1500, 500):
+        store.ignore([Ignored(NOW, "", "no service", event(f"x/{start + n}")) for n in range(500)])
+    assert store.totals()["ignored"] == 1500
+    assert len(store.ignored(5000)) == 1000
+    assert store.ignored(1)[0].event.key == "x/1499"
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+def test_jobs_can_be_asked_for_by_state_service_and_page(store: SqliteStore) -> None:
+    items = [new_job(f"in/{n}", name="st"[n % 2]) for n in range(6)]
+    store.accept(items, NOW)
+    change(store, items[0].id, JobState.FAILED)
+    change(store, items[1].id, JobState.PLACED, target="x")
+    assert [j.id for j in store.jobs(service="s")] == [items[n].id for n in (0, 2, 4)]
+    assert [j.id for j in store.jobs(states=[JobState.FAILED])] == [items[0].id]
+    assert [j.id for j in store.jobs(target="x")] == [items[1].id]
+    assert [j.id for j in store.jobs(newest=True, limit=2)] == [items[5].id, items[4].id]
+    assert [j.id for j in store.jobs(newest=True, after=items[4].id, limit=1)] == [items[3].id]
+    page = store.jobs(states=[JobState.ACCEPTED], service="t", after=items[3].id)
+    assert [j.id for j in page] == [items[5].id]
+    assert store.counts()["s", JobState.FAILED] == 1
+    assert store.counts()["t", JobState.ACCEPTED] == 2
+    assert store.loads() == {("", JobState.ACCEPTED): 4, ("x", JobState.PLACED): 1}
+
+
+def test_claims_and_open_jobs_are_found_by_index(store: SqliteStore) -> None:
+    plans: list[str] = []
+    with sqlite3.connect(store.path) as other:
+        for query in (
+            "SELECT seq FROM jobs WHERE state IN ('accepted', 'placed', 'submitted', 'running')"
+            " AND state = ? AND target = ? AND due <= ? ORDER BY due",
+            "SELECT 1 FROM jobs WHERE path = ? AND path <> '' AND service = ?",
+        ):
+            rows = other.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))
+            plans += [row[3] for row in rows]
+    assert not [p for p in plans if p.startswith("SCAN") or "TEMP B-TREE" in p], plans
+
+
+# --- trouble -------------------------------------------------------------------------------------
+
+
+def test_a_locked_database_is_temporary_and_nothing_is_lost(tmp_path: Path) -> None:
+    with SqliteStore(tmp_path / "jobs.db", busy_timeout=0.05) as store:
+        store.accept([new_job("in/a")], NOW)
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TemporaryError, match="locked"):
+            store.accept([new_job("in/b")], NOW)
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.accept([new_job("in/b")], NOW)[0].new
+        assert len(store.jobs()) == 2
+
+
+def test_one_bad_write_does_not_spoil_its_batch(store: SqliteStore) -> None:
+    bad = replace(new_job("in/0"), service="\udcff")
+    gate = threading.Barrier(6)
+
+    def accept(number: int) -> bool:
+        gate.wait()
+        item = bad if number == 0 else new_job(f"in/{number}")
+        return store.accept([item], NOW)[0].new
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(accept, n) for n in range(6)]
+    assert isinstance(answers[0].exception(), UnicodeEncodeError)
+    assert all(answer.result() for answer in answers[1:])
+
+
+def test_a_closed_store_refuses(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.close()
+    store.close()
+    with pytest.raises(TemporaryError, match="closed"):
+        store.accept([new_job("in/a")], NOW)
+    with pytest.raises(TemporaryError, match="closed"):
+        store.jobs()
+
+
+def test_the_file_is_for_its_owner_only(store: SqliteStore) -> None:
+    assert store.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        path = store.path
+    with sqlite3.connect(path) as other:
+        other.execute("INSERT INTO migrations VALUES (99, 'the future', 0)")
+    other.close()
+    with pytest.raises(PermanentError, match="version 99"):
+        SqliteStore(path)
+
+
+def test_a_file_that_is_no_store_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_bytes(b"this is not a database, whatever its name says" * 100)
+    with pytest.raises(PermanentError, match=r"jobs\.db"):
+        SqliteStore(path)
+    with pytest.raises(PermanentError, match="cannot open"):
+        SqliteStore(tmp_path / "missing" / "jobs.db")

@@ -1,0 +1,138 @@
+"""A small world for the dispatcher: services, routes by folder, and events of a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from bridge.dispatch import Dispatcher, NewJob, Settings, SqliteStore
+from bridge.dispatch.testing import FakeTarget
+from bridge.errors import PlacementError
+from bridge.events import Event, EventKind, job_id, minio_record
+from bridge.fdl.model import Placement, ProviderRef, Resources, Service, StoragePath
+from bridge.scheduler.model import Candidate, Decision, Offer, Snapshot, TargetState
+from bridge.storage.protocol import ObjectInfo
+
+PROVIDER = "minio.default"
+FAST = Settings(backoff=0.001, backoff_cap=0.01, poll_min=0.001, poll_max=0.01, grace=0.05)
+PATIENCE = 60.0
+
+
+def service(name: str, folder: str, *, output: str = "", fallback: tuple[str, ...] = ()) -> Service:
+    """A service that takes what lies in bucket `b`, in this folder."""
+    minio = ProviderRef("minio")
+    return Service(
+        name=name,
+        origin="bridge",
+        image="image",
+        resources=Resources(Decimal(1), 2**28),
+        inputs=(StoragePath(minio, f"b/{folder}"),),
+        outputs=(StoragePath(minio, f"b/{output}"),) if output else (),
+        placement=Placement(fallback=fallback),
+    )
+
+
+@dataclass(frozen=True)
+class FolderRoutes:
+    """Objects start the services whose input folder they are in."""
+
+    services: Sequence[Service]
+
+    def match(self, provider: str, bucket: str, key: str) -> tuple[str, ...]:
+        return tuple(
+            s.name
+            for s in self.services
+            for path in s.inputs
+            if (str(path.provider), path.bucket) == (provider, bucket)
+            and key.startswith(f"{path.folder}/")
+        )
+
+
+def body(key: str, *, etag: str = "e1", sequencer: str = "1", bucket: str = "b") -> bytes:
+    """What MinIO posts for one object."""
+    record = minio_record(bucket, key, size=3, etag=etag, sequencer=sequencer)
+    return json.dumps(record).encode()
+
+
+def event(key: str, *, etag: str = "e1", sequencer: str = "1") -> Event:
+    """One storage event."""
+    return Event(EventKind.MINIO, PROVIDER, "b", key, 3, etag, sequencer=sequencer)
+
+
+def new_job(key: str, *, name: str = "s", etag: str = "e1", sequencer: str = "1") -> NewJob:
+    """One event for one service."""
+    found = event(key, etag=etag, sequencer=sequencer)
+    return NewJob(job_id(name, found), name, found)
+
+
+def info(key: str, etag: str = "e1") -> ObjectInfo:
+    """What a listing says of an object."""
+    return ObjectInfo("b", key, 3, etag)
+
+
+@dataclass
+class Shelf:
+    """Objects that a listing finds; `asked` records what was asked for."""
+
+    objects: list[ObjectInfo] = field(default_factory=list)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def __call__(self, provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        self.asked.append((provider, bucket, prefix))
+        return [o for o in self.objects if o.bucket == bucket and o.key.startswith(prefix)]
+
+
+def decide_for(
+    target: str,
+) -> Callable[..., Decision]:
+    """A decision that is always for the same target ("": nothing is feasible)."""
+
+    def decide(
+        wanted: Service, found: Event | None, snapshot: Snapshot, /, *, seed: int = 0
+    ) -> Decision:
+        offers = tuple(
+            Candidate(Offer(s.spec.name, s.spec.kind, feasible=True, cost=Decimal("0.10")))
+            for s in snapshot.targets
+        )
+        return Decision(wanted.name, "pinned", seed, target, f"pinned to {target}", offers)
+
+    return decide
+
+
+def refuse_all(
+    wanted: Service, found: Event | None, snapshot: Snapshot, /, *, seed: int = 0
+) -> Decision:
+    """A placement that always fails."""
+    raise PlacementError(f"nothing can run {wanted.name}")
+
+
+def dispatcher(
+    store: SqliteStore,
+    targets: Mapping[str, FakeTarget],
+    services: Sequence[Service] | None = None,
+    *,
+    decide: Callable[..., Decision] | None = None,
+    settings: Settings = FAST,
+    listing: Shelf | None = None,
+) -> Dispatcher:
+    """A dispatcher over fakes; everything goes to the first target."""
+    have = [service("s", "in")] if services is None else services
+    snapshot = Snapshot(tuple(TargetState(t.spec) for t in targets.values()))
+    return Dispatcher(
+        store,
+        have,
+        FolderRoutes(have),
+        targets,
+        decide=decide or decide_for(next(iter(targets))),
+        snapshot=lambda: snapshot,
+        settings=settings,
+        listing=listing,
+    )
+
+
+def open_store(folder: Path) -> SqliteStore:
+    """The store of this folder."""
+    return SqliteStore(folder / "jobs.db")
