@@ -172,6 +172,8 @@ class Child:
         self.process = process
         self.log = log
         self._hidden = hidden
+        self._ending = threading.Lock()
+        self._over = False
 
     @property
     def pid(self) -> int:
@@ -213,20 +215,29 @@ class Child:
             text = text.replace(secret.reveal(), HIDDEN)
         return "\n".join(text.splitlines()[-lines:])
 
-    def stop(self, grace: float = 5.0) -> None:
-        """SIGTERM to the group, SIGKILL after `grace` seconds; no error when it is over."""
-        if self.alive:
-            self._signal(signal.SIGTERM)
-            self._wait(grace)
-        self.kill()
+    def end(self, grace: float = 5.0) -> None:
+        """SIGTERM to the group, SIGKILL after `grace` seconds; pipes stay open for their reader."""
+        with self._ending:
+            if self._over:
+                return
+            if grace > 0 and self.alive:
+                self._signal(signal.SIGTERM)
+                self._wait(grace)
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+            # The group's id may belong to strangers from now on.
+            self._over = True
 
-    def kill(self) -> None:
-        """SIGKILL to the whole group and wait for the leader."""
-        self._signal(signal.SIGKILL)
-        self.process.wait()
+    def stop(self, grace: float = 5.0) -> None:
+        """As `end`, and close the pipes, which no other thread may be reading."""
+        self.end(grace)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 _close(pipe.close)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group; as `stop` without grace."""
+        self.stop(0)
 
     def _said(self) -> str:
         tail = self.tail()

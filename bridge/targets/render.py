@@ -1,4 +1,4 @@
-"""A service as the JSON that the supervisor reads, the same for every target (see the job contract).
+"""A service as the JSON that the supervisor reads, the same for every target (the job contract).
 
 Keys are upstream's. Credentials are never in it: they travel apart, as files or as a secret.
 """
@@ -81,5 +81,5 @@ def _plain(name: str, value: object) -> Any:
     if isinstance(value, list | tuple | frozenset | set):
         items = sorted(value, key=str) if isinstance(value, frozenset | set) else value
         return [_plain(name, item) for item in items]
-    kind = "a secret" if isinstance(value, Secret) else f"a {type(value).__name__}"
+    kind = "a secret" if isinstance(value, Secret) else f"of type {type(value).__name__}"
     raise PermanentError(f"storage provider setting {name} is {kind}, which is not a setting")

@@ -83,7 +83,7 @@ def test_settings_become_json() -> None:
     assert json.loads(json.dumps(document)) == {"a": 1.5, "b": [1, None], "c": {"d": True}}
 
 
-@pytest.mark.parametrize(("value", "kind"), [(KEY, "a secret"), (object(), "a object")])
+@pytest.mark.parametrize(("value", "kind"), [(KEY, "a secret"), (object(), "of type object")])
 def test_what_is_no_setting_is_refused(value: object, kind: str) -> None:
     with pytest.raises(PermanentError, match=rf"minio.default.key is {kind}") as error:
         service_document(SERVICE, {MINIO: ProviderAccess({"key": value})})
