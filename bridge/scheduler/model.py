@@ -56,7 +56,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a target offers for one job: feasible or not, seconds, USD, and how sure that is."""
+    """What a target offers for one job: feasible or not, seconds, USD, and how sure that is.
+
+    `notes` say in plain words what the numbers rest on when that is not a measurement.
+    """
 
     target: str
     kind: TargetKind
@@ -69,6 +72,7 @@ class Offer:
     cost: Decimal = Decimal(0)
     confidence: float = 0.0
     age: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def finish(self) -> float:
@@ -101,7 +105,8 @@ class Decision:
     """The chosen target and every other candidate with its reasons.
 
     `target` is "" when nothing is feasible. `candidates` are sorted best first, infeasible last.
-    `reason` is one sentence for a person.
+    `reason` is one sentence for a person. `fallback` are the feasible targets of
+    `placement.fallback`, in its order, to be tried when `target` does not take the job.
     """
 
     service: str
@@ -111,6 +116,7 @@ class Decision:
     reason: str
     candidates: tuple[Candidate, ...] = ()
     event: str = ""
+    fallback: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> Candidate | None:

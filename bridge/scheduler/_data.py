@@ -1,0 +1,62 @@
+"""The dated data files of this package, read once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def table(name: str) -> Mapping[str, Any]:
+    """One TOML file of `data/`; its numbers with a point are exact decimals."""
+    text = files("bridge.scheduler").joinpath("data", f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text, parse_float=Decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds until a job's container is up, and how many of them are billed."""
+
+    seconds: float
+    billed: float
+
+
+@cache
+def start_of(kind: str) -> Start:
+    """Typical start of a kind of target (the keys of `starts.toml`)."""
+    found = table("starts")[kind]
+    return Start(float(found["seconds"]), float(found["billed"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What is taken for granted where nothing was measured; see `assumptions.toml`."""
+
+    run_seconds: float
+    hint_confidence: float
+    run_annotation: str
+    price_fallback_trust: float
+    output_ratio: float
+    freshness_half_life: float
+    seconds_per_byte: Mapping[str, float]
+
+
+@cache
+def assumptions() -> Assumptions:
+    """The assumptions of `assumptions.toml`."""
+    found = table("assumptions")
+    speeds = {k: 1 / (float(v) * 1e6) for k, v in found["bandwidth_mb_per_second"].items()}
+    return Assumptions(
+        run_seconds=float(found["run_seconds"]),
+        hint_confidence=float(found["hint_confidence"]),
+        run_annotation=str(found["run_annotation"]),
+        price_fallback_trust=float(found["price_fallback_trust"]),
+        output_ratio=float(found["output_ratio"]),
+        freshness_half_life=float(found["freshness_half_life"]),
+        seconds_per_byte=speeds,
+    )

@@ -1,0 +1,108 @@
+"""Decisions as JSON and back: for storage, replay and `plan --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from bridge.errors import PlacementError
+from bridge.scheduler.model import Candidate, Decision, Offer, Reason, Term
+
+_VERSION: Final = 1
+
+
+def as_json(decision: Decision) -> dict[str, Any]:
+    """The decision as plain values for `json.dumps`. Keys are stable, money is text.
+
+    A decision holds names, numbers and sentences made of them, so there is nothing to hide.
+    """
+    return {
+        "version": _VERSION,
+        "service": decision.service,
+        "event": decision.event,
+        "policy": decision.policy,
+        "seed": decision.seed,
+        "target": decision.target,
+        "reason": decision.reason,
+        "fallback": list(decision.fallback),
+        "candidates": [_candidate(candidate) for candidate in decision.candidates],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    offer = candidate.offer
+    return {
+        "target": offer.target,
+        "kind": offer.kind,
+        "feasible": offer.feasible,
+        "reasons": [{"filter": r.filter, "sentence": r.sentence} for r in offer.reasons],
+        "wait": offer.wait,
+        "start": offer.start,
+        "run": offer.run,
+        "transfer": offer.transfer,
+        "finish": offer.finish,
+        "cost": str(offer.cost),
+        "confidence": offer.confidence,
+        "age": offer.age,
+        "notes": list(offer.notes),
+        "score": candidate.score,
+        "terms": [_term(term) for term in candidate.terms],
+    }
+
+
+def _term(term: Term) -> dict[str, Any]:
+    return {
+        "name": term.name,
+        "value": term.value,
+        "raw": term.raw,
+        "unit": term.unit,
+        "weight": term.weight,
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Decision:
+    """The decision that `as_json` wrote; PlacementError when it is not one."""
+    version = data.get("version")
+    if version != _VERSION:
+        raise PlacementError(
+            f"a stored decision has version {version!r}; this one reads {_VERSION}"
+        )
+    try:
+        return Decision(
+            service=data["service"],
+            policy=data["policy"],
+            seed=data["seed"],
+            target=data["target"],
+            reason=data["reason"],
+            candidates=tuple(_read_candidate(each) for each in data["candidates"]),
+            event=data["event"],
+            fallback=tuple(data["fallback"]),
+        )
+    except (KeyError, TypeError, InvalidOperation) as error:
+        raise PlacementError(f"not a stored decision: {error!r}") from error
+
+
+def _read_candidate(data: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        offer=Offer(
+            target=data["target"],
+            kind=data["kind"],
+            feasible=data["feasible"],
+            reasons=tuple(Reason(r["filter"], r["sentence"]) for r in data["reasons"]),
+            wait=data["wait"],
+            start=data["start"],
+            run=data["run"],
+            transfer=data["transfer"],
+            cost=Decimal(data["cost"]),
+            confidence=data["confidence"],
+            age=data["age"],
+            notes=tuple(data["notes"]),
+        ),
+        score=data["score"],
+        terms=tuple(_read_term(term) for term in data["terms"]),
+    )
+
+
+def _read_term(data: Mapping[str, Any]) -> Term:
+    return Term(data["name"], data["value"], data["raw"], data["unit"], data["weight"])

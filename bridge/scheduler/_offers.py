@@ -1,0 +1,86 @@
+"""Offers: what each target says to one job.
+
+Standings are kept between calls, per service and target, under the identity of the very objects
+that they were made from: those are frozen, so a kept answer is the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from bridge.events import Event
+from bridge.fdl.model import Service, TargetSpec
+from bridge.scheduler._estimates import Standing, estimated, standing
+from bridge.scheduler._filters import FILTERS, refusals
+from bridge.scheduler._prices import Prices, list_prices
+from bridge.scheduler.model import Offer, TargetState
+
+_KEPT: Final = 1024
+
+
+@dataclass(slots=True)
+class Ask:
+    """One service that is placed at some prices, with what is known of it on each target."""
+
+    service: Service
+    prices: Prices
+    known: dict[int, tuple[TargetSpec, Standing]] = field(default_factory=dict)
+
+    def standing(self, spec: TargetSpec) -> Standing:
+        """The service's standing on a target, worked out the first time."""
+        kept = self.known.get(id(spec))
+        if kept is not None and kept[0] is spec:
+            return kept[1]
+        if len(self.known) >= _KEPT:
+            self.known.clear()
+        found = standing(self.service, spec, self.prices)
+        self.known[id(spec)] = (spec, found)
+        return found
+
+
+_asks: dict[tuple[int, int], Ask] = {}
+
+
+def ask_for(service: Service, prices: Prices | None) -> Ask:
+    """The Ask of these very objects."""
+    prices = list_prices() if prices is None else prices
+    key = (id(service), id(prices))
+    kept = _asks.get(key)
+    if kept is not None and kept.service is service and kept.prices is prices:
+        return kept
+    if len(_asks) >= _KEPT:
+        _asks.clear()
+    made = _asks[key] = Ask(service, prices)
+    return made
+
+
+def offer(
+    service: Service, event: Event | None, state: TargetState, prices: Prices | None = None
+) -> Offer:
+    """What a target offers for one job of the service, started by `event` (None: none yet).
+
+    Every filter that says no is in `reasons`. The estimates are given also then, unless there are
+    none (0) because the size cannot be bought or the measurements make no sense. `prices` are the
+    list prices by default. Of the event only provider and size matter. PlacementError when the
+    service's placement cannot be understood.
+    """
+    ask = ask_for(service, prices)
+    return make_offer(service, ask.standing(state.spec), event, state)
+
+
+def make_offer(service: Service, known: Standing, event: Event | None, state: TargetState) -> Offer:
+    """The offer of a target where the service's standing is known."""
+    reasons = known.reasons
+    refused = refusals(_STATE, service, state)
+    if refused:
+        reasons = (*reasons, *refused)
+        if any(reason.filter == "measurements" for reason in refused):
+            return Offer(state.spec.name, state.spec.kind, feasible=False, reasons=reasons)
+    made = estimated(service.name, event, state, known, reasons)
+    late = refusals(_OFFER, service, made)
+    return replace(made, feasible=False, reasons=(*reasons, *late)) if late else made
+
+
+_STATE: Final = tuple(FILTERS.state.items())
+_OFFER: Final = tuple(FILTERS.offer.items())

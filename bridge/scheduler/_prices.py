@@ -1,0 +1,141 @@
+"""List prices as values, and what a job costs by them. Money is Decimal, in USD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cache
+from math import ceil
+from typing import Any, Final, TypeVar
+
+from bridge.scheduler._data import table
+
+_GIB: Final = 2**30
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaPrice:
+    """Lambda in one region: per GB-second by architecture, per request, per GB-second of /tmp."""
+
+    gb_second: Mapping[str, Decimal]
+    request: Decimal
+    storage: Decimal
+
+    def scaled(self, factor: Decimal) -> LambdaPrice:
+        """The same, `factor` times as dear."""
+        return LambdaPrice(
+            _scaled(self.gb_second, factor), self.request * factor, self.storage * factor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FargatePrice:
+    """Fargate in one region: per vCPU-hour, per GB-hour, per GB-hour of added storage."""
+
+    vcpu_hour: Mapping[str, Decimal]
+    gb_hour: Mapping[str, Decimal]
+    storage: Decimal
+
+    def scaled(self, factor: Decimal) -> FargatePrice:
+        """The same, `factor` times as dear."""
+        return FargatePrice(
+            _scaled(self.vcpu_hour, factor), _scaled(self.gb_hour, factor), self.storage * factor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """List prices by region, with the day they were read.
+
+    A region that a table does not have is priced as `default_region`; whoever asks learns of it.
+    `clusters` multiplies what targets say of themselves (`cost_per_hour`).
+    """
+
+    functions: Mapping[str, LambdaPrice]
+    fargate: Mapping[str, FargatePrice]
+    egress: Mapping[str, Decimal]
+    default_region: str = "us-east-1"
+    dated: str = ""
+    clusters: Decimal = Decimal(1)
+
+    def scaled(self, factor: Decimal) -> Prices:
+        """All prices times `factor`, for what-if questions and for other currencies."""
+        return replace(
+            self,
+            functions={region: p.scaled(factor) for region, p in self.functions.items()},
+            fargate={region: p.scaled(factor) for region, p in self.fargate.items()},
+            egress=_scaled(self.egress, factor),
+            clusters=self.clusters * factor,
+        )
+
+    def find(self, prices: Mapping[str, _T], region: str) -> tuple[_T, bool]:
+        """The price in a region, and whether it is that region's own."""
+        own = prices.get(region)
+        return (own, True) if own is not None else (prices[self.default_region], False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a job pays: `fixed`, and `second` for each second, by steps and from a minimum."""
+
+    second: Decimal = Decimal(0)
+    fixed: Decimal = Decimal(0)
+    step_ms: int = 1
+    least_ms: int = 0
+
+    def cost(self, seconds: float) -> Decimal:
+        """Price of a job that is billed for so many seconds."""
+        if not self.second:
+            return self.fixed
+        steps = ceil(round(seconds * 1000, 3) / self.step_ms)
+        return self.fixed + self.second * max(steps * self.step_ms, self.least_ms) / 1000
+
+
+def lambda_rate(price: LambdaPrice, arch: str, memory_mb: int, storage_mb: int) -> Rate:
+    """What a function of that size pays. A GB is 1024 MB; no cold starts are counted."""
+    more = max(storage_mb - int(table("prices")["lambda"]["included_storage_mb"]), 0)
+    second = price.gb_second[arch] * memory_mb / 1024 + price.storage * more / 1024
+    return Rate(second=second, fixed=price.request)
+
+
+def fargate_rate(
+    price: FargatePrice, arch: str, vcpu: Decimal, memory_mb: int, storage: int | None = None
+) -> Rate:
+    """What a task of that size pays; `storage` in bytes, the included part is free."""
+    data = table("prices")["fargate"]
+    more = max(Decimal(storage or 0) / _GIB - int(data["included_storage_gb"]), Decimal(0))
+    memory = price.gb_hour[arch] * memory_mb / 1024
+    hour = price.vcpu_hour[arch] * vcpu + memory + price.storage * more
+    return Rate(second=hour / 3600, step_ms=1000, least_ms=int(data["minimum_seconds"]) * 1000)
+
+
+def _scaled(prices: Mapping[str, Decimal], factor: Decimal) -> dict[str, Decimal]:
+    return {name: price * factor for name, price in prices.items()}
+
+
+def _money(prices: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {name: Decimal(price) for name, price in prices.items()}
+
+
+@cache
+def list_prices() -> Prices:
+    """The prices that come with this version (`data/prices.toml`)."""
+    data = table("prices")
+    storage = Decimal(data["fargate"]["storage_gb_hour"])
+    return Prices(
+        functions={
+            region: LambdaPrice(
+                _money(p["gb_second"]), Decimal(p["request"]), Decimal(p["storage"])
+            )
+            for region, p in data["lambda"]["regions"].items()
+        },
+        fargate={
+            region: FargatePrice(_money(p["vcpu_hour"]), _money(p["gb_hour"]), storage)
+            for region, p in data["fargate"]["regions"].items()
+        },
+        egress=_money(data["egress"]["regions"]),
+        default_region=data["default_region"],
+        dated=data["dated"],
+    )

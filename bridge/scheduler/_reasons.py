@@ -1,0 +1,100 @@
+"""The one sentence that says why a target was chosen, or why none was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.fdl.model import Service
+from bridge.scheduler import _words as words
+from bridge.scheduler._kinds import first_choice
+from bridge.scheduler._policies import Policy, wishes
+from bridge.scheduler.model import Offer
+
+# A difference in time that a person would call one: seconds, and share of the better time.
+_NOTICED_SECONDS = 0.5
+_NOTICED_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What there is to explain. `feasible` has the chosen offer first, then best first."""
+
+    service: Service
+    policy: Policy
+    feasible: Sequence[Offer]
+    refused: Sequence[Offer]
+    lots: int
+    is_fallback: bool
+    late: bool
+
+
+def explain(outcome: Outcome) -> str:
+    """The sentence for a person; it holds names and numbers, never a setting or a secret."""
+    if not outcome.feasible:
+        return _nothing(outcome)
+    chosen = outcome.feasible[0]
+    parts = [f"{chosen.target}: {_why(outcome)}, {_price(chosen)}"]
+    parts += [
+        f"{other.target} {_worse(other, chosen, outcome.policy)}" for other in _others(outcome)
+    ]
+    if outcome.lots > 1:
+        parts.append(f"taken by lot among {outcome.lots} that are as good")
+    if outcome.late:
+        limit = words.duration(outcome.service.placement.deadline or 0.0)
+        parts.append(f"no target is expected to meet the deadline of {limit}")
+    return "; ".join([*parts, *chosen.notes])
+
+
+def _nothing(outcome: Outcome) -> str:
+    known = {offer.target for offer in outcome.refused}
+    unknown = [n for n in first_choice(outcome.service) if n not in known]
+    parts = [f"{name}: there is no such target now" for name in unknown]
+    parts += [
+        f"{o.target}: {', and '.join(r.sentence for r in o.reasons)}" for o in outcome.refused
+    ]
+    return f"no target can run it; {'; '.join(parts) or 'there are no targets'}"
+
+
+def _why(outcome: Outcome) -> str:
+    """What speaks for the chosen one."""
+    able, policy = len(outcome.feasible), outcome.policy
+    chosen = outcome.feasible[0].target
+    if outcome.is_fallback:
+        return "a fallback, because no first choice can run it"
+    if policy.name == "pinned":
+        here = chosen == wishes(outcome.service, policy)["target"]
+        return "the file pins it there" if here else "the pinned target cannot run it"
+    if able == 1:
+        return f"the only one of {len(outcome.refused) + 1} that can run it"
+    return f"{policy.summary} of {able} that can run it"
+
+
+def _price(chosen: Offer) -> str:
+    return f"about {words.duration(chosen.finish)} and {words.money(chosen.cost)} per job"
+
+
+def _others(outcome: Outcome) -> Sequence[Offer]:
+    """The next best, when it says something about the choice."""
+    chosen, rest = outcome.feasible[0], outcome.feasible[1:2]
+    return [other for other in rest if _worse(other, chosen, outcome.policy)]
+
+
+def _worse(other: Offer, chosen: Offer, policy: Policy) -> str:
+    """What speaks against the next best: what the policy looks at first, then the rest."""
+    by_money = f"would cost {words.money(other.cost)}" if other.cost > chosen.cost else ""
+    by_time = _slower(other, chosen)
+    if policy.name == "cheapest":
+        return by_money or by_time
+    return by_time or by_money
+
+
+def _slower(other: Offer, chosen: Offer) -> str:
+    more = other.finish - chosen.finish
+    if more < max(_NOTICED_SECONDS, _NOTICED_SHARE * chosen.finish):
+        return ""
+    if other.wait - chosen.wait > more / 2:
+        return f"would wait {words.duration(other.wait)}"
+    if other.start - chosen.start > more / 2:
+        return f"would take {words.duration(other.start)} to start"
+    return f"would take {words.duration(other.finish)}"
