@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bridge.secret import Secret
+
+if TYPE_CHECKING:
+    from bridge.fdl.options import AwsOptions, OscarOptions
 
 Origin = Literal["oscar", "aws", "bridge"]
 ExecutionMode = Literal["lambda", "lambda-batch", "batch"]
@@ -170,7 +173,7 @@ class Service:
     file_stage_in: bool = False
     arch: Literal["amd64", "arm64"] = "amd64"
     placement: Placement = field(default_factory=Placement)
-    options: Any = None
+    options: OscarOptions | AwsOptions | None = None
     place: Place | None = field(default=None, compare=False)
 
 
