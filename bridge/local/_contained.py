@@ -109,4 +109,6 @@ def _outcome(work: Work, end: Exit) -> Outcome:
     if report is not None:
         return Outcome(report=report)
     reason = end.reason or f"the container ended with status {end.code} and no report"
-    return Outcome(reason=reason, exit_code=end.code, temporary=True)
+    # A program that ended by itself would do so again; one that was killed may have better luck.
+    temporary = end.signal is not None or bool(end.reason)
+    return Outcome(reason=reason, exit_code=end.code, temporary=temporary)

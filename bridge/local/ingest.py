@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Accept", "Ingest"]
 
-Accept = Callable[[bytes, Mapping[str, str]], None]
+Accept = Callable[[bytes, Mapping[str, str]], object]
 """Persists one event's body; gets the request's headers (lower case, without the token).
 
 EventError: malformed, and kept for inspection. TemporaryError: not persisted, send it again.

@@ -8,6 +8,7 @@ Importing this module raises MissingToolError where the package minio is not ins
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class ObjectStore:
         self._webhook = webhook
         self._gateway = Gateway(folder.resolve(), self.credentials, webhook, address, port)
         self._client: Minio | None = None
+        self._rules = threading.Lock()
 
     @property
     def endpoint(self) -> str:
@@ -213,7 +215,8 @@ class ObjectStore:
             self._minio().fget_object(bucket, key, str(target))
 
     def _replace_rules(self, bucket: str, wanted: set[Rule]) -> None:
-        with _translated(f"rules of bucket {bucket!r}"):
+        # Read, change, write: not twice at once.
+        with self._rules, _translated(f"rules of bucket {bucket!r}"):
             config = self._minio().get_bucket_notification(bucket)
             others = [queue for queue in config.queue_config_list if queue.queue != _TARGET]
             ours = [_queue(rule) for rule in sorted(wanted)]
