@@ -17,8 +17,8 @@ _KEPT_REFUSED: Final = 10_000
 _KEPT_IGNORED: Final = 1_000
 
 _INSERT: Final = (
-    "INSERT INTO jobs (id, service, event, path, etag, sequencer, state, due, accepted)"
-    " VALUES (?, ?, ?, ?, ?, ?, 'accepted', ?, ?)"
+    "INSERT INTO jobs (id, service, path, etag, sequencer, state, due, accepted)"
+    " VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?)"
 )
 
 
@@ -31,14 +31,11 @@ def _accept(connection: sqlite3.Connection, item: NewJob, at: float) -> Accepted
     known = _known(connection, item)
     if known is not None:
         return Accepted(known, item.service, new=False)
-    event, identity = item.event, item.event.identity
+    event = item.event
     path, etag = _object(event)
-    connection.execute(
-        "INSERT OR IGNORE INTO events VALUES (?, ?, ?)", (identity, event_text(event), at)
-    )
-    connection.execute(
-        _INSERT, (item.id, item.service, identity, path, etag, event.sequencer, at, at)
-    )
+    row = (item.id, item.service, path, etag, event.sequencer, at, at)
+    seq = connection.execute(_INSERT, row).lastrowid
+    connection.execute("INSERT INTO events VALUES (?, ?)", (seq, event_text(event)))
     if path:
         connection.execute(
             "DELETE FROM expected WHERE path = ? AND service = ?"

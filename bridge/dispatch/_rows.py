@@ -21,11 +21,10 @@ from bridge.targets import JobState
 
 __all__ = ["IS_OPEN", "JOB", "detail", "expected", "ignored", "job", "jobs_query", "refusal"]
 
-# `e.event` is the JSON of the event, `j.event` only its identity.
 JOB: Final = (
     "SELECT j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
     " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
-    " j.report, j.log, j.stop FROM jobs j JOIN events e ON e.identity = j.event"
+    " j.report, j.log, j.stop FROM jobs j JOIN events e ON e.seq = j.seq"
 )
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"

@@ -10,13 +10,13 @@ from bridge.errors import PermanentError
 
 __all__ = ["migrate"]
 
+# An event has a row of its own, numbered like its job, as a job's row is written again and again.
 _V1: Final = """
-CREATE TABLE events (identity TEXT PRIMARY KEY, event TEXT NOT NULL, received REAL NOT NULL);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, event TEXT NOT NULL);
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     service TEXT NOT NULL,
-    event TEXT NOT NULL,
     path TEXT NOT NULL,
     etag TEXT NOT NULL,
     sequencer TEXT NOT NULL,

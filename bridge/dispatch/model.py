@@ -201,7 +201,8 @@ class JobEvent:
     """News for whoever watches: job `job` went from `previous` (None: it is new) to `state`.
 
     A job that is tried again goes back to `accepted`, or to `placed` on its fallback target, with
-    `attempt` one higher; `reason` then says what became of the attempt before.
+    `attempt` one higher; `reason` then says what became of the attempt before. So `state` may
+    equal `previous` when only the target is another.
     """
 
     job: str

@@ -127,7 +127,7 @@ class SqliteStore:
         durable = any(wish.state is JobState.CANCELLED for wish in changes)
 
         def tell(answers: Sequence[JobEvent | None]) -> None:
-            self._tell([a for a in answers if a is not None and a.state is not a.previous])
+            self._tell([a for a in answers if a is not None and _has_moved(a)])
 
         return self._writer.run(lambda c: _progress.change(c, changes), durable=durable, after=tell)
 
@@ -266,6 +266,10 @@ class SqliteStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _has_moved(event: JobEvent) -> bool:
+    return event.state is not event.previous or event.target != event.previous_target
 
 
 def _one(connection: sqlite3.Connection, job: str) -> JobRecord | None:
