@@ -1,27 +1,39 @@
-"""FDL: its grammar, what it means, and what is wrong with a file."""
+"""FDL: its grammar, what it means, and what is wrong with a file.
 
-from bridge.fdl._document import parse
-from bridge.fdl._dump import dump
-from bridge.fdl._load import load
-from bridge.fdl._schema import schema
+Names are loaded when they are first used: a command that reads no file does not pay for the
+grammar, and most rooms only need the model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Not lazy: the function shares its name with the module, and must win.
 from bridge.fdl.limits import Limit, fargate_sizes, limits
-from bridge.fdl.model import (
-    Cluster,
-    Document,
-    ExecutionMode,
-    Origin,
-    Place,
-    Placement,
-    ProviderRef,
-    ProviderType,
-    Resources,
-    Service,
-    StoragePath,
-    StorageProvider,
-    TargetKind,
-    TargetSpec,
-)
-from bridge.fdl.options import AwsOptions, OscarOptions
+
+if TYPE_CHECKING:
+    from bridge.fdl._document import parse
+    from bridge.fdl._dump import dump
+    from bridge.fdl._load import load
+    from bridge.fdl._schema import schema
+    from bridge.fdl.model import (
+        Cluster,
+        Document,
+        ExecutionMode,
+        Origin,
+        Place,
+        Placement,
+        ProviderRef,
+        ProviderType,
+        Resources,
+        Service,
+        StoragePath,
+        StorageProvider,
+        TargetKind,
+        TargetSpec,
+    )
+    from bridge.fdl.options import AwsOptions, OscarOptions
 
 __all__ = [
     "AwsOptions",
@@ -48,3 +60,20 @@ __all__ = [
     "parse",
     "schema",
 ]
+
+_HOMES = {
+    "AwsOptions": "options",
+    "OscarOptions": "options",
+    "dump": "_dump",
+    "load": "_load",
+    "parse": "_document",
+    "schema": "_schema",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'model')}"), name)
+    globals()[name] = value
+    return value

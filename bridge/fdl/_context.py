@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from bridge.fdl._records import Section
 from bridge.fdl._tree import Log
 from bridge.fdl.model import ProviderRef, Service
 
 
-@dataclass(slots=True)
 class Context:
     """One parse. `providers`, `clusters` and `targets` are the names that the file defines."""
 
-    log: Log
-    read_script: Callable[[str], str] | None
-    providers: frozenset[ProviderRef] = frozenset()
-    clusters: frozenset[str] = frozenset()
-    targets: frozenset[str] = frozenset()
-    _scripts: dict[str, str | None] = field(default_factory=dict)
-    _reasons: dict[str, str] = field(default_factory=dict)
+    def __init__(self, log: Log, read_script: Callable[[str], str] | None) -> None:
+        self.log = log
+        self.read_script = read_script
+        self.providers: frozenset[ProviderRef] = frozenset()
+        self.clusters: frozenset[str] = frozenset()
+        self.targets: frozenset[str] = frozenset()
+        self._scripts: dict[str, str | None] = {}
+        self._reasons: dict[str, str] = {}
 
     def script(self, section: Section, name: str) -> tuple[str, str | None]:
         """The script's path as written and its text with LF ends; a problem when unreadable."""
@@ -46,10 +45,12 @@ class Context:
         return None
 
 
-@dataclass(slots=True)
 class Built:
     """A service with the place of its name, for the checks over all services."""
 
-    service: Service
-    section: Section
-    region: str = ""
+    __slots__ = ("region", "section", "service")
+
+    def __init__(self, service: Service, section: Section, region: str = "") -> None:
+        self.service = service
+        self.section = section
+        self.region = region

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -53,12 +52,12 @@ def _any_case(char: str) -> str:
     return f"[{char.lower()}{char.upper()}]" if char.isalpha() else re.escape(char)
 
 
-@dataclass(frozen=True)
 class Text:
     """Text. A number stands for its text as written; `any_scalar` takes yes, no and nothing too."""
 
-    limit: str = ""
-    any_scalar: bool = False
+    def __init__(self, limit: str = "", *, any_scalar: bool = False) -> None:
+        self.limit = limit
+        self.any_scalar = any_scalar
 
     def read(self, node: Node, path: str, log: Log) -> str | Bad:
         if not isinstance(node, Scalar) or not self._takes(node):
@@ -83,7 +82,6 @@ class Text:
         return value
 
 
-@dataclass(frozen=True)
 class SecretText:
     """Text that is never shown."""
 
@@ -100,24 +98,24 @@ class SecretText:
         return value.reveal() if reveal else HIDDEN
 
 
-@dataclass(frozen=True)
 class Choice:
     """One of some words, in any case; `other` gives more spellings in lower case."""
 
-    names: tuple[str, ...]
-    other: Mapping[str, str] = field(default_factory=dict)
+    def __init__(self, names: tuple[str, ...], other: Mapping[str, str] | None = None) -> None:
+        self.names = names
+        self.other = dict(other or {})
+        self.known = {name.lower(): name for name in names} | self.other
 
     def read(self, node: Node, path: str, log: Log) -> str | Bad:
         if not isinstance(node, Scalar) or node.type == "null":
             log.wrong_type(node, path, one_of(self.names))
             return BAD
         word = node.text.strip().lower()
-        known = {name.lower(): name for name in self.names} | dict(self.other)
-        if word not in known:
+        if word not in self.known:
             hint = did_you_mean(node.text.strip(), self.names)
             log.add(node, path, f"{node.text.strip()!r} is not {one_of(self.names)}", hint)
             return BAD
-        return known[word]
+        return self.known[word]
 
     def schema(self, defs: Schema) -> Schema:
         pattern = any_case((*self.names, *self.other))
@@ -127,7 +125,6 @@ class Choice:
         return value
 
 
-@dataclass(frozen=True)
 class Flag:
     """True or false."""
 
@@ -147,13 +144,13 @@ class Flag:
         return value
 
 
-@dataclass(frozen=True)
 class Whole:
     """A whole number; text such as '512' and 1.0 count. `flags` takes false as 0 and true as 1."""
 
-    limit: str = ""
-    low: int = 0
-    flags: bool = False
+    def __init__(self, limit: str = "", *, low: int = 0, flags: bool = False) -> None:
+        self.limit = limit
+        self.low = low
+        self.flags = flags
 
     _PATTERN = r"[+-]?(0|[1-9][0-9]{0,17})(\.0*)?"
 
@@ -192,7 +189,6 @@ class Whole:
         return value
 
 
-@dataclass(frozen=True)
 class Real:
     """A number that is not negative."""
 
@@ -213,12 +209,14 @@ class Real:
         return value
 
 
-@dataclass(frozen=True)
 class Amount:
     """A quantity such as `1Gi`, `500m`, `120s` or `0.05 USD`."""
 
-    what: Literal["cpu", "memory", "duration", "money"]
-    limit: str = ""
+    def __init__(
+        self, what: Literal["cpu", "memory", "duration", "money"], limit: str = ""
+    ) -> None:
+        self.what = what
+        self.limit = limit
 
     def read(self, node: Node, path: str, log: Log) -> Decimal | int | float | Bad:
         if not isinstance(node, Scalar) or node.type in {"bool", "null"}:
@@ -265,11 +263,11 @@ _EXAMPLES: Final = {
 }
 
 
-@dataclass(frozen=True)
 class Free:
     """A value that is handed on as it is. Text under a key that sounds like a secret is hidden."""
 
-    wanted: Literal["map", "any"] = "map"
+    def __init__(self, wanted: Literal["map", "any"] = "map") -> None:
+        self.wanted = wanted
 
     def read(self, node: Node, path: str, log: Log) -> Any:
         if self.wanted == "map" and not isinstance(node, Map):

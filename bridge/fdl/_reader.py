@@ -7,7 +7,6 @@ nested a hundred thousand deep, or whose aliases multiply, is a problem with a p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.fdl._tree import Log, Map, Node, Scalar, Seq
@@ -23,15 +22,13 @@ MAX_COPIES: Final = 500_000
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN_TYPES: Final = frozenset({"str", "int", "float", "bool", "null"})
 _COLLECTION_TAGS: Final = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
-_FORBIDDEN: Final = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)
+_FORBIDDEN: Final = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def read_tree(text: str, log: Log) -> Node | None:
     """The document's root; None when there is none, with the reason in the log."""
     text = _tidy(text)
-    bad = _FORBIDDEN.search(text)
+    bad = re.search(_FORBIDDEN, text)
     if bad is not None:
         line = text.count("\n", 0, bad.start()) + 1
         column = bad.start() - text.rfind("\n", 0, bad.start())
@@ -60,14 +57,16 @@ class _StopError(Exception):
     """Reading cannot go on; the problem is in the log."""
 
 
-@dataclass(slots=True)
 class _Open:
     """A collection whose end has not come yet."""
 
-    node: Seq | Map
-    anchor: str | None
-    size: int = 1
-    key: Node | None = None
+    __slots__ = ("anchor", "key", "node", "size")
+
+    def __init__(self, node: Seq | Map, anchor: str | None) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.size = 1
+        self.key: Node | None = None
 
 
 class _Composer:

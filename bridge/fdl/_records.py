@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,25 +22,29 @@ from bridge.fdl._tree import (
 from bridge.fdl.model import Place
 
 
-@dataclass(frozen=True)
 class Field:
     """One key of a record. `attr` is its name in the record's dataclass where that differs."""
 
-    name: str
-    kind: Kind
-    description: str
-    required: bool = False
-    default: Any = None
-    aliases: tuple[str, ...] = ()
-    attr: str = ""
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        description: str,
+        *,
+        required: bool = False,
+        default: Any = None,
+        aliases: tuple[str, ...] = (),
+        attr: str = "",
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.description = description
+        self.required = required
+        self.default = default
+        self.aliases = aliases
+        self.attribute = attr or name
 
-    @property
-    def attribute(self) -> str:
-        """Name of the attribute that holds the value."""
-        return self.attr or self.name
 
-
-@dataclass(frozen=True)
 class Record:
     """A map with known keys, in any case. `make` is the dataclass that `Section.build` gives.
 
@@ -49,12 +52,22 @@ class Record:
     is left alone.
     """
 
-    name: str
-    description: str
-    fields: tuple[Field, ...]
-    make: Callable[..., Any] | None = None
-    advice: Mapping[str, str] = field(default_factory=dict)
-    free: str = ""
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        fields: tuple[Field, ...],
+        *,
+        make: Callable[..., Any] | None = None,
+        advice: Mapping[str, str] | None = None,
+        free: str = "",
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.fields = fields
+        self.make = make
+        self.advice = advice or {}
+        self.free = free
 
     @cached_property
     def by_key(self) -> dict[str, Field]:
@@ -153,15 +166,17 @@ class Record:
         return plain
 
 
-@dataclass(slots=True)
 class Section:
     """A record as read: the values that are there and right, and where they stand."""
 
-    record: Record
-    node: Map
-    path: str
-    values: dict[str, Any] = field(default_factory=dict)
-    nodes: dict[str, Node] = field(default_factory=dict)
+    __slots__ = ("node", "nodes", "path", "record", "values")
+
+    def __init__(self, record: Record, node: Map, path: str) -> None:
+        self.record = record
+        self.node = node
+        self.path = path
+        self.values: dict[str, Any] = {}
+        self.nodes: dict[str, Node] = {}
 
     def put(self, f: Field, node: Node, path: str, log: Log) -> None:
         """Read one value. An absent one is as if the key were not there."""
@@ -213,13 +228,13 @@ class Section:
         return self.record.make(**{**kept, **more})
 
 
-@dataclass(frozen=True)
 class ListOf:
     """A list, read as a tuple. `lone` takes a single value for a list of one."""
 
-    kind: Kind
-    lone: bool = False
-    limit: str = ""
+    def __init__(self, kind: Kind, *, lone: bool = False, limit: str = "") -> None:
+        self.kind = kind
+        self.lone = lone
+        self.limit = limit
 
     def read(self, node: Node, path: str, log: Log) -> tuple[Any, ...] | Bad:
         """The items that are right."""
@@ -251,13 +266,13 @@ class ListOf:
         return [self.kind.dump(item, reveal) for item in value]
 
 
-@dataclass(frozen=True)
 class MapOf:
     """A map with free keys. `keys` is a pattern that each key matches, `what` names it."""
 
-    kind: Kind
-    keys: str = r"[^\x00]+"
-    what: str = "a name"
+    def __init__(self, kind: Kind, keys: str = r"[^\x00]+", what: str = "a name") -> None:
+        self.kind = kind
+        self.keys = keys
+        self.what = what
 
     def read(self, node: Node, path: str, log: Log) -> dict[str, Any] | Bad:
         """The members that are right, in the file's order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -12,32 +11,38 @@ from bridge.fdl.limits import limits
 from bridge.fdl.model import Place
 
 
-@dataclass(slots=True)
 class Scalar:
     """A scalar: its text, and what YAML takes it for: str, int, float, bool, null, timestamp."""
 
-    line: int
-    column: int
-    text: str
-    type: str
+    __slots__ = ("column", "line", "text", "type")
+
+    def __init__(self, line: int, column: int, text: str, type: str) -> None:
+        self.line = line
+        self.column = column
+        self.text = text
+        self.type = type
 
 
-@dataclass(slots=True)
 class Seq:
     """A list."""
 
-    line: int
-    column: int
-    items: list[Node] = field(default_factory=list)
+    __slots__ = ("column", "items", "line")
+
+    def __init__(self, line: int, column: int) -> None:
+        self.line = line
+        self.column = column
+        self.items: list[Node] = []
 
 
-@dataclass(slots=True)
 class Map:
     """A map as written: keys may repeat and `<<` is not merged yet (see `Log.pairs`)."""
 
-    line: int
-    column: int
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
+    __slots__ = ("column", "line", "pairs")
+
+    def __init__(self, line: int, column: int) -> None:
+        self.line = line
+        self.column = column
+        self.pairs: list[tuple[Node, Node]] = []
 
 
 Node: TypeAlias = Scalar | Seq | Map
