@@ -88,9 +88,7 @@ def run(
     """Run the whole pipeline once on this machine and fetch the results."""
     from bridge.cli import oneshot
 
-    raise typer.Exit(
-        oneshot.run(fdl, input, output, engine=engine, timeout=timeout, as_json=json)
-    )
+    raise typer.Exit(oneshot.run(fdl, input, output, engine=engine, timeout=timeout, as_json=json))
 
 
 @app.command()

@@ -215,9 +215,9 @@ class Account:
         """Read one object of the work bucket, None when it is not there."""
         try:
             with translated(f"s3://{self.bucket}/{key}"):
-                body: bytes = self.client("s3").get_object(Bucket=self.bucket, Key=key)[
-                    "Body"
-                ].read()
+                body: bytes = (
+                    self.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                )
         except NotFoundError:
             return None
         return body

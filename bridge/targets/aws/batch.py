@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
-from bridge.fdl import limits
+from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.fdl.options import ComputeResources
 from bridge.scheduler import fargate_size
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.common import deploy_service, event_of, update_from_report
@@ -22,6 +24,8 @@ __all__ = ["BatchTarget"]
 _ENTRY: Final = "/opt/bridge/bin/bridge-batch"
 _GROUP: Final = "/aws/batch/job"
 _MIB: Final = 1 << 20
+_LATE: Final = 30
+_OVERHEAD: Final = 2048
 _DESCRIBE: Final = 100
 _READY_TRIES: Final = 600
 _RUNNING: Final = {"STARTING": JobState.SUBMITTED, "RUNNING": JobState.RUNNING}
@@ -30,7 +34,8 @@ _RUNNING: Final = {"STARTING": JobState.SUBMITTED, "RUNNING": JobState.RUNNING}
 class BatchTarget:
     """Runs services as AWS Batch jobs whose image has the runtime at /opt/bridge.
 
-    All services share one compute environment and one queue (an account has 50 of each). Batch's
+    All services of a platform (EC2 or Fargate) share one compute environment and one queue (an
+    account has 50 of each). Batch's
     own retries are off, because the dispatcher decides about retries. One DescribeJobs call per
     hundred open jobs serves `poll`, no more often than the account's `poll` setting.
     """
@@ -43,18 +48,24 @@ class BatchTarget:
         self._access = access
         self._lock = threading.Lock()
         self._open: dict[str, str] = {}
+        self._queues: dict[str, str] = {}
         self._streams: dict[str, str] = {}
         self._last = 0.0
 
     def deploy(self, services: Sequence[Service]) -> None:
-        """Make the shared queue and register a revision of each service's job definition."""
-        self._ensure_queue()
+        """Make the shared queues and register a revision of each service's job definition."""
+        for platform in sorted({_platform(service) for service in services}):
+            self._ensure_queue(platform, [s for s in services if _platform(s) == platform])
         for service in services:
             self._register(service)
+            self._queues[service.name] = self._queue(_platform(service))
 
-    def _ensure_queue(self) -> None:
+    def _queue(self, platform: str) -> str:
+        return f"{self._account.settings.name}-{platform.lower()}"
+
+    def _ensure_queue(self, platform: str, services: Sequence[Service]) -> None:
         client = self._account.client("batch")
-        name = self._account.settings.name
+        name = self._queue(platform)
         with translated(f"compute environment {name}"):
             found = client.describe_compute_environments(computeEnvironments=[name])
             if not found["computeEnvironments"]:
@@ -62,7 +73,7 @@ class BatchTarget:
                     computeEnvironmentName=name,
                     type="MANAGED",
                     state="ENABLED",
-                    computeResources=self._compute(),
+                    computeResources=_compute(platform, services),
                 )
         self._wait("compute_environment", name)
         with translated(f"job queue {name}"):
@@ -73,15 +84,6 @@ class BatchTarget:
                     jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=order
                 )
         self._wait("job_queue", name)
-
-    def _compute(self) -> dict[str, Any]:
-        settings = self.spec.settings
-        return {
-            "type": "FARGATE",
-            "maxvCpus": int(settings.get("max_vcpus", 16)),
-            "subnets": list(settings.get("subnets", ())),
-            "securityGroupIds": list(settings.get("security_group_ids", ())),
-        }
 
     def _wait(self, kind: str, name: str) -> None:
         client = self._account.client("batch")
@@ -98,17 +100,14 @@ class BatchTarget:
         raise TargetUnavailable(f"{kind} {name} is still not ready")
 
     def _register(self, service: Service) -> None:
-        size = fargate_size(service.resources)
+        platform = _platform(service)
         variables = deploy_service(self._account, service, self._access)
         timeout = self._timeout(service)
         properties: dict[str, Any] = {
             "image": service.image,
             "command": [_ENTRY],
             "environment": [{"name": n, "value": v} for n, v in sorted(variables.items())],
-            "resourceRequirements": [
-                {"type": "VCPU", "value": str(size.vcpu)},
-                {"type": "MEMORY", "value": str(size.memory)},
-            ],
+            "resourceRequirements": _requirements(service, platform),
         }
         role = self._account.settings.role
         if role:
@@ -117,7 +116,7 @@ class BatchTarget:
             self._account.client("batch").register_job_definition(
                 jobDefinitionName=service.name,
                 type="container",
-                platformCapabilities=["FARGATE"],
+                platformCapabilities=[platform],
                 containerProperties=properties,
                 retryStrategy={"attempts": 1},
                 tags={"createdby": "oscar-bridge"},
@@ -128,10 +127,10 @@ class BatchTarget:
         """Batch's own limit, never below its minimum: the supervisor keeps the exact one."""
         if service.timeout is None:
             return None
-        return max(int(service.timeout) + 30, int(limits()["batch.timeout"].low))
+        return max(int(service.timeout) + _LATE, limits()["batch.timeout"].min or 0)
 
     def remove(self, services: Sequence[str]) -> None:
-        """Deregister the services' job definitions; the shared queue stays."""
+        """Deregister the services' job definitions; the shared queues stay."""
         client = self._account.client("batch")
         for name in services:
             with contextlib.suppress(NotFoundError), translated(f"job definition {name}"):
@@ -142,7 +141,7 @@ class BatchTarget:
 
     def submit(self, job: Job) -> str:
         """Submit a Batch job named like the job; the handle is Batch's id of it."""
-        limit = int(limits()["batch.submit_payload"].high) - 2048
+        limit = (limits()["batch.submit_payload"].max or 0) - _OVERHEAD
         name, value = event_of(self._account, job, limit)
         environment = [
             {"name": name, "value": value},
@@ -151,7 +150,7 @@ class BatchTarget:
         with translated(f"submit {job.id}"):
             answer = self._account.client("batch").submit_job(
                 jobName=job.id,
-                jobQueue=self._account.settings.name,
+                jobQueue=self._queues[job.service],
                 jobDefinition=job.service,
                 containerOverrides={"environment": environment},
                 tags={"createdby": "oscar-bridge"},
@@ -237,3 +236,49 @@ class BatchTarget:
 
 def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
+
+
+def _platform(service: Service) -> str:
+    """`EC2` or `FARGATE`: what the file says, Fargate when it says nothing and no GPU is asked."""
+    if isinstance(service.options, AwsOptions):
+        return str(service.options.batch.platform)
+    return "EC2" if service.resources.gpu else "FARGATE"
+
+
+def _compute(platform: str, services: Sequence[Service]) -> dict[str, Any]:
+    """The environment that all services of a platform share, as the first that describes it says."""
+    options = [s.options.batch for s in services if isinstance(s.options, AwsOptions)]
+    wanted = next((o.compute_resources for o in options), ComputeResources())
+    compute: dict[str, Any] = {
+        "type": platform,
+        "maxvCpus": max([wanted.max_v_cpus, *(_cores(s) for s in services)]),
+        "subnets": list(wanted.subnets),
+        "securityGroupIds": list(wanted.security_group_ids),
+    }
+    if platform == "EC2":
+        compute |= {
+            "minvCpus": wanted.min_v_cpus,
+            "desiredvCpus": wanted.desired_v_cpus,
+            "instanceTypes": list(wanted.instance_types),
+            "instanceRole": wanted.instance_role or "ecsInstanceRole",
+        }
+    return compute
+
+
+def _cores(service: Service) -> int:
+    return math.ceil(service.resources.cpu)
+
+
+def _requirements(service: Service, platform: str) -> list[dict[str, str]]:
+    """vCPU, memory (MiB) and GPU in Batch's words; on Fargate the smallest size that fits."""
+    if platform == "FARGATE":
+        size = fargate_size(service.resources)
+        cores, memory = str(size.vcpu), size.memory
+    else:
+        cores, memory = str(_cores(service)), math.ceil(service.resources.memory / _MIB)
+    gpu = service.resources.gpu
+    return [
+        {"type": "VCPU", "value": cores},
+        {"type": "MEMORY", "value": str(memory)},
+        *([{"type": "GPU", "value": str(gpu)}] if gpu else []),
+    ]

@@ -25,6 +25,7 @@ def deploy_service(
     """
     document = service_document(service, access)
     variables = {
+        **service.variables,
         "BRIDGE_SERVICE_URL": account.put_service(document, service.script_text),
         "BRIDGE_REPORT": account.reports,
         "LOG_LEVEL": service.log_level,

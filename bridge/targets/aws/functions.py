@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.events import delegated
-from bridge.fdl import limits
+from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import lambda_size
 from bridge.targets.aws.account import Account, translated
@@ -87,7 +87,9 @@ class LambdaTarget:
         }
 
     def _role(self, service: Service) -> str:
-        role: str = getattr(service.options, "role", "") or self._account.settings.role
+        options = service.options
+        named = options.iam.role if isinstance(options, AwsOptions) else ""
+        role = named or self._account.settings.role
         if not role:
             raise PermanentError(
                 f"function {service.name} has no execution role",
@@ -100,7 +102,10 @@ class LambdaTarget:
         self._account.client("lambda").put_function_event_invoke_config(
             FunctionName=name,
             MaximumRetryAttempts=0,
-            DestinationConfig={"OnSuccess": {"Destination": arn}, "OnFailure": {"Destination": arn}},
+            DestinationConfig={
+                "OnSuccess": {"Destination": arn},
+                "OnFailure": {"Destination": arn},
+            },
         )
 
     def _wait_ready(self, name: str) -> None:
@@ -140,7 +145,7 @@ class LambdaTarget:
     def _payload(self, job: Job) -> bytes:
         wrapped = delegated(job.event, job.event.provider, job.id, job.attempt)
         payload = json.dumps(wrapped).encode()
-        if len(payload) <= limits()["lambda.payload_async"].high:
+        if len(payload) <= (limits()["lambda.payload_async"].max or 0):
             return payload
         url = self._account.put(f"events/{job.id}.json", payload)
         return json.dumps({"event_url": url, "job_id": job.id, "attempt": job.attempt}).encode()
