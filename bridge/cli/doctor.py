@@ -120,7 +120,9 @@ def _kubeconfig() -> Finding:
 def _output(*command: str) -> str:
     """First line that a program prints, empty when it is absent or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().partition("\n")[0] if done.returncode == 0 else ""

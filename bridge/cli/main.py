@@ -69,7 +69,7 @@ def plan(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917  typer makes options of the parameters
     fdl: Fdl,
     input: Annotated[
         list[Path], typer.Option("--input", "-i", help="A file, or a folder of files, to feed in.")

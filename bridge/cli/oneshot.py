@@ -25,10 +25,11 @@ __all__ = ["run"]
 
 _ENGINES = ("auto", "container", "process")
 _LOG_LINES = 20
+_COLUMNS = ("service", "target", "state", "exit", "wait", "run", "when", "input", "outputs")
 INTERRUPTED = 130
 
 
-def run(  # noqa: PLR0917
+def run(
     path: Path,
     inputs: Sequence[Path],
     output: Path,
@@ -141,18 +142,7 @@ class _Report:
 
     def show(self) -> None:
         out = console()
-        columns = (
-            "service",
-            "target",
-            "state",
-            "exit",
-            "wait",
-            "run",
-            "timeline",
-            "input",
-            "outputs",
-        )
-        out.print(table(columns, [self._row(job) for job in self.jobs]))
+        out.print(table(_COLUMNS, [self._row(job) for job in self.jobs]))
         for decision in self.decisions.values():
             out.print(f"  {decision.service} → {decision.reason}", markup=False)
         for job in self.failed[:5]:

@@ -246,7 +246,7 @@ def _platform(service: Service) -> str:
 
 
 def _compute(platform: str, services: Sequence[Service]) -> dict[str, Any]:
-    """The environment that all services of a platform share, as the first that describes it says."""
+    """The environment that all services of a platform share, as the first to describe it says."""
     options = [s.options.batch for s in services if isinstance(s.options, AwsOptions)]
     wanted = next((o.compute_resources for o in options), ComputeResources())
     compute: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""S3 buckets of a deployment: made when absent, and their notifications merged with what is there."""
+"""S3 buckets: made when absent, their notifications merged with what is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Target `lambda`: one image function per service, invoked asynchronously, one job per invocation."""
+"""Target `lambda`: an image function per service, an asynchronous invocation per job."""
 
 from __future__ import annotations
 
@@ -102,10 +102,7 @@ class LambdaTarget:
         self._account.client("lambda").put_function_event_invoke_config(
             FunctionName=name,
             MaximumRetryAttempts=0,
-            DestinationConfig={
-                "OnSuccess": {"Destination": arn},
-                "OnFailure": {"Destination": arn},
-            },
+            DestinationConfig={when: {"Destination": arn} for when in ("OnSuccess", "OnFailure")},
         )
 
     def _wait_ready(self, name: str) -> None:
@@ -178,7 +175,7 @@ class LambdaTarget:
             return None
         handle = str(message.get("requestContext", {}).get("requestId", ""))
         arn = str(message.get("requestContext", {}).get("functionArn", ""))
-        log = f"/aws/lambda/{arn.split(':function:')[-1].partition(':')[0]}"
+        log = f"/aws/lambda/{arn.rpartition(':function:')[2].partition(':')[0]}"
         known = update_from_report(job, self._account.report(job), handle, log)
         failed = "functionError" in message.get("responseContext", {})
         if known is not None and (known.state is JobState.SUCCEEDED) is not failed:
