@@ -227,7 +227,10 @@ class Amount:
         except quantities.QuantityError as error:
             log.add(node, path, str(error), error.hint)
             return BAD
-        kept = not self.limit or log.check(self.limit, value, node, path, node.text.strip())
+        shown = node.text.strip()
+        if self.what == "memory" and shown.isdigit():
+            shown += " bytes"
+        kept = not self.limit or log.check(self.limit, value, node, path, shown)
         return value if kept else BAD
 
     def schema(self, defs: Schema) -> Schema:

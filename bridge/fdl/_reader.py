@@ -53,6 +53,11 @@ def _without_tab(line: str) -> str:
     return kept if "\t" in line[len(kept) :] else line
 
 
+def _unquoted(said: str) -> str:
+    """Without quoted words; what the parser expects, such as `','` or `'<block end>'`, stays."""
+    return re.sub(r" '(?!<)[^']{2,}'", "", said)
+
+
 class _StopError(Exception):
     """Reading cannot go on; the problem is in the log."""
 
@@ -206,9 +211,9 @@ class _Composer:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         # What the parser quotes is cut off: it may be a part of a secret.
-        said = str(getattr(error, "problem", None) or "the text cannot be read").split(" '")[0]
-        context = str(getattr(error, "context", None) or "").split(" '")[0]
-        message = f"not valid YAML: {said}" + (f" {context}" if context else "")
+        said = _unquoted(getattr(error, "problem", None) or "the text cannot be read")
+        context = _unquoted(getattr(error, "context", None) or "")
+        message = f"not valid YAML: {said} {context}".rstrip()
         self._log.add(Scalar(line, column, "", "str"), "", message, self._advice(line, column))
 
     def _advice(self, line: int, column: int) -> str:

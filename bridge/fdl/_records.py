@@ -215,7 +215,8 @@ class Section:
 
     def missing(self, name: str, log: Log) -> None:
         """Say that a key is needed here."""
-        log.at(self.place(), f"the key {name!r} is missing", self.record.by_name[name].description)
+        hint = f"add {name}: {self.record.by_name[name].description}"
+        log.at(self.place(), f"the key {name!r} is missing", hint)
 
     def build(self, **more: Any) -> Any:
         """The record's dataclass, with nested sections built too. `more` wins over the file."""

@@ -124,24 +124,29 @@ def _provider(ref: ProviderRef, section: Section) -> StorageProvider:
 
 
 def storage_paths(
-    section: Section, name: str, context: Context, *, service: str = ""
+    section: Section, name: str, context: Context, *, service: str | None = None
 ) -> tuple[StoragePath, ...]:
     """The inputs or outputs under a key; `service` is the folder's owner in OSCAR's path rule."""
     found = (storage_path(item, context, service=service) for item in section.get(name) or ())
     return tuple(path for path in found if path is not None)
 
 
-def storage_path(section: Section, context: Context, *, service: str = "") -> StoragePath | None:
+def storage_path(
+    section: Section, context: Context, *, service: str | None = None
+) -> StoragePath | None:
     """One path; None when it is wrong, with the reason in the log.
 
-    With `service`, a MinIO or S3 path without a slash becomes `<service>/<path>`.
+    With `service`, a MinIO or S3 path without a slash becomes `<service>/<path>`; "" stands for a
+    service whose name is wrong, of which nothing more is said.
     """
     ref = _provider_ref(section, context)
     path = _path(section, context)
     if ref is None or not path:
         return None
     if ref.type in OBJECT_STORES:
-        if service and "/" not in path:
+        if service is not None and "/" not in path:
+            if not service:
+                return None
             path = f"{service}/{path}"
         _check_object_path(section, path, context)
     return StoragePath(
