@@ -6,39 +6,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from decimal import Decimal
 from typing import Any
 
 from bridge.dispatch.model import Output
 from bridge.events import Event, EventKind
 
-__all__ = ["dumps", "event_from", "event_text", "outputs_of", "path_key", "plain", "tag"]
+__all__ = ["dumps", "event_from", "event_text", "outputs_of", "path_key", "tag"]
 
 
 def dumps(value: object) -> str:
     """Compact JSON in ASCII, so that text which is no Unicode fits too; unknown values as text."""
     return json.dumps(value, separators=(",", ":"), default=str)
-
-
-def plain(value: object) -> Any:
-    """A value of ours as JSON knows it: dataclasses become objects, decimals text."""
-    match value:
-        case None | str() | int() | float():
-            result: Any = value
-        case Decimal():
-            result = str(value)
-        case Mapping():
-            result = {str(k): plain(v) for k, v in value.items()}
-        case set() | frozenset():
-            result = sorted(plain(v) for v in value)
-        case list() | tuple():
-            result = [plain(v) for v in value]
-        case _ if is_dataclass(value):
-            result = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-        case _:
-            result = str(value)
-    return result
 
 
 _TEXTS = ("provider", "bucket", "key", "etag", "version", "sequencer", "time", "name", "nonce")

@@ -253,14 +253,13 @@ class Lane:
         self.drop(record.id)
 
     def _fallback(self, record: JobRecord) -> str:
-        """The next of the service's fallback targets that this job has not been to."""
-        service = self._core.services.get(record.service)
+        """The next of the decision's fallback targets that this job has not been to."""
         detail = self._core.store.detail(record.id)
-        if service is None or detail is None:
+        if detail is None or not detail.decisions:
             return ""
-        been = {attempt.target for attempt in detail.attempts} | {self.name}
-        options = (t for t in service.placement.fallback if t in self._core.lanes)
-        return next((target for target in options if target not in been), "")
+        been = {attempt.target for attempt in detail.attempts}
+        options = detail.decisions[-1].get("fallback", ())
+        return next((t for t in options if t in self._core.lanes and t not in been), "")
 
     def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
         now = self._core.clock()
@@ -300,8 +299,17 @@ class Lane:
 
     def _apply(self) -> bool:
         """Store all news at once."""
-        pairs = [(u, entry) for u in self._late if (entry := self._watch.get(u.job)) is not None]
-        known = [(u, c) for u, entry in pairs if (c := change_of(u, entry, self._core)) is not None]
+        known: list[tuple[JobUpdate, Change]] = []
+        for update in self._late:
+            entry = self._watch.get(update.job)
+            if entry is None:
+                self._forget_if_over(update)
+            elif (change := change_of(update, entry, self._core)) is not None:
+                known.append((update, change))
+        for _, change in known:
+            if change.again:
+                # Before it is stored: then the next attempt may begin here at any moment.
+                self._forget(change.job)
         answers = self._core.persist([change for _, change in known])
         self._late = []
         # Without an answer the news was overtaken, or we stop and ask again after the restart.
@@ -312,12 +320,23 @@ class Lane:
         return bool(known)
 
     def _after(self, update: JobUpdate, change: Change) -> None:
-        if change.state.final or change.again:
-            self.drop(change.job)
-            if isinstance(self._target, Forgets) and change.state.final:
-                self._target.forget(change.job)
+        if change.state.final:
+            self._forget(change.job)
             return
         with self._lock:
-            if (entry := self._watch.get(change.job)) is not None:
+            entry = self._watch.get(change.job)
+            if entry is not None and entry.attempt == change.attempt:
                 entry.state = change.state
                 entry.handle = entry.handle or update.handle
+
+    def _forget(self, job: str) -> None:
+        self.drop(job)
+        if isinstance(self._target, Forgets):
+            self._target.forget(job)
+
+    def _forget_if_over(self, update: JobUpdate) -> None:
+        """A target repeats the end of a job that was cancelled, or that another has recorded."""
+        if update.state.final and isinstance(self._target, Forgets):
+            record = self._core.store.job(update.job)
+            if record is None or record.state.final:
+                self._target.forget(update.job)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from bridge.dispatch._codec import plain
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Decide
 from bridge.errors import BridgeError, TemporaryError
 from bridge.fdl.model import Service
-from bridge.scheduler.model import Decision, Snapshot
+from bridge.scheduler import Decision, Snapshot, as_json
 from bridge.targets import JobState
 
 __all__ = ["Placer"]
@@ -85,7 +84,7 @@ class Placer:
             target=decision.target,
             tries=0,
             due=now,
-            decision=plain(decision),
+            decision=as_json(decision),
             release=True,
         )
 
@@ -96,7 +95,7 @@ class Placer:
             JobState.FAILED,
             self._core.clock(),
             reason=why,
-            decision=None if decision is None else plain(decision),
+            decision=None if decision is None else as_json(decision),
         )
 
     def _later(self, job: JobRecord, why: str, least: float = 0.0) -> Change:

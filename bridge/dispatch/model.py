@@ -158,7 +158,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """All that is known of one job. `decisions` are JSON values, by attempt, oldest first."""
+    """All that is known of one job. `decisions`, by attempt, are what `bridge.scheduler.as_json`
+    made of them."""
 
     job: JobRecord
     attempts: tuple[Attempt, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from bridge.dispatch import Change, JobEvent, JobRecord, Settings, SqliteStore
 from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable, TemporaryError
+from bridge.scheduler import from_json
 from bridge.targets import Job, JobState, JobUpdate
 from tests.dispatch.world import (
     FAST,
@@ -64,8 +66,9 @@ def test_an_event_becomes_a_job_that_succeeds(store: SqliteStore) -> None:
     assert [job.event.key for job in target.runs] == ["in/a"]
     detail = store.detail(record.id)
     assert detail is not None
-    assert detail.decisions[0]["target"] == "fake"
-    assert detail.decisions[0]["candidates"][0]["offer"]["cost"] == "0.10"
+    decision = from_json(detail.decisions[0])
+    assert (decision.target, decision.service) == ("fake", "s")
+    assert decision.candidates[0].offer.cost == Decimal("0.10")
 
 
 def test_many_events_each_run_once(store: SqliteStore) -> None:
@@ -419,6 +422,18 @@ def test_a_running_job_is_cancelled_on_its_target(store: SqliteStore) -> None:
     assert only(store).state is JobState.CANCELLED
     assert target.cancels == [job]
     assert store.jobs(stop=True) == []
+
+
+def test_a_target_need_not_repeat_the_end_of_a_cancelled_job(store: SqliteStore) -> None:
+    target = FakeTarget(script=lambda job: Outcome(hold=True))
+    with dispatcher(store, {"fake": target}) as running:
+        (first, second) = (running.ingest(PROVIDER, body(f"in/{n}")).new[0] for n in "ab")
+        until(lambda: len(store.jobs(states=[JobState.RUNNING])) == 2)
+        running.cancel(first)
+        # News are only asked for while a job is there.
+        until(lambda: first not in target._open)
+        running.cancel(second)
+        assert running.wait_quiet(PATIENCE)
 
 
 def test_a_cancel_that_the_target_did_not_hear_is_told_again(tmp_path: Path) -> None:

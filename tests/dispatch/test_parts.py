@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.dispatch import Settings
-from bridge.dispatch._codec import event_from, event_text, outputs_of, plain
+from bridge.dispatch._codec import event_from, event_text, outputs_of
 from bridge.dispatch._owner import is_gone, new_owner
 from bridge.events import Event, EventKind
-from bridge.targets import JobState
 
 
 def test_the_backoff_doubles_up_to_its_cap_with_jitter() -> None:
@@ -94,22 +91,6 @@ def test_an_event_survives_its_json(event: Event) -> None:
     written = event_text(event)
     written.encode("ascii")
     assert event_from(written) == event
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    name: str
-    cost: Decimal
-    parts: tuple[object, ...]
-
-
-def test_values_become_plain_json() -> None:
-    value = _Value("a", Decimal("0.10"), (1, None, {"k": frozenset({"b", "a"})}, JobState.DEAD, 1j))
-    assert plain(value) == {
-        "name": "a",
-        "cost": "0.10",
-        "parts": [1, None, {"k": ["a", "b"]}, "dead", "1j"],
-    }
 
 
 @pytest.mark.parametrize(

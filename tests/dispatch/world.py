@@ -97,7 +97,9 @@ def decide_for(
             Candidate(Offer(s.spec.name, s.spec.kind, feasible=True, cost=Decimal("0.10")))
             for s in snapshot.targets
         )
-        return Decision(wanted.name, "pinned", seed, target, f"pinned to {target}", offers)
+        fallback = wanted.placement.fallback
+        why = f"pinned to {target}"
+        return Decision(wanted.name, "pinned", seed, target, why, offers, fallback=fallback)
 
     return decide
 
