@@ -40,7 +40,9 @@ def doctor(*, as_json: bool) -> None:
         ("yes" if f.found else "no", f.name, f.detail if f.found else f.remedy, f.enables)
         for f in findings
     ]
-    console().print(table(("found", "what", "detail", "enables"), rows))
+    console().print(
+        table(("found", "what", "detail", "enables"), rows, folding=("detail", "enables"))
+    )
 
 
 def examine() -> list[Finding]:

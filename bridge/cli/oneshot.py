@@ -142,7 +142,9 @@ class _Report:
 
     def show(self) -> None:
         out = console()
-        out.print(table(_COLUMNS, [self._row(job) for job in self.jobs]))
+        out.print(
+            table(_COLUMNS, [self._row(job) for job in self.jobs], folding=("input", "outputs"))
+        )
         for decision in self.decisions.values():
             out.print(f"  {decision.service} → {decision.reason}", markup=False)
         for job in self.failed[:5]:

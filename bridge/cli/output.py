@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "money", "print_json", "seconds", "size", "table"]
 
+_PIPE_WIDTH = 160
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -22,18 +23,27 @@ def console(*, stderr: bool = False) -> Console:
     """A rich console; it honours NO_COLOR and plain pipes by itself."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = _PIPE_WIDTH
+    return made
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
-    """A simple table; cells are text, never markup."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    folding: Sequence[str] = (),
+) -> Table:
+    """A simple table; cells are text, never markup. Only `folding` columns are folded."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column not in folding)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

@@ -33,7 +33,14 @@ def print_decisions(decisions: list[Decision]) -> None:
     for decision in decisions:
         title = f"{decision.service}: {decision.reason}"
         rows = [_row(candidate, decision) for candidate in decision.candidates]
-        out.print(table(("target", "kind", "finish", "USD/job", "score", "why"), rows, title=title))
+        out.print(
+            table(
+                ("target", "kind", "finish", "USD/job", "score", "why"),
+                rows,
+                title=title,
+                folding=("why",),
+            )
+        )
 
 
 def _row(candidate: Candidate, decision: Decision) -> tuple[str, ...]:

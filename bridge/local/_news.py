@@ -60,6 +60,7 @@ def final_update(
     A job that had succeeded before it could be cancelled has succeeded.
     """
     report = outcome.report or {}
+    code = report.get("exit_code", outcome.exit_code)
     state = _REPORTED.get(str(report.get("state")), JobState.FAILED)
     if cancelled and state is not JobState.SUCCEEDED:
         state = JobState.CANCELLED
@@ -69,7 +70,8 @@ def final_update(
         handle=handle,
         started=report.get("started", started),
         ended=report.get("ended", now),
-        exit_code=report.get("exit_code", outcome.exit_code),
+        # The script's own, else the status that the supervisor would have ended with.
+        exit_code=report.get("status") if code is None else code,
         reason=str(report.get("reason") or outcome.reason),
         temporary=state is JobState.FAILED and bool(report.get("temporary", outcome.temporary)),
         log=str(work.files.log),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge.local._layout import JobFiles, ServiceFiles
-from bridge.targets.protocol import Job
+from bridge.targets.protocol import Job, JobState
 
 
 class Cancelled(Exception):
@@ -35,6 +35,11 @@ class Outcome:
     reason: str = ""
     exit_code: int | None = None
     temporary: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """True when there is a report that says so."""
+        return self.report is not None and self.report.get("state") == JobState.SUCCEEDED.value
 
 
 class Runner(Protocol):

@@ -246,7 +246,7 @@ class LocalTarget:
         run.over = True
         with self._lock:
             self._open_runs -= 1
-        if run.abandoned and outcome.report is None:
+        if run.abandoned and not outcome.succeeded:
             reason = f"{self.spec.name} was shut down"
             outcome = Outcome(reason=reason, exit_code=outcome.exit_code, temporary=True)
         update = final_update(
