@@ -48,30 +48,44 @@ def explain(outcome: Outcome) -> str:
 
 def _nothing(outcome: Outcome) -> str:
     known = {offer.target for offer in outcome.refused}
-    unknown = [n for n in first_choice(outcome.service) if n not in known]
-    parts = [f"{name}: there is no such target now" for name in unknown]
-    parts += [
-        f"{o.target}: {', and '.join(r.sentence for r in o.reasons)}" for o in outcome.refused
+    parts = [
+        f"{name}: there is no such target now"
+        for name in first_choice(outcome.service)
+        if name not in known
     ]
-    return f"no target can run it; {'; '.join(parts) or 'there are no targets'}"
+    parts += [f"{o.target}: {'. '.join(r.sentence for r in o.reasons)}" for o in outcome.refused]
+    return f"no target can run it. {'. '.join(parts) or 'There are no targets'}"
 
 
 def _why(outcome: Outcome) -> str:
     """What speaks for the chosen one."""
     able, policy = len(outcome.feasible), outcome.policy
-    chosen = outcome.feasible[0].target
     if outcome.is_fallback:
-        return "a fallback, because no first choice can run it"
+        return f"a fallback, because {_obstacle(outcome, first_choice(outcome.service))}"
     if policy.name == "pinned":
-        here = chosen == wishes(outcome.service, policy)["target"]
-        return "the file pins it there" if here else "the pinned target cannot run it"
+        wish = wishes(outcome.service, policy)["target"]
+        if outcome.feasible[0].target == wish:
+            return "the file pins it there"
+        return f"second choice, because {_obstacle(outcome, (wish,))}"
     if able == 1:
         return f"the only one of {len(outcome.refused) + 1} that can run it"
     return f"{policy.summary} of {able} that can run it"
 
 
+def _obstacle(outcome: Outcome, names: Sequence[str]) -> str:
+    """Why the first choice is out: its first reason, in brackets because it may be long."""
+    for offer in outcome.refused:
+        if offer.target in names:
+            return f"{offer.target} cannot run it ({offer.reasons[0].sentence})"
+    late = [offer.target for offer in outcome.feasible if offer.target in names]
+    if late:
+        return f"{late[0]} is expected to miss the deadline"
+    return f"{words.listed(names)} is not among the targets now"
+
+
 def _price(chosen: Offer) -> str:
-    return f"about {words.duration(chosen.finish)} and {words.money(chosen.cost)} per job"
+    finish = f"about {words.duration(chosen.finish)}"
+    return f"{finish} and {words.money(chosen.cost)} per job" if chosen.cost else f"{finish}, free"
 
 
 def _others(outcome: Outcome) -> Sequence[Offer]:

@@ -11,9 +11,9 @@ _GIB: Final = 2**30
 
 
 def money(amount: Decimal) -> str:
-    """USD with two significant digits below one dollar and two decimals above; "nothing" for 0."""
+    """USD with two significant digits below one dollar and two decimals above."""
     if not amount:
-        return "nothing"
+        return "0 USD"
     places = 2 if abs(amount) >= 1 else 1 - amount.adjusted()
     rounded = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
     return f"{rounded:f} USD"

@@ -165,6 +165,17 @@ def test_a_deadline_comes_before_the_price() -> None:
     assert "deadline of 1 s" in decide(late, None, now).reason
 
 
+def test_a_pin_that_is_late_gives_way_where_the_file_allows_it() -> None:
+    asked = placed(
+        pinned("aws-batch", execution_mode="lambda-batch"), policy="pinned", deadline=20.0
+    )
+    decision = decide(asked, None, snapshot(state(QUEUE, run=10.0), state(FUNCTIONS, run=10.0)))
+    assert decision.target == "aws-lambda"
+    assert "second choice, because aws-batch is expected to miss the deadline" in decision.reason
+    gone = decide(asked, None, snapshot(state(FUNCTIONS, run=10.0)))
+    assert "second choice, because aws-batch is not among the targets now" in gone.reason
+
+
 def test_equals_are_drawn_by_lot_and_the_same_again() -> None:
     now = snapshot(*(spec(f"t{n}", "oscar") for n in range(4)))
     drawn = [decide(service(), event(key=f"{n}"), now).target for n in range(200)]
