@@ -136,7 +136,7 @@ class Account:
             self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
         s3 = {"addressing_style": "path"} if self.settings.endpoint else {}
         config = Config(
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard"},
             max_pool_connections=32,
             s3=s3,
             request_checksum_calculation="when_required",
