@@ -12,7 +12,7 @@ from bridge.fdl import _placement
 from bridge.fdl._context import Built, Context
 from bridge.fdl._kinds import Plain
 from bridge.fdl._records import Field, Record, Section
-from bridge.fdl._services import check_image
+from bridge.fdl._services import check_image, dump_environment
 from bridge.fdl._storage import check_triggers, dump_path, storage_paths
 from bridge.fdl.limits import fargate_sizes, limits
 from bridge.fdl.model import Placement, Resources, Service
@@ -193,9 +193,7 @@ def _dump_lambda(service: Service, function: LambdaOptions, reveal: bool) -> dic
 
 
 def _dump_container(service: Service, function: LambdaOptions, reveal: bool) -> Plain:
-    own: dict[str, Any] = {"image": service.image}
-    if service.variables or service.secrets:
-        own["environment"] = {"variables": service.variables, "secrets": service.secrets}
+    own = {"image": service.image or None, "environment": dump_environment(service)}
     return parts.CONTAINER.dump(own, reveal) | parts.CONTAINER.dump(function.container, reveal)
 
 

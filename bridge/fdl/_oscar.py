@@ -11,7 +11,7 @@ from bridge.fdl._context import Built, Context
 from bridge.fdl._kinds import Amount, Choice, Flag, Plain, SecretText, Text, Whole
 from bridge.fdl._oscar_parts import ENVIRONMENT, EXPOSE, FEDERATION, KSERVE, REPLICA, SYNC, VOLUME
 from bridge.fdl._records import Field, ListOf, MapOf, Record, Section
-from bridge.fdl._services import LOG_LEVEL, check_image
+from bridge.fdl._services import LOG_LEVEL, check_image, dump_environment
 from bridge.fdl._storage import (
     STORAGE_PATH,
     check_triggers,
@@ -259,9 +259,8 @@ def dump(service: Service, reveal: bool) -> dict[str, Plain]:
         "file_stage_in": service.file_stage_in,
         "input": tuple(map(dump_path, service.inputs)),
         "output": tuple(map(dump_path, service.outputs)),
+        "environment": dump_environment(service),
     }
-    if service.variables or service.secrets:
-        own["environment"] = {"variables": service.variables, "secrets": service.secrets}
     plain = record.dump(own, reveal)
     placement = _placement.dump_placement(service, reveal)
     plain |= {"placement": placement} if placement else {}

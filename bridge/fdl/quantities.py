@@ -23,7 +23,7 @@ __all__ = [
     "money",
 ]
 
-_NUMBER: Final = r"(?P<number>[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))"
+_NUMBER: Final = r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))"
 _QUANTITY: Final = re.compile(
     _NUMBER + r"(?:[eE](?P<exponent>[+-]?[0-9]{1,2}))?(?P<unit>[A-Za-z]*)"
 )
