@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.errors import (
     AccessError,
@@ -13,9 +13,10 @@ from bridge.errors import (
     StorageUnavailable,
 )
 
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+# Compiled at their first use: most processes meet no error.
+_STATUS = r"status code: (\d{3})"
+_CODE = r"<Code>([^<]{1,100})</Code>"
+_MESSAGE = r"<Message>([^<]{1,300})</Message>"
 _CAUSES = (
     ("dns error", "its host name is not known"),
     ("Connection refused", "nobody listens there"),
@@ -33,8 +34,7 @@ _MOVED = frozenset({301, 302, 307, 308})
 _BUSY = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What a request was about, for its error message."""
 
     provider: str
@@ -46,8 +46,7 @@ class Subject:
         return f"{self.doing} {self.bucket}/{self.key} in {self.provider}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the service said: HTTP status (0 when it said nothing), S3's code and its message."""
 
     status: int
@@ -57,7 +56,7 @@ class Answer:
     @classmethod
     def parse(cls, status: int, body: str) -> Answer:
         """Read S3's error document; the rest of it may quote keys and is left out."""
-        code, message = _CODE.search(body), _MESSAGE.search(body)
+        code, message = re.search(_CODE, body), re.search(_MESSAGE, body)
         return cls(status, code[1] if code else "", message[1].strip() if message else "")
 
     @property
@@ -70,7 +69,7 @@ class Answer:
 def native_error(error: Exception, subject: Subject) -> BridgeError:
     """Our error for one that the native client raised."""
     text = str(error)
-    status = _STATUS.search(text)
+    status = re.search(_STATUS, text)
     if _METADATA_HOST in text:
         return _no_credentials(subject)
     if status:

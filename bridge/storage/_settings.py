@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.errors import AccessError, PermanentError
 from bridge.secret import Secret
@@ -20,8 +19,7 @@ _FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """A key pair, with the token of temporary credentials ("" for none)."""
 
     access_key: str
@@ -29,8 +27,7 @@ class Credentials:
     token: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class S3Settings:
+class S3Settings(NamedTuple):
     """Where an S3 service is. `endpoint` is "" for AWS itself.
 
     `verify` is False to accept any certificate; `authority` is the path of a PEM file with a

@@ -1,0 +1,138 @@
+"""The manifest of a job: what happened, in the form of the job contract."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridge.errors import NotFoundError, PermanentError, UsageError
+
+if TYPE_CHECKING:
+    from bridge.supervisor.stores import StoreFactory
+
+# pathlib is left out: importing it costs the supervisor a tenth of its start.
+# ruff: noqa: PTH105, PTH108, PTH118, PTH123
+
+# Exit statuses of the job contract; below them, the script's own.
+TIMED_OUT, STAGE_IN_FAILED, STAGE_OUT_FAILED, NO_SCRIPT, SIGNALLED = 124, 125, 126, 127, 128
+SUCCEEDED, FAILED = "succeeded", "failed"
+_S3 = "s3://"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Report(NamedTuple):
+    """One job's manifest. Times are seconds since the epoch, phases seconds.
+
+    `exit_code` is the script's own, None when it did not run or was killed. `status` is what the
+    one-shot and Batch entries exit with. `temporary` says that a failure may pass by itself.
+    Not part of the JSON: `reply` is the body of a synchronous call, `reply_error` why there is
+    none, and `repeated` is True when the job had succeeded before and was not run again.
+    """
+
+    job: str
+    attempt: int = 1
+    service: str = ""
+    state: str = SUCCEEDED
+    exit_code: int | None = None
+    reason: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    phases: Mapping[str, float] = _NOTHING
+    input: Mapping[str, Any] = _NOTHING
+    outputs: tuple[Mapping[str, Any], ...] = ()
+    status: int = 0
+    temporary: bool = False
+    reply: bytes = b""
+    reply_error: str = ""
+    repeated: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values, in the contract's order."""
+        return {
+            "job": self.job,
+            "attempt": self.attempt,
+            "service": self.service,
+            "state": self.state,
+            "exit_code": self.exit_code,
+            "status": self.status,
+            "reason": self.reason,
+            "temporary": self.temporary,
+            "started": self.started,
+            "ended": self.ended,
+            "phases": dict(self.phases),
+            "input": dict(self.input),
+            "outputs": [dict(output) for output in self.outputs],
+        }
+
+    def line(self) -> bytes:
+        """The report as one line of JSON, with its line end."""
+        return json.dumps(self.as_json()).encode() + b"\n"
+
+
+def parse_report(document: object) -> Report:
+    """A report from its JSON value; PermanentError when it is none."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("job"), str):
+        raise PermanentError("this is no report of a job")
+    names = Report(job="").as_json().keys()
+    known = {name: document[name] for name in names if name in document}
+    known["outputs"] = tuple(known.get("outputs") or ())
+    return Report(**known)
+
+
+def write_report(report: Report, place: str, stores: StoreFactory, folder: str) -> None:
+    """Put the report at BRIDGE_REPORT's place: a file, replaced at once, or an object in S3.
+
+    A place that ends in a slash is a folder for `<job>.json`. `folder` is for a short-lived file.
+    Raises PermanentError or what the store raises.
+    """
+    if place.startswith(_S3):
+        bucket, key = _object(place, report.job)
+        path = _write(report, os.path.join(folder, f".report-{os.getpid()}"))
+        try:
+            stores("s3.default").put(bucket, key, path)
+        finally:
+            os.unlink(path)
+        return
+    final = os.path.join(place, f"{report.job}.json") if place.endswith("/") else place
+    part = _write(report, f"{final}.{os.getpid()}.part")
+    os.replace(part, final)
+
+
+def earlier_success(job: str, place: str, stores: StoreFactory, folder: str) -> Report | None:
+    """The report of this job at an S3 place, if it has succeeded before; None otherwise."""
+    if not place.startswith(_S3):
+        return None
+    bucket, key = _object(place, job)
+    path = os.path.join(folder, f".earlier-{os.getpid()}")
+    try:
+        stores("s3.default").get(bucket, key, path)
+        with open(path, "rb") as file:
+            report = parse_report(json.load(file))
+    except (NotFoundError, ValueError):
+        return None
+    return report if report.state == SUCCEEDED and report.job == job else None
+
+
+def s3_place(url: str) -> tuple[str, str]:
+    """Bucket and key (or prefix) of an s3:// URL; UsageError when it is none."""
+    bucket, _, key = url.removeprefix(_S3).partition("/")
+    if not url.startswith(_S3) or not bucket:
+        raise UsageError(f"not an s3://bucket/key URL: {url}")
+    return bucket, key
+
+
+def _object(place: str, job: str) -> tuple[str, str]:
+    bucket, prefix = s3_place(place)
+    return bucket, f"{prefix.rstrip('/')}/{job}.json".lstrip("/")
+
+
+def _write(report: Report, path: str) -> str:
+    try:
+        with open(path, "wb") as file:
+            file.write(report.line())
+    except OSError as error:
+        raise PermanentError(f"cannot write the report {path}: {error.strerror}") from error
+    return path
