@@ -2,7 +2,7 @@
 
 Killed with SIGKILL, a program cannot stop what it started. The guard waits on a pipe from it; when
 the pipe closes without a word it kills the session's processes and containers and removes its
-folder. Run as `python -m bridge.local.executors.guard SESSION FOLDER CONTAINERS`.
+folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bridge.local.executors._container import sweep
 __all__ = ["Guard"]
 
 _ALL_IS_WELL: Final = b"."
+_PROGRAM: Final = f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1:]))"
 
 
 class Guard:
@@ -33,7 +34,7 @@ class Guard:
     def __init__(self, session: str, folder: Path | None, *, containers: bool) -> None:
         words = [session, str(folder or ""), str(int(containers))]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", __name__, *words],
+            [sys.executable, "-I", "-c", _PROGRAM, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -79,7 +80,3 @@ def main(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_status
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,397 @@
+"""The only module that knows which emulator stands behind the endpoint, and touches its inside.
+
+MiniStack (pinned) serves the AWS API. Its image functions and its Batch are replaced by ours; all
+else that we ask of it goes through its handlers as if it came over HTTP. TOUCHED lists every name
+of its that is used here, for the contract tests.
+
+Import this only after `prepare_environment` has set what MiniStack reads when it is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from ministack import app as gateway
+from ministack.core import responses
+from ministack.services import eventbridge, lambda_svc, sts
+from ministack.services.cloudformation import provisioners
+
+from bridge.errors import NotFoundError, PermanentError, TemporaryError
+from bridge.local.aws._limits import lambda_limits
+from bridge.local.aws.functions import (
+    AsyncEvent,
+    AsyncInvoker,
+    AsyncPolicy,
+    Function,
+    Invocation,
+    Outcome,
+    Pool,
+    Reply,
+    refusal,
+)
+from bridge.local.aws.model import LogEvent, Scope
+
+Json = dict[str, Any]
+Response = tuple[int, dict[str, str], bytes]
+Handler = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Response]]
+ResourceHandlers = Mapping[str, Mapping[str, Callable[..., Any]]]
+
+TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
+    "ministack.app": ("app", "SERVICE_HANDLERS", "call_service_handler_sync"),
+    "ministack.core.responses": ("get_account_id", "get_region", "request_scope"),
+    "ministack.services.lambda_svc": (
+        "_execute_function_dispatch",
+        "_execute_function_with_config_scope",
+        "_execution_record_for_config",
+        "_get_func_record_for_ref",
+        "_pool_kill_function",
+        "invoke_async_with_retry",
+    ),
+    "ministack.services.eventbridge": ("_dispatch_event", "_dispatch_to_lambda", "_rules"),
+    "ministack.services.sts": ("_sessions",),
+    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
+}
+
+_FUNCTION_TYPE: Final = "AWS::Lambda::Function"
+_request_id: contextvars.ContextVar[str] = contextvars.ContextVar("bridge_request_id", default="")
+
+
+def application() -> Any:
+    """The ASGI application that serves the AWS API."""
+    return gateway.app
+
+
+def has_session(access_key: str) -> bool:
+    """True for an access key that the emulator's STS gave out."""
+    return access_key in sts._sessions
+
+
+def current_scope() -> Scope:
+    """Account and region of the request that is being served."""
+    return Scope(responses.get_account_id(), responses.get_region())
+
+
+class EmulatedCloud:
+    """The other services, spoken to as if over HTTP. See `bridge.local.aws.model.Cloud`."""
+
+    def put_logs(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        """See `Cloud.put_logs`."""
+        place = {"logGroupName": group, "logStreamName": stream}
+        body = {**place, "logEvents": [{"timestamp": at, "message": text} for at, text in events]}
+        if _logs(scope, "PutLogEvents", body) == 200:
+            return
+        _logs(scope, "CreateLogGroup", {"logGroupName": group})
+        _logs(scope, "CreateLogStream", place)
+        _logs(scope, "PutLogEvents", body)
+
+    def deliver(
+        self, scope: Scope, target: str, body: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """See `Cloud.deliver`."""
+        service = (target.split(":") + [""] * 3)[2]
+        send = _SENDERS.get(service)
+        if send is None:
+            raise PermanentError(f"{target} is no queue, topic, function or event bus")
+        status, _, answer = send(scope, target, body, attributes or {})
+        if status >= 300:
+            raise NotFoundError(f"{target} did not take a message: {answer.decode()[:300]}")
+
+    def put_event(
+        self,
+        scope: Scope,
+        source: str,
+        kind: str,
+        resources: Sequence[str],
+        detail: Mapping[str, Any],
+    ) -> None:
+        """See `Cloud.put_event`. Past the API, which refuses events of AWS itself."""
+        with responses.request_scope(scope.account, scope.region):
+            if not eventbridge._rules:
+                return
+            eventbridge._dispatch_event(
+                {
+                    "EventId": str(uuid.uuid4()),
+                    "Source": source,
+                    "DetailType": kind,
+                    "Detail": json.dumps(detail),
+                    "EventBusName": "default",
+                    "Time": int(time.time()),
+                    "Resources": list(resources),
+                    "Account": scope.account,
+                    "Region": scope.region,
+                }
+            )
+
+
+def install_batch(handler: Handler, resources: ResourceHandlers) -> None:
+    """Put our Batch in the place of the emulator's, in its API and in its CloudFormation."""
+    gateway.SERVICE_HANDLERS["batch"] = handler
+    provisioners._RESOURCE_HANDLERS.update(resources)
+
+
+def install_functions(
+    pool: Pool, invoker: AsyncInvoker, check_image: Callable[[str], None]
+) -> None:
+    """Put our image functions and our asynchronous queue in the place of the emulator's."""
+    _replace_dispatch(pool)
+    _replace_retirement(pool)
+    _replace_queue(invoker)
+    gateway.SERVICE_HANDLERS["lambda"] = _checked(gateway.SERVICE_HANDLERS["lambda"], check_image)
+
+
+def _replace_dispatch(pool: Pool) -> None:
+    original = lambda_svc._execute_function_dispatch
+
+    def dispatch(func: Json, config: Json, event: Any, request_id: str, started: float) -> Any:
+        if config.get("PackageType") != "Image" or not config.get("ImageUri"):
+            return original(func, config, event, request_id, started)
+        payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        invocation = Invocation(
+            _request_id.get() or request_id, payload, str(config["FunctionArn"])
+        )
+        return _result(pool.invoke(_function(config), invocation))
+
+    lambda_svc._execute_function_dispatch = dispatch
+
+
+def _replace_retirement(pool: Pool) -> None:
+    original = lambda_svc._pool_kill_function
+    delete = provisioners._RESOURCE_HANDLERS[_FUNCTION_TYPE]["delete"]
+
+    def retire(account: str, name: str) -> None:
+        pool.retire(Scope(account, responses.get_region()), name)
+        original(account, name)
+
+    def delete_function(physical_id: str, *rest: Any) -> Any:
+        pool.retire(current_scope(), physical_id)
+        return delete(physical_id, *rest)
+
+    lambda_svc._pool_kill_function = retire
+    provisioners._RESOURCE_HANDLERS[_FUNCTION_TYPE]["delete"] = delete_function
+
+
+def _replace_queue(invoker: AsyncInvoker) -> None:
+    def accept(func: Json, event: Any) -> None:
+        invoker.accept(_async_event(func.get("config") or func, func, event))
+
+    def from_rule(arn: str, payload: str) -> None:
+        func, config, _ = lambda_svc._get_func_record_for_ref(arn)
+        if func and config:
+            accept(lambda_svc._execution_record_for_config(func, config), _decoded(payload))
+
+    lambda_svc.invoke_async_with_retry = accept
+    eventbridge._dispatch_to_lambda = from_rule
+
+
+def _checked(original: Handler, check_image: Callable[[str], None]) -> Handler:
+    async def handle(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Response:
+        if refused := refusal(method, path, headers, body):
+            return error_response(refused.code, refused.message, refused.status)
+        if image := _new_image(method, path, body):
+            try:
+                await asyncio.to_thread(check_image, image)
+            except PermanentError as error:
+                text = f"Source image {image} does not exist: {error.message}"
+                return error_response("InvalidParameterValueException", text)
+        return await original(method, path, headers, body, query)
+
+    return handle
+
+
+def error_response(code: str, message: str, status: int = 400) -> Response:
+    """An error as services that speak JSON send it."""
+    body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+    return status, {"Content-Type": "application/json", "x-amzn-errortype": code}, body
+
+
+def _new_image(method: str, path: str, body: bytes) -> str:
+    """The image that a request gives to a function, or ""."""
+    creates = method == "POST" and path.rstrip("/").endswith("/functions")
+    if not creates and not (method == "PUT" and path.rstrip("/").endswith("/code")):
+        return ""
+    wanted = _decoded(body.decode(errors="replace"))
+    code = wanted.get("Code") if creates and isinstance(wanted, dict) else wanted
+    return str(code.get("ImageUri") or "") if isinstance(code, dict) else ""
+
+
+def _function(config: Json) -> Function:
+    """What the emulator stores of a function → ours."""
+    overrides = (config.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
+    entry_point = overrides.get("EntryPoint")
+    return Function(
+        scope=current_scope(),
+        name=config["FunctionName"],
+        arn=config["FunctionArn"],
+        image=config["ImageUri"],
+        version=config.get("Version") or "$LATEST",
+        entry_point=tuple(entry_point) if entry_point else None,
+        command=tuple(overrides.get("Command") or ()),
+        workdir=overrides.get("WorkingDirectory") or None,
+        env=(config.get("Environment") or {}).get("Variables") or {},
+        timeout=int(config.get("Timeout") or 3),
+        memory=int(config.get("MemorySize") or 128),
+        log_group=(config.get("LoggingConfig") or {}).get("LogGroup") or "",
+    )
+
+
+def _result(outcome: Outcome) -> Json:
+    """Our outcome → what the emulator's callers expect of an execution."""
+    value = outcome.value
+    return {
+        "body": value,
+        "error": bool(outcome.error),
+        "function_error": outcome.error or None,
+        "log": outcome.log,
+        # Text that is no JSON must reach the caller as it is.
+        "raw_payload": isinstance(value, str) and not outcome.payload.startswith(b'"'),
+    }
+
+
+def _async_event(config: Json, func: Json, event: Any) -> AsyncEvent:
+    scope = current_scope()
+    reference = str(config["FunctionArn"])
+    plain, qualifier = _split(reference)
+    request_id = str(uuid.uuid4())
+    return AsyncEvent(
+        scope=scope,
+        arn=plain,
+        version=config.get("Version") or "$LATEST",
+        request_id=request_id,
+        payload=event,
+        policy=_policy(config, func, qualifier),
+        execute=lambda: _execute(scope, reference, event, request_id),
+    )
+
+
+def _policy(config: Json, func: Json, qualifier: str) -> AsyncPolicy:
+    stored = (func.get("event_invoke_configs") or {}).get(qualifier)
+    rules = stored or (None if qualifier else func.get("event_invoke_config")) or {}
+    targets = rules.get("DestinationConfig") or {}
+    limits = lambda_limits()
+    retries = rules.get("MaximumRetryAttempts")
+    return AsyncPolicy(
+        retries=limits.retry_attempts if retries is None else int(retries),
+        max_age=float(rules.get("MaximumEventAgeInSeconds") or limits.event_age_seconds),
+        on_success=(targets.get("OnSuccess") or {}).get("Destination") or "",
+        on_failure=(targets.get("OnFailure") or {}).get("Destination") or "",
+        dead_letters=(config.get("DeadLetterConfig") or {}).get("TargetArn") or "",
+    )
+
+
+def _execute(scope: Scope, reference: str, event: Any, request_id: str) -> Reply:
+    """One attempt, with the function as it is configured now."""
+    with responses.request_scope(scope.account, scope.region):
+        func, config, name = lambda_svc._get_func_record_for_ref(reference)
+        if not func or not config:
+            gone = {"errorType": "ResourceNotFoundException", "errorMessage": f"{name} is gone"}
+            return Reply(gone, "Unhandled")
+        token = _request_id.set(request_id)
+        try:
+            record = lambda_svc._execution_record_for_config(func, config)
+            result = lambda_svc._execute_function_with_config_scope(record, event)
+        finally:
+            _request_id.reset(token)
+    if result.get("throttle"):
+        return Reply(result.get("body"), "Unhandled", throttled=True, disabled=_disabled(func))
+    error = (result.get("function_error") or "Unhandled") if result.get("error") else ""
+    return Reply(_plain(result.get("body")), error)
+
+
+def _disabled(func: Json) -> bool:
+    reserved = func.get("concurrency")
+    if isinstance(reserved, dict):
+        reserved = reserved.get("ReservedConcurrentExecutions")
+    return reserved == 0
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """A function's ARN → without its qualifier, and the qualifier or ""."""
+    parts = reference.split(":")
+    return ":".join(parts[:7]), parts[7] if len(parts) > 7 else ""
+
+
+def _plain(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"body": text}
+
+
+def _call(
+    scope: Scope, service: str, path: str, headers: Mapping[str, str], body: bytes
+) -> Response:
+    """A request to one of the emulator's services, past its front door; not from its own loop."""
+    handler = gateway.SERVICE_HANDLERS[service]
+    with responses.request_scope(scope.account, scope.region):
+        answer: Response = gateway.call_service_handler_sync(
+            handler, "POST", path, dict(headers), body, {}
+        )
+    return answer
+
+
+def _json_call(scope: Scope, service: str, target: str, body: Mapping[str, Any]) -> Response:
+    headers = {"x-amz-target": target, "content-type": "application/x-amz-json-1.1"}
+    return _call(scope, service, "/", headers, json.dumps(body).encode())
+
+
+def _logs(scope: Scope, action: str, body: Mapping[str, Any]) -> int:
+    status, _, answer = _json_call(scope, "logs", f"Logs_20140328.{action}", body)
+    if status >= 500:
+        raise TemporaryError(f"the log service failed at {action}: {answer.decode()[:300]}")
+    return status
+
+
+def _to_queue(scope: Scope, arn: str, body: str, attributes: Mapping[str, str]) -> Response:
+    account, _, name = arn.partition(":sqs:")[2].partition(":")[2].partition(":")
+    typed = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items() if v}
+    message = {
+        "QueueUrl": f"http://sqs/{account}/{name}",
+        "MessageBody": body,
+        "MessageAttributes": typed,
+    }
+    return _json_call(scope, "sqs", "AmazonSQS.SendMessage", message)
+
+
+def _to_topic(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
+    form = urlencode({"Action": "Publish", "TopicArn": arn, "Message": body})
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return _call(scope, "sns", "/", headers, form.encode())
+
+
+def _to_function(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
+    path = f"/2015-03-31/functions/{arn}/invocations"
+    return _call(scope, "lambda", path, {"x-amz-invocation-type": "Event"}, body.encode())
+
+
+def _to_bus(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
+    record = json.loads(body)
+    ok = record["requestContext"]["condition"] == "Success"
+    entry = {
+        "Source": "lambda",
+        "DetailType": f"Lambda Function Invocation Result - {'Success' if ok else 'Failure'}",
+        "Detail": body,
+        "EventBusName": arn,
+        "Resources": [arn, record["requestContext"]["functionArn"]],
+    }
+    return _json_call(scope, "events", "AWSEvents.PutEvents", {"Entries": [entry]})
+
+
+_SENDERS: Final[Mapping[str, Callable[[Scope, str, str, Mapping[str, str]], Response]]] = {
+    "sqs": _to_queue,
+    "sns": _to_topic,
+    "lambda": _to_function,
+    "events": _to_bus,
+}
