@@ -19,7 +19,7 @@ _WAITING: Final = 100_000
 class _Subscriber:
     """Calls back in order; when it is very far behind, it loses the oldest news."""
 
-    def __init__(self, callback: Callable[[JobEvent], None]) -> None:
+    def __init__(self, callback: Callable[[JobEvent], object]) -> None:
         self._callback = callback
         self._waiting: deque[JobEvent] = deque(maxlen=_WAITING)
         self._wake = threading.Condition()
@@ -59,7 +59,7 @@ class Hooks:
     def __init__(self) -> None:
         self._subscribers: list[_Subscriber] = []
 
-    def subscribe(self, callback: Callable[[JobEvent], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[JobEvent], object]) -> Callable[[], None]:
         """See Dispatcher.subscribe."""
         subscriber = _Subscriber(callback)
         self._subscribers = [*self._subscribers, subscriber]

@@ -66,7 +66,8 @@ def _known(connection: sqlite3.Connection, item: NewJob) -> str | None:
 def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) -> str | None:
     """A listing sees what is there: any job for this content is the one."""
     row = connection.execute(
-        "SELECT id FROM jobs WHERE path = ? AND service = ? AND etag = ? ORDER BY seq LIMIT 1",
+        "SELECT id FROM jobs WHERE path <> '' AND path = ? AND service = ? AND etag = ?"
+        " ORDER BY seq LIMIT 1",
         (path, service, etag),
     ).fetchone()
     return None if row is None else str(row["id"])
@@ -78,7 +79,7 @@ def _notified(connection: sqlite3.Connection, item: NewJob, path: str, etag: str
     The job then takes over its sequencer, so that the next write of the same content is a new job.
     """
     row = connection.execute(
-        "SELECT id, sequencer FROM jobs WHERE path = ? AND service = ? AND etag = ?"
+        "SELECT id, sequencer FROM jobs WHERE path <> '' AND path = ? AND service = ? AND etag = ?"
         " AND sequencer IN ('', ?) ORDER BY sequencer DESC, seq LIMIT 1",
         (path, item.service, etag, item.event.sequencer),
     ).fetchone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Forgets, Notifies
-from bridge.errors import BridgeError, TargetUnavailable, TemporaryError
+from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
 __all__ = ["Lane"]
@@ -44,6 +45,8 @@ class Lane:
         self._with_target: set[str] = set()
         self._resume: list[_Resume] = []
         self._late: list[JobUpdate] = []
+        self._handed: deque[tuple[JobRecord, Change]] = deque()
+        self._recording = threading.Lock()
         self._submitting = 0
         self._paused = 0.0
         self._healthy = True
@@ -127,9 +130,10 @@ class Lane:
     def _free(self, now: float) -> int:
         """How many jobs may be claimed now."""
         with self._lock:
-            if self._paused > now:
+            # Few claims of many jobs are cheaper than many of few.
+            if self._paused > now or self._submitting > self._parallel:
                 return 0
-            return min(self._room - len(self._watch), 2 * self._parallel - self._submitting)
+            return min(self._room - len(self._watch), 4 * self._parallel - self._submitting)
 
     def _begin(self, record: JobRecord) -> None:
         """Follow the job from before its submit, as its news may be faster than our thread."""
@@ -158,7 +162,9 @@ class Lane:
         finally:
             with self._lock:
                 self._submitting -= 1
-            self.wake.set()
+                low = self._submitting <= self._parallel
+            if low:
+                self.wake.set()
 
     def _submitted(self, record: JobRecord, handle: str) -> None:
         core, states = self._core, {record.state}
@@ -170,23 +176,41 @@ class Lane:
         # A job that runs already only learns its handle.
         state = JobState.RUNNING if JobState.RUNNING in states else JobState.SUBMITTED
         change = Change(record.id, record.attempt, state, core.clock(), handle=handle)
-        if core.persist([change])[0] is None and not core.stopping.is_set():
-            self._overtaken(record)
+        self._handed.append((record, change))
+        self._record_handed()
         self._news.set()
+
+    def _record_handed(self) -> None:
+        """Store what was handed over: one thread does it for all, the others go on submitting.
+
+        When we die before it is stored, the job is submitted again, which is the same run.
+        """
+        while self._handed and self._recording.acquire(blocking=False):
+            try:
+                batch = [self._handed.popleft() for _ in range(len(self._handed))]
+                answers = self._core.persist([change for _, change in batch])
+            finally:
+                self._recording.release()
+            for (record, _), answer in zip(batch, answers, strict=True):
+                if answer is None and not self._core.stopping.is_set():
+                    self._overtaken(record)
 
     def _overtaken(self, record: JobRecord) -> None:
         """The job moved on while it was being submitted: by its own news, or by a cancel."""
         now = self._core.store.job(record.id)
         if now is None or now.state.final:
             self.drop(record.id)
-        if now is not None and now.state is JobState.CANCELLED:
-            self._try_stop(record.id)
+        if now is not None and now.state is JobState.CANCELLED and not self._try_stop(record.id):
+            self._core.store.stopped(record.id, done=False)
 
-    def _try_stop(self, job: str) -> None:
+    def _try_stop(self, job: str) -> bool:
+        """Tell the target to cancel; False when it may still hear it later."""
         try:
             self._target.cancel(job)
         except BridgeError as error:
             LOG.warning("cannot cancel job %s on %s: %s", job, self.name, error)
+            return isinstance(error, PermanentError)
+        return True
 
     # --- when the target does not take a job --------------------------------------------------
 

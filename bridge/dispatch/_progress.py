@@ -6,11 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from bridge.dispatch import _rows
 from bridge.dispatch._codec import dumps, path_key, tag
-from bridge.dispatch._rows import IS_OPEN
-from bridge.dispatch._rules import MUTABLE, permits, result
-from bridge.dispatch.model import Change, Expected, JobEvent, JobRecord, Output
+from bridge.dispatch._rows import IS_OPEN, JOB
+from bridge.dispatch._rules import permits, result
+from bridge.dispatch.model import Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
 __all__ = ["FREE", "change", "claim", "drop_expected"]
@@ -18,11 +17,30 @@ __all__ = ["FREE", "change", "claim", "drop_expected"]
 FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
 
 _CLAIM: Final = (
-    f"SELECT seq FROM jobs WHERE {IS_OPEN} AND state = ? AND target = ? AND due <= ?"  # noqa: S608
-    f" AND {FREE} ORDER BY due LIMIT ?"
+    f"{JOB} WHERE j.{IS_OPEN} AND j.state = ? AND j.target = ? AND j.due <= ?"
+    f" AND j.{FREE} ORDER BY j.due LIMIT ?"
 )
-_UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in MUTABLE)} WHERE seq = :seq"  # noqa: S608
-_READ: Final = f"SELECT seq, service, {', '.join(MUTABLE)} FROM jobs WHERE id = ?"  # noqa: S608
+# Columns of a job that a change may set.
+_COLUMNS: Final = (
+    "state",
+    "target",
+    "attempt",
+    "tries",
+    "due",
+    "handle",
+    "placed",
+    "submitted",
+    "started",
+    "ended",
+    "exit_code",
+    "reason",
+    "report",
+    "log",
+    "stop",
+    "owner",
+)
+_UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in _COLUMNS)} WHERE seq = :seq"  # noqa: S608
+_READ: Final = f"SELECT seq, service, {', '.join(_COLUMNS)} FROM jobs WHERE id = ?"  # noqa: S608
 
 
 def claim(
@@ -33,13 +51,12 @@ def claim(
     target: str,
     now: float,
     limit: int,
-) -> list[JobRecord]:
-    """The work of `JobStore.claim`."""
+) -> list[sqlite3.Row]:
+    """The work of `JobStore.claim`; the caller makes values of the rows, in its own time."""
     found = connection.execute(_CLAIM, (state.value, target, now, now, limit)).fetchall()
     taken = [(owner, row["seq"]) for row in found]
     connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
-    query = f"{_rows.JOB} WHERE j.seq = ?"
-    return [_rows.job(connection.execute(query, (seq,)).fetchone()) for _, seq in taken]
+    return found
 
 
 def change(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
@@ -55,11 +72,9 @@ def _change(connection: sqlite3.Connection, wish: Change) -> JobEvent | None:
     after = result(before, wish)
     if wish.again:
         _archive(connection, wish, before)
-    if any(after[name] != before[name] for name in MUTABLE):
-        connection.execute(_UPDATE, {**after, "seq": before["seq"]})
-    if wish.release:
-        connection.execute("UPDATE jobs SET owner = '' WHERE seq = ?", (before["seq"],))
-    _attach(connection, wish, after["attempt"])
+    if after != before:
+        connection.execute(_UPDATE, after)
+    _attach(connection, wish, after)
     return _news(wish, before, after)
 
 
@@ -83,7 +98,7 @@ def _archive(connection: sqlite3.Connection, wish: Change, before: dict[str, Any
     connection.execute(
         "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            wish.job,
+            before["seq"],
             before["attempt"],
             before["target"],
             JobState.FAILED.value,
@@ -99,17 +114,18 @@ def _archive(connection: sqlite3.Connection, wish: Change, before: dict[str, Any
     )
 
 
-def _attach(connection: sqlite3.Connection, wish: Change, attempt: int) -> None:
+def _attach(connection: sqlite3.Connection, wish: Change, job: dict[str, Any]) -> None:
     """Write what the change brings beside the job's own row."""
+    seq = job["seq"]
     if wish.decision is not None:
         connection.execute(
             "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
-            (wish.job, attempt, wish.at, dumps(wish.decision)),
+            (seq, job["attempt"], wish.at, dumps(wish.decision)),
         )
     if wish.outputs:
         connection.executemany(
             "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?)",
-            [(wish.job, o.provider, o.bucket, o.key, o.size, o.etag) for o in wish.outputs],
+            [(seq, o.provider, o.bucket, o.key, o.size, o.etag) for o in wish.outputs],
         )
     for follow_up in wish.expected:
         _expect(connection, follow_up)
@@ -121,9 +137,10 @@ def _expect(connection: sqlite3.Connection, follow_up: Expected) -> None:
     path, etag = path_key(output.provider, output.bucket, output.key), tag(output.etag)
     where = (path, follow_up.service)
     came = connection.execute(
-        "SELECT 1 FROM jobs WHERE path = ? AND service = ? AND accepted >= ?"
+        "SELECT 1 FROM jobs WHERE path <> '' AND path = ? AND service = ? AND accepted >= ?"
         " AND (etag = ? OR etag = '' OR ? = '')"
-        " UNION ALL SELECT 1 FROM jobs WHERE path = ? AND service = ? AND etag = ? AND etag <> ''",
+        " UNION ALL SELECT 1 FROM jobs WHERE path <> '' AND path = ? AND service = ?"
+        " AND etag = ? AND etag <> ''",
         (*where, _since(connection, follow_up), etag, etag, *where, etag),
     ).fetchone()
     if came is None:

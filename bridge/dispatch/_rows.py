@@ -116,12 +116,15 @@ def ignored(row: sqlite3.Row) -> Ignored:
     return Ignored(row["at"], row["source"], row["reason"], event_from(row["event"]))
 
 
-def detail(connection: sqlite3.Connection, record: JobRecord) -> JobDetail:
-    """All that the other tables say of a job."""
-    key = (record.id,)
-    old = connection.execute("SELECT * FROM attempts WHERE job = ? ORDER BY number", key)
-    taken = connection.execute("SELECT decision FROM decisions WHERE job = ? ORDER BY attempt", key)
-    wrote = connection.execute("SELECT * FROM outputs WHERE job = ?", key)
+def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
+    """All that the tables say of a job."""
+    row = connection.execute(f"{JOB} WHERE j.id = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    record, key = job(row), (row["seq"],)
+    old = connection.execute("SELECT * FROM attempts WHERE seq = ? ORDER BY number", key)
+    taken = connection.execute("SELECT decision FROM decisions WHERE seq = ? ORDER BY attempt", key)
+    wrote = connection.execute("SELECT * FROM outputs WHERE seq = ?", key)
     return JobDetail(
         job=record,
         attempts=(*map(attempt, old), current_attempt(record)),

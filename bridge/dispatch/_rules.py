@@ -9,29 +9,10 @@ from bridge.dispatch._codec import dumps
 from bridge.dispatch.model import Change
 from bridge.targets import JobState
 
-__all__ = ["MUTABLE", "OPEN", "permits", "result"]
+__all__ = ["permits", "result"]
 
-OPEN: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
-_RANK: Final = {state: rank for rank, state in enumerate(OPEN)}
-
-# Columns of a job that a change may set, in the order of the UPDATE.
-MUTABLE: Final = (
-    "state",
-    "target",
-    "attempt",
-    "tries",
-    "due",
-    "handle",
-    "placed",
-    "submitted",
-    "started",
-    "ended",
-    "exit_code",
-    "reason",
-    "report",
-    "log",
-    "stop",
-)
+_OPEN: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
+_RANK: Final = {state: rank for rank, state in enumerate(_OPEN)}
 
 # What belongs to one attempt only.
 _FRESH: Final = {
@@ -64,11 +45,10 @@ def permits(state: JobState, attempt: int, change: Change) -> bool:
 
 
 def result(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """The job's mutable columns after a permitted change."""
-    after = {name: job[name] for name in MUTABLE}
+    """The job's columns after a permitted change."""
+    after = dict(job)
     if change.again:
-        after.update(_FRESH)
-        after["attempt"] = job["attempt"] + 1
+        after.update(_FRESH, attempt=job["attempt"] + 1)
     after["state"] = change.state.value
     for name in _COPIED:
         if (value := getattr(change, name)) is not None:
@@ -80,11 +60,10 @@ def result(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
         after["log"] = change.log
     if change.report:
         after["report"] = dumps(change.report)
-    after["stop"] = int(change.stop or job["stop"])
-    return _stamped(after, change)
-
-
-def _stamped(after: dict[str, Any], change: Change) -> dict[str, Any]:
+    if change.stop:
+        after["stop"] = 1
+    if change.release:
+        after["owner"] = ""
     stamp = "ended" if change.state.final else _STAMP.get(change.state)
     if stamp and after[stamp] is None:
         after[stamp] = change.at

@@ -10,7 +10,8 @@ from bridge.errors import PermanentError
 
 __all__ = ["migrate"]
 
-# An event has a row of its own, numbered like its job, as a job's row is written again and again.
+# An event has a row of its own, as a job's row is written again and again. What belongs to a job
+# is kept by its number and not by its name: numbers grow, so new rows are neighbours on the disk.
 _V1: Final = """
 CREATE TABLE events (seq INTEGER PRIMARY KEY, event TEXT NOT NULL);
 CREATE TABLE jobs (
@@ -44,7 +45,7 @@ CREATE INDEX jobs_open ON jobs (state, target, due)
     WHERE state IN ('accepted', 'placed', 'submitted', 'running');
 CREATE INDEX jobs_to_stop ON jobs (seq) WHERE stop = 1;
 CREATE TABLE attempts (
-    job TEXT NOT NULL,
+    seq INTEGER NOT NULL,
     number INTEGER NOT NULL,
     target TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -56,23 +57,23 @@ CREATE TABLE attempts (
     exit_code INTEGER,
     reason TEXT NOT NULL,
     log TEXT NOT NULL,
-    PRIMARY KEY (job, number)
+    PRIMARY KEY (seq, number)
 ) WITHOUT ROWID;
 CREATE TABLE decisions (
-    job TEXT NOT NULL,
+    seq INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     taken REAL NOT NULL,
     decision TEXT NOT NULL,
-    PRIMARY KEY (job, attempt)
+    PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
 CREATE TABLE outputs (
-    job TEXT NOT NULL,
+    seq INTEGER NOT NULL,
     provider TEXT NOT NULL,
     bucket TEXT NOT NULL,
     key TEXT NOT NULL,
     size INTEGER,
     etag TEXT NOT NULL,
-    PRIMARY KEY (job, provider, bucket, key)
+    PRIMARY KEY (seq, provider, bucket, key)
 ) WITHOUT ROWID;
 CREATE TABLE expected (
     service TEXT NOT NULL,

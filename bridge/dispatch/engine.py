@@ -249,7 +249,7 @@ class Dispatcher:
                 return True
         raise NotFoundError(f"there is no job {job!r}")
 
-    def subscribe(self, callback: Callable[[JobEvent], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[JobEvent], object]) -> Callable[[], None]:
         """Call back for every change of a job's state, in order; the answer ends it.
 
         The callback has a thread of its own and may take its time: the queue does not wait for it.
@@ -278,7 +278,19 @@ class Dispatcher:
 
     def wait_quiet(self, timeout: float | None = None) -> bool:
         """Wait until it is quiet; False when `timeout` seconds have passed first."""
-        return self._wait(self._store.quiet, timeout)
+        looked = -_LOOK
+
+        def is_quiet() -> bool:
+            # The tally spares the store a question after each change; others may use the store
+            # too, so it is asked now and then whatever the tally says.
+            nonlocal looked
+            now = time.monotonic()
+            if self._core.tally.open > 0 and now - looked < _LOOK:
+                return False
+            looked = now
+            return self._store.quiet()
+
+        return self._wait(is_quiet, timeout)
 
     def wait(self, job: str, timeout: float | None = None) -> JobRecord | None:
         """Wait for the end of a job; what it was at last, None when there is no such job."""

@@ -121,8 +121,8 @@ class JobStore(Protocol):
         """
         ...
 
-    def stopped(self, job: str) -> None:
-        """The target was told to cancel the job."""
+    def stopped(self, job: str, *, done: bool = True) -> None:
+        """The target was told to cancel the job; with `done=False`, it still has to be told."""
         ...
 
     def met(self, expected: Sequence[Expected]) -> None:

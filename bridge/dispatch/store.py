@@ -118,9 +118,10 @@ class SqliteStore:
         self, owner: str, state: JobState, now: float, limit: int, target: str = ""
     ) -> list[JobRecord]:
         """See JobStore."""
-        return self._writer.run(
+        rows = self._writer.run(
             lambda c: _progress.claim(c, owner, state=state, target=target, now=now, limit=limit)
         )
+        return [_rows.job(row) for row in rows]
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
         """See JobStore."""
@@ -145,9 +146,9 @@ class SqliteStore:
             for callback in self._watchers:
                 callback(news)
 
-    def stopped(self, job: str) -> None:
+    def stopped(self, job: str, *, done: bool = True) -> None:
         """See JobStore."""
-        self._execute("UPDATE jobs SET stop = 0 WHERE id = ?", job)
+        self._execute("UPDATE jobs SET stop = ? WHERE id = ?", int(not done), job)
 
     def met(self, expected: Sequence[Expected]) -> None:
         """See JobStore."""
@@ -168,12 +169,7 @@ class SqliteStore:
 
     def detail(self, job: str) -> JobDetail | None:
         """See JobStore."""
-
-        def look(connection: sqlite3.Connection) -> JobDetail | None:
-            record = _one(connection, job)
-            return None if record is None else _rows.detail(connection, record)
-
-        return self._read(look)
+        return self._read(lambda c: _rows.detail(c, job))
 
     def jobs(
         self,

@@ -407,7 +407,7 @@ def test_a_job_is_cancelled_before_it_is_placed(store: SqliteStore) -> None:
     with running:
         assert running.wait_quiet(PATIENCE)
     assert only(store).state is JobState.CANCELLED
-    assert target.submits == target.cancels == []
+    assert (target.submits, target.cancels) == ([], [])
     with pytest.raises(NotFoundError):
         running.cancel("nobody")
 
