@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bridge.errors import PermanentError
 from bridge.local.aws.model import Place, Settings
 from bridge.local.executors import Guard, choose
 
@@ -52,12 +53,20 @@ def run(options: Options) -> None:
     """Serve until told to stop; everything is cleaned up when this returns."""
     place = _place_keys()
     parent = os.getppid()
-    listener = socket.create_server((options.host, options.port), backlog=_BACKLOG)
+    listener = _listen(options)
     port = listener.getsockname()[1]
     prepare_environment(options, port, place)
     with _cleaned(options):
         where = Place(f"http://{options.host}:{port}", place.access_key, place.secret_key)
         asyncio.run(_serve(options, listener, where, parent))
+
+
+def _listen(options: Options) -> socket.socket:
+    try:
+        return socket.create_server((options.host, options.port), backlog=_BACKLOG)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        raise PermanentError(f"the endpoint cannot listen on {where}: {error.strerror}") from error
 
 
 def prepare_environment(options: Options, port: int, place: Place) -> None:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -151,15 +150,13 @@ class AwsEndpoint:
 
 def _first_line(child: Child, timeout: float) -> bytes:
     """What it says when it is ready."""
-    assert child.process.stdout is not None
-    limit = time.monotonic() + timeout
-    while time.monotonic() < limit:
-        if select.select([child.process.stdout], [], [], 0.2)[0]:
-            if line := child.process.stdout.readline():
-                return line
-            break
+    out = child.process.stdout
+    assert out is not None
+    ready, _, _ = select.select([out], [], [], timeout)
+    if ready and (line := out.readline()):
+        return line
     tail = child.tail()
     said = f"; the end of {child.log}:\n{tail}" if tail else "; its log is empty"
-    if not child.alive:
+    if ready:
         raise PermanentError(f"{child.name} ended at once{said}")
     raise TemporaryError(f"{child.name} was not ready after {timeout:g} seconds{said}")

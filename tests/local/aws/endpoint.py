@@ -101,21 +101,23 @@ class Aws:
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            env = self.endpoint.environment()
-            self._clients[service] = boto3.client(
-                service,
-                endpoint_url=self.endpoint.url,
-                region_name=env["AWS_REGION"],
-                aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-                config=Config(
-                    retries={"total_max_attempts": 1},
-                    read_timeout=120,
-                    # The endpoint must refuse by itself.
-                    parameter_validation=False,
-                ),
-            )
+            self._clients[service] = self.elsewhere(service, "us-east-1")
         return self._clients[service]
+
+    def elsewhere(self, service: str, region: str) -> Any:
+        """A client of another region."""
+        env = self.endpoint.environment()
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint.url,
+            region_name=region,
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+            # The endpoint must refuse by itself what a client would not even send.
+            config=Config(
+                retries={"total_max_attempts": 1}, read_timeout=120, parameter_validation=False
+            ),
+        )
 
     def function(
         self, name: str, command: list[str] | None = None, image: str = "none", **settings: Any
