@@ -55,6 +55,8 @@ class WarmRunner:
         with self._lock:
             child, self._child = self._child, None
         if child is not None:
+            # It reports what it was at, finds its input at an end, and goes.
+            child.close_input()
             child.end(_GRACE)
 
     def close(self) -> None:
@@ -99,6 +101,7 @@ class WarmRunner:
 
     def _bury(self, child: Child) -> None:
         """End it; nothing that it started may go on."""
+        child.close_input()
         child.end(_GRACE)
         _proc.kill_task(None, f"{self._marker}\0")
         child.stop(0)

@@ -228,12 +228,17 @@ class Child:
             # The group's id may belong to strangers from now on.
             self._over = True
 
+    def close_input(self) -> None:
+        """Let a child with a pipe for its input read the end of it."""
+        if self.process.stdin is not None:
+            _close(self.process.stdin.close)
+
     def stop(self, grace: float = 5.0) -> None:
         """As `end`, and close the pipes, which no other thread may be reading."""
         self.end(grace)
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                _close(pipe.close)
+        self.close_input()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def kill(self) -> None:
         """SIGKILL to the whole group; as `stop` without grace."""

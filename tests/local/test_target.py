@@ -72,8 +72,15 @@ class Place:
         """Submit, and wait until it runs and its script has said so many process ids."""
         self.target.submit(job)
         self.until(job, lambda state: state is JobState.RUNNING)
-        assert eventually(lambda: len(list(self.target.logs(job.id))) >= pids)
-        return [int(line) for line in list(self.target.logs(job.id))[:pids]]
+        assert eventually(lambda: len(self.pids(job)) >= pids)
+        return self.pids(job)
+
+    def said(self, job: Job) -> list[str]:
+        """What the script said; the supervisor says more."""
+        return [line for line in self.target.logs(job.id) if not line.startswith("[")]
+
+    def pids(self, job: Job) -> list[int]:
+        return [int(line) for line in self.said(job) if line.isdigit()]
 
 
 def running(pid: int) -> bool:
@@ -195,8 +202,9 @@ def test_a_timeout_kills_the_tree(place: Place) -> None:
     job = place.job("in/a", service="slow")
     update = place.run(job)
     assert (update.state, update.exit_code, update.temporary) == (JobState.FAILED, 124, False)
-    pids = [int(line) for line in list(place.target.logs(job.id))[:2]]
-    assert eventually(lambda: not running(pids[0]))
+    pids = place.pids(job)
+    assert len(pids) == 2
+    assert not any(running(pid) for pid in pids)
 
 
 def test_cancel_kills_the_tree_and_the_place_goes_on(place: Place) -> None:
@@ -279,7 +287,7 @@ def test_variables_and_secrets_reach_the_script_and_ours_do_not(
     )
     job = place.job("in/a", service="env")
     place.run(job)
-    said, home = list(place.target.logs(job.id))[:2]
+    said, home = place.said(job)
     assert said == f"100 px a-token none {job.id}"
     assert home.startswith(str(place.folder))
 
