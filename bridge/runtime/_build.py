@@ -21,7 +21,7 @@ _LAYOUT: Final = "1"  # part of the digest: raise it when the same items are wri
 _TIME: Final = 315532800  # 1980-01-01, the first moment that archives of every kind can hold
 
 
-def digest(*, compile: bool = True) -> str:  # noqa: A002
+def digest(*, compile: bool = True) -> str:
     """64 hex digits that name the folder's content; the same inputs give the same digest.
 
     Inputs are the bytes of the interpreter, its libraries, our packages and certificates. Paths
@@ -30,8 +30,8 @@ def digest(*, compile: bool = True) -> str:  # noqa: A002
     return _digest(contents(), compiled=compile)
 
 
-def build(target: Path, *, compile: bool = True) -> Path:  # noqa: A002
-    """Write the runtime folder at `target`, which must not exist or be empty; the answer is `target`.
+def build(target: Path, *, compile: bool = True) -> Path:
+    """Write the runtime folder at `target`, which is absent or an empty folder; returns `target`.
 
     The folder appears at once and whole. `compile` False leaves the compiled modules out: a
     smaller folder that starts slower. Every file is readable by all. UsageError when something is

@@ -13,14 +13,51 @@ from bridge.errors import MissingToolError
 
 # Parts of the standard library that no entry of ours uses.
 _PACKAGES = frozenset(
-    "__phello__ __pycache__ curses dbm dist-packages distutils ensurepip idlelib lib-dynload"
-    " lib2to3 msilib pydoc_data site-packages sqlite3 test tests tkinter turtledemo unittest"
-    " venv wsgiref xmlrpc".split()
+    {
+        "__phello__",
+        "__pycache__",
+        "curses",
+        "dbm",
+        "dist-packages",
+        "distutils",
+        "ensurepip",
+        "idlelib",
+        "lib-dynload",
+        "lib2to3",
+        "msilib",
+        "pydoc_data",
+        "site-packages",
+        "sqlite3",
+        "test",
+        "tests",
+        "tkinter",
+        "turtledemo",
+        "unittest",
+        "venv",
+        "wsgiref",
+        "xmlrpc",
+    }
 )
 _MODULES = ("__hello__", "_sysconfigdata", "doctest", "pydoc", "this", "turtle", "sitecustomize")
 _EXTENSIONS = (
-    "_codecs_ _crypt _ctypes_test _curses _dbm _gdbm _lsprof _multibytecodec _sqlite3 _test"
-    " _tkinter _xx audioop nis ossaudiodev readline spwd xx".split()
+    "_codecs_",
+    "_crypt",
+    "_ctypes_test",
+    "_curses",
+    "_dbm",
+    "_gdbm",
+    "_lsprof",
+    "_multibytecodec",
+    "_sqlite3",
+    "_test",
+    "_tkinter",
+    "_xx",
+    "audioop",
+    "nis",
+    "ossaudiodev",
+    "readline",
+    "spwd",
+    "xx",
 )
 
 
@@ -49,7 +86,7 @@ class Interpreter:
     def compiled_extensions(self) -> Iterator[Path]:
         """Extension modules of the standard library that are kept, in order."""
         for path in sorted(self.extensions.glob("*.so")):
-            if not path.name.startswith(tuple(_EXTENSIONS)):
+            if not path.name.startswith(_EXTENSIONS):
                 yield path
 
 

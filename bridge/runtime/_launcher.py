@@ -2,9 +2,10 @@
 
 It is a script of `/bin/sh` and not a program: it is the same on every machine, nothing has to be
 compiled where the folder is built, and an image without a shell could not run a user's script
-anyway. The usual way through it starts no process. It exports nothing: the loader learns its
-library path from its arguments and the interpreter finds its home beside itself, so the user's
-script sees the environment of its own image.
+anyway. The usual way through it starts no process. The loader learns its library path from its
+arguments and the interpreter finds its home beside itself, so nothing is exported that the user's
+script could inherit. LD_PRELOAD, made for the image's own C library, is set aside for the script
+as BRIDGE_ORIG_LD_PRELOAD, which the supervisor gives back to it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ case $p in
   *) p=$(command -v -- "$p") ;;
 esac
 while [ -h "$p" ]; do
-  l=$(readlink "$p") || { echo "@ENTRY@: no readlink here: call it by its real path" >&2; exit 127; }
+  l=$(readlink "$p") || {
+    echo "@ENTRY@: no readlink in this image: call it by its real path" >&2
+    exit 127
+  }
   case $l in
     /*) p=$l ;;
     *) p=${p%/*}/$l ;;
@@ -45,9 +49,9 @@ esac
 case $h in
   *[:\\;\\$]*) echo "@ENTRY@: the folder's path must not contain : ; or \\$" >&2; exit 127 ;;
 esac
-if [ -n "${LD_PRELOAD-}" ]; then # made for the image's own C library: for the user's script only
-  BRIDGE_LD_PRELOAD=$LD_PRELOAD
-  export BRIDGE_LD_PRELOAD
+if [ -n "${LD_PRELOAD-}" ]; then # for the user's script only
+  BRIDGE_ORIG_LD_PRELOAD=$LD_PRELOAD
+  export BRIDGE_ORIG_LD_PRELOAD
   unset LD_PRELOAD
 fi
 exec "$h/lib/@LOADER@" --library-path "$h/lib" "$h/bin/@PYTHON@" -I -S -B -X utf8 \\

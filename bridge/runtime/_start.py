@@ -19,24 +19,17 @@ _BUNDLES = (
 
 
 def main(entry: str, module: str) -> NoReturn:
-    """Run the entry and exit with its status."""
+    """Run the entry, which ends the process itself."""
     sys.argv[0] = entry
-    _restore_preload()
     _trust_certificates()
     if sys.argv[1:] == ["--version"]:
         sys.exit(_print_version(entry))
-    sys.exit(importlib.import_module(module).main())
+    importlib.import_module(module).main()
+    sys.exit(0)
 
 
 def _home() -> str:
     return os.path.dirname(os.path.dirname(sys.executable))  # noqa: PTH120  (pathlib is slow to load)
-
-
-def _restore_preload() -> None:
-    """Give LD_PRELOAD back to the user's script; the launcher took it from this process."""
-    value = os.environ.pop("BRIDGE_LD_PRELOAD", "")
-    if value:
-        os.environ["LD_PRELOAD"] = value
 
 
 def _trust_certificates() -> None:

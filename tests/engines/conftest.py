@@ -25,7 +25,12 @@ class Engine:
         """`docker run --rm` without a network."""
         command = [self.command, "run", "--rm", "-i", "--network", "none", *options, image]
         return subprocess.run(
-            [*command, *arguments], input=stdin, capture_output=True, text=True, timeout=120
+            [*command, *arguments],
+            input=stdin,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
 
@@ -35,7 +40,7 @@ def engine() -> Engine:
     command = shutil.which("docker")
     if command is None:
         pytest.skip("the docker command is not on this machine")
-    answer = subprocess.run([command, "version"], capture_output=True, text=True)
+    answer = subprocess.run([command, "version"], check=False, capture_output=True, text=True)
     if answer.returncode:
         pytest.skip(f"no Docker engine answers: {answer.stderr.strip().splitlines()[-1]}")
     return Engine(command)
@@ -47,7 +52,8 @@ def image(engine: Engine) -> Callable[[str], str]:
 
     def named(name: str) -> str:
         full = f"oscar-bridge/{name}:local"
-        if subprocess.run([engine.command, "image", "inspect", full], capture_output=True).returncode:
+        command = [engine.command, "image", "inspect", full]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
             pytest.skip(f"the image {full} is not here: run tools/base-images.sh")
         return full
 
