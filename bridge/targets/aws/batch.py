@@ -47,7 +47,7 @@ class BatchTarget:
         self._account = account
         self._access = access
         self._lock = threading.Lock()
-        self._open: dict[str, str] = {}
+        self._open: dict[str, Job] = {}
         self._queues: dict[str, str] = {}
         self._streams: dict[str, str] = {}
         self._last = 0.0
@@ -157,7 +157,7 @@ class BatchTarget:
             )
         handle = str(answer["jobId"])
         with self._lock:
-            self._open[handle] = job.id
+            self._open[handle] = job
         return handle
 
     def poll(self) -> Iterable[JobUpdate]:
@@ -184,24 +184,24 @@ class BatchTarget:
             return None
         stream = str(found.get("container", {}).get("logStreamName", ""))
         if stream:
-            self._streams[job] = stream
+            self._streams[job.id] = stream
         if status not in ("SUCCEEDED", "FAILED"):
             state = _RUNNING.get(status, JobState.SUBMITTED)
-            return JobUpdate(job, state, handle=handle, log=stream)
+            return JobUpdate(job.id, state, handle=handle, log=stream)
         with self._lock:
             self._open.pop(handle, None)
         return self._final(job, found, stream)
 
-    def _final(self, job: str, found: Mapping[str, Any], stream: str) -> JobUpdate:
+    def _final(self, job: Job, found: Mapping[str, Any], stream: str) -> JobUpdate:
         handle = str(found["jobId"])
-        known = update_from_report(job, self._account.report(job), handle, stream)
+        known = update_from_report(self._account, job.id, job.attempt, handle, stream)
         ok = found["status"] == "SUCCEEDED"
         if known is not None and (known.state is JobState.SUCCEEDED) is ok:
             return known
         container = found.get("container", {})
         reason = container.get("reason") or found.get("statusReason") or ""
         return JobUpdate(
-            job,
+            job.id,
             JobState.SUCCEEDED if ok else JobState.FAILED,
             handle=handle,
             started=_seconds(found.get("startedAt")),
@@ -214,7 +214,7 @@ class BatchTarget:
     def cancel(self, job: str) -> None:
         """Terminate the Batch job; no error when it is over."""
         with self._lock:
-            handle = next((h for h, name in self._open.items() if name == job), None)
+            handle = next((h for h, open_ in self._open.items() if open_.id == job), None)
         if handle:
             with translated(f"terminate {job}"):
                 self._account.client("batch").terminate_job(jobId=handle, reason="cancelled")

@@ -75,10 +75,14 @@ def event_of(account: Account, job: Job, limit: int) -> tuple[str, str]:
 
 
 def update_from_report(
-    job: str, report: Mapping[str, Any], handle: str, log: str
+    account: Account, job: str, attempt: int, handle: str, log: str
 ) -> JobUpdate | None:
-    """The final news that a supervisor's report means; None when there is no report."""
-    if not report:
+    """The final news that the supervisor's report of this attempt means; None without one.
+
+    A report of success counts whichever attempt wrote it: a later one does not run again.
+    """
+    report = account.report(job)
+    if report.get("attempt") != attempt and report.get("state") != JobState.SUCCEEDED:
         return None
     return JobUpdate(
         job=job,

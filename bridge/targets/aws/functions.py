@@ -170,13 +170,14 @@ class LambdaTarget:
             self._account.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
 
     def _news(self, message: Mapping[str, Any]) -> JobUpdate | None:
-        job = message.get("requestPayload", {}).get("job_id")
+        payload = message.get("requestPayload", {})
+        job, attempt = payload.get("job_id"), payload.get("attempt", 1)
         if not job:
             return None
         handle = str(message.get("requestContext", {}).get("requestId", ""))
         arn = str(message.get("requestContext", {}).get("functionArn", ""))
         log = f"/aws/lambda/{arn.rpartition(':function:')[2].partition(':')[0]}"
-        known = update_from_report(job, self._account.report(job), handle, log)
+        known = update_from_report(self._account, job, attempt, handle, log)
         failed = "functionError" in message.get("responseContext", {})
         if known is not None and (known.state is JobState.SUCCEEDED) is not failed:
             return known
