@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from bridge.fdl import _aws, _oscar, _placement
 from bridge.fdl._kinds import Plain
@@ -11,6 +11,8 @@ from bridge.fdl._storage import PROVIDERS
 from bridge.fdl.model import Document, Service, StorageProvider, TargetSpec
 
 __all__ = ["dump"]
+
+_LINE_ENDS: Final = frozenset("\n\r\x85\u2028\u2029")
 
 
 def dump(document: Document, *, reveal: bool = False) -> str:
@@ -28,7 +30,20 @@ def dump(document: Document, *, reveal: bool = False) -> str:
         "targets": _targets(document, reveal),
     }
     kept = {key: value for key, value in plain.items() if value}
-    return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=2**31))
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes the line ends that YAML would read back as another one, and repeats no node."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    def quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = '"' if _LINE_ENDS & set(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    Dumper.add_representer(str, quoted)
+    made = yaml.dump(kept, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=2**31)
+    return str(made)
 
 
 def _functions(document: Document, reveal: bool) -> dict[str, list[Plain]]:
