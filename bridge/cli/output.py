@@ -35,15 +35,30 @@ def table(
     *,
     title: str = "",
     folding: Sequence[str] = (),
+    shortened: Sequence[str] = (),
 ) -> Table:
-    """A simple table; cells are text, never markup. Only `folding` columns are folded."""
+    """A simple table; cells are text, never markup.
+
+    Where the terminal is too narrow, `folding` columns are folded and `shortened` ones end in `…`.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    made = Table(
+        title=title or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
-        made.add_column(column, overflow="fold", no_wrap=column not in folding)
+        made.add_column(
+            column,
+            overflow="ellipsis" if column in shortened else "fold",
+            no_wrap=column not in folding,
+            min_width=None if column in (*folding, *shortened) else len(column),
+        )
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

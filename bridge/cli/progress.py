@@ -7,7 +7,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from bridge.cli.output import console
+from bridge.cli.output import console, size
 from bridge.dispatch import JobEvent
 from bridge.targets import JobState
 
@@ -15,7 +15,10 @@ __all__ = ["Live", "Silent"]
 
 
 class Silent:
-    """Says nothing."""
+    """Says nothing; keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -31,18 +34,30 @@ class Silent:
     def phase(self, text: str) -> None:
         """Nothing."""
 
+    def note(self, text: str) -> None:
+        """Keep it for the end."""
+        self.notes.append(text)
+
+    def moved(self, size: int) -> None:
+        """Nothing."""
+
     def job(self, event: JobEvent) -> None:
         """Nothing."""
 
 
 class Live(Silent):
-    """One status line on standard error that counts jobs by state; plain lines on a pipe."""
+    """One status line on standard error: the step, its bytes, jobs by state.
+
+    On a pipe each step is a line of its own, and bytes and jobs are not shown.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = console(stderr=True)
         self._status = self._console.status("starting")
         self._lock = threading.Lock()
         self._phase = "starting"
+        self._bytes = 0
         self._states: dict[str, JobState] = {}
 
     def __enter__(self) -> Self:
@@ -59,24 +74,36 @@ class Live(Silent):
         self._status.stop()
 
     def phase(self, text: str) -> None:
-        """Show the step; on a pipe, a line of its own."""
+        """Show the step."""
         with self._lock:
-            self._phase = text
+            self._phase, self._bytes = text, 0
         if self._console.is_terminal:
             self._show()
         else:
             self._console.print(f"· {text}", markup=False)
 
+    def note(self, text: str) -> None:
+        """Print it above the status line."""
+        super().note(text)
+        self._console.print(f"! {text}", style="yellow", markup=False)
+
+    def moved(self, size: int) -> None:
+        """Count the bytes of this step."""
+        with self._lock:
+            self._bytes += size
+        self._show()
+
     def job(self, event: JobEvent) -> None:
         """Count the job under its new state."""
         with self._lock:
             self._states[event.job] = event.state
-        if self._console.is_terminal:
-            self._show()
+        self._show()
 
     def _show(self) -> None:
+        if not self._console.is_terminal:
+            return
         with self._lock:
             counts = Counter(self._states.values())
-            text = self._phase
+            parts = [self._phase, size(self._bytes) if self._bytes else ""]
         jobs = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
-        self._status.update(f"{text}{': ' if jobs else ''}{jobs}")
+        self._status.update(" · ".join(part for part in (*parts, jobs) if part))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from bridge.errors import UsageError
 from bridge.fdl.model import Document, ProviderRef, TargetSpec
 from bridge.local.aws import AwsEndpoint
-from bridge.local.executors import Executor, choose, gateway, resolve
+from bridge.local.executors import Executor, choose, gateway
 from bridge.local.ingest import Ingest
 from bridge.local.objectstore import ObjectStore, Rule, Webhook
 from bridge.local.target import LocalTarget
@@ -45,9 +46,9 @@ _S3: Final = ProviderRef("s3")
 class Places:
     """Stores, the AWS endpoint, executors and targets, as far as a document needs them.
 
-    `used` names the targets that jobs may run on. Everything listens on loopback, or on the
-    container bridge when jobs run in containers. `accept` gets every event. What is started is
-    handed to `stack`, which stops it.
+    `used` names the targets that jobs may run on, `engine` is container or process. Everything
+    listens on loopback, or on the container bridge when jobs run in containers. `accept` gets every
+    event. What is started is handed to `stack`, which stops it.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class Places:
         self._folder = folder
         self._stack = stack
         self._accept = accept
-        contained = resolve(engine) == "container"
+        contained = engine == "container"
         self._address = gateway() if contained else _LOOPBACK
         self._runtime = _runtime() if contained else None
         self.executor: Executor = choose(
             engine, session, folder=folder / "tasks", runtime=self._runtime
         )
         stack.callback(self.executor.close)
-        self._store: ObjectStore | None = None
+        self._stores: dict[ProviderRef, ObjectStore] = {}
         self._endpoint: AwsEndpoint | None = None
         self._account: Account | None = None
         self._buckets: Buckets | None = None
@@ -83,9 +84,11 @@ class Places:
     def start(self) -> None:
         """Start the servers side by side; returns when all answer."""
         _refuse_unknown(self._refs)
-        work: list[Callable[[], None]] = []
-        if any(ref.type == "minio" for ref in self._refs):
-            work.append(self._start_store)
+        work: list[Callable[[], None]] = [
+            partial(self._start_store, ref, self._folder / "objects" / str(number))
+            for number, ref in enumerate(sorted(self._refs))
+            if ref.type == "minio"
+        ]
         if any(ref.type == "s3" for ref in self._refs) or self._kinds & _AWS:
             work.append(self._start_aws)
         with ThreadPoolExecutor(len(work) or 1) as pool:
@@ -97,15 +100,14 @@ class Places:
     def _kinds(self) -> set[str]:
         return {spec.kind for spec in self._specs}
 
-    def _start_store(self) -> None:
+    def _start_store(self, ref: ProviderRef, folder: Path) -> None:
         ingest = Ingest(
-            lambda body, headers: self._accept("minio.default", body, headers),
-            address=self._address,
+            lambda body, headers: self._accept(str(ref), body, headers), address=self._address
         )
         self._stack.enter_context(ingest)
         webhook = Webhook(ingest.url, ingest.token)
-        store = ObjectStore(self._folder / "objects", webhook, address=self._address)
-        self._store = self._stack.enter_context(store)
+        store = ObjectStore(folder, webhook, address=self._address)
+        self._stores[ref] = self._stack.enter_context(store)
 
     def _start_aws(self) -> None:
         endpoint = AwsEndpoint(
@@ -135,8 +137,7 @@ class Places:
     def _reach(self, ref: ProviderRef) -> ProviderAccess:
         """How anything on this machine, and any container, reaches the provider."""
         if ref.type == "minio":
-            assert self._store is not None
-            settings, secrets = self._store.provider()
+            settings, secrets = self._stores[ref].provider()
             return ProviderAccess(settings, secrets)
         assert self._endpoint is not None
         environment = self._endpoint.environment()
@@ -174,8 +175,7 @@ class Places:
         """Make the buckets that are not there."""
         for ref, bucket in sorted(set(names)):
             if ref.type == "minio":
-                assert self._store is not None
-                self._store.ensure_bucket(bucket)
+                self._stores[ref].ensure_bucket(bucket)
             else:
                 assert self._account is not None
                 self._account.ensure_bucket(bucket)
@@ -184,14 +184,13 @@ class Places:
         """Make new objects under the rules become events."""
         by_bucket: dict[tuple[str, str], list[NotificationRule]] = {}
         for rule in rules:
-            kind = rule.provider.partition(".")[0]
-            by_bucket.setdefault((kind, rule.bucket), []).append(rule)
-        for (kind, bucket), some in sorted(by_bucket.items()):
-            if kind == "minio" and self._store is not None:
-                self._store.ensure_rules([Rule(r.bucket, r.prefix, r.suffix) for r in some])
+            by_bucket.setdefault((rule.provider, rule.bucket), []).append(rule)
+        for (provider, bucket), some in sorted(by_bucket.items()):
+            if (store := self._minio(provider)) is not None:
+                store.ensure_rules([Rule(r.bucket, r.prefix, r.suffix) for r in some])
             elif self._buckets is not None:
                 self._buckets.ensure_rules(bucket, some)
-        if self._account is not None and any(kind == "s3" for kind, _ in by_bucket):
+        if self._account is not None and any(name == str(_S3) for name, _ in by_bucket):
             source = QueueSource(
                 self._account, lambda body, headers: self._accept("", body, headers), wait=_WAIT
             )
@@ -205,10 +204,13 @@ class Places:
 
     def listing(self, provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
         """What is in a bucket now."""
-        if provider.startswith("minio.") and self._store is not None:
-            return self._store.listing(bucket, prefix)
+        if (store := self._minio(provider)) is not None:
+            return store.listing(bucket, prefix)
         assert self._buckets is not None
         return self._buckets.listing(bucket, prefix)
+
+    def _minio(self, provider: str) -> ObjectStore | None:
+        return next((store for ref, store in self._stores.items() if str(ref) == provider), None)
 
 
 def _runtime() -> Path:

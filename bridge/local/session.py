@@ -1,12 +1,14 @@
 """One pipeline on one machine: servers started, services deployed, inputs fed, results fetched.
 
-    with Session(document, engine="auto", watch=watch) as session:
-        session.feed([Path("photo.jpg")])
+    session = Session(document, engine="auto", watch=watch)
+    inputs = session.plan([Path("photo.jpg")])
+    with session:
+        session.feed(inputs)
         session.wait(timeout=60)
         session.fetch(Path("results"))
 
 Leaving the block stops every process and container and removes every temporary file, whatever
-happened inside it.
+happened inside it; when this process is killed, its guard does that.
 """
 
 from __future__ import annotations
@@ -15,30 +17,33 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from bridge.dispatch import Dispatcher, JobEvent, JobRecord, Settings, SqliteStore
-from bridge.errors import PlacementError, UsageError
-from bridge.fdl.model import Document, ProviderRef, Service, StoragePath
+from bridge.errors import PlacementError
+from bridge.fdl.model import Document, Service
+from bridge.local._engine import resolved
+from bridge.local._here import localised, snapshot, used_targets
+from bridge.local._inputs import Awaited, Handover, plan_handovers
+from bridge.local._results import Result, Results
 from bridge.local.children import SessionFolder
+from bridge.local.executors.guard import Guard
 from bridge.local.places import Places
-from bridge.pipeline import build, routes
-from bridge.scheduler import Decision, Snapshot, TargetState, decide, snapshot_of
-from bridge.targets import JobState
+from bridge.pipeline import routes
+from bridge.scheduler import Decision, Snapshot, decide
 
-__all__ = ["Fed", "Result", "Session", "Watch"]
+__all__ = ["Handover", "Result", "Session", "Watch"]
 
 _ALL: Final = 1_000_000
 _GRACE: Final = 3.0
 _SLICE: Final = 0.2
 _TICK: Final = 0.02
-_UPLOADS: Final = 8
+_UPLOADS: Final = 4
 
 
 class Watch(Protocol):
@@ -48,55 +53,39 @@ class Watch(Protocol):
         """A new step has begun."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something that the user should know, in a sentence."""
+        ...
+
+    def moved(self, size: int) -> None:
+        """A file of so many bytes was handed in or fetched in this step."""
+        ...
+
     def job(self, event: JobEvent) -> None:
         """A job has changed its state."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """One input that was handed in: to which service, under which name, how many bytes."""
-
-    service: str
-    name: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One file that a last stage wrote, fetched to `path`."""
-
-    service: str
-    job: str
-    path: Path
-    size: int
-
-
-class _Awaited(NamedTuple):
-    """An input whose event has not become a job yet."""
-
-    service: str
-    provider: str
-    bucket: str
-    key: str
-
-
 class Session:
     """Runs one document on this machine. `engine` is auto, container or process.
 
-    Errors while starting: FdlError (a cycle), PlacementError (a service that no target can run),
-    MissingToolError, UsageError (a storage provider that has no stand-in here).
+    `began` is when it was made, in seconds since the epoch; `decisions` are by service.
+    Nothing is started before the `with` block. Errors then: PlacementError (a service that no
+    target can run), MissingToolError, PermanentError (an image that is not here), UsageError (a
+    storage provider that has no stand-in here).
     """
 
     def __init__(self, document: Document, *, engine: str = "auto", watch: Watch) -> None:
-        self.document = document = _localised(document)
+        self.document = document = localised(document)
+        self.engine = engine
         self.decisions: dict[str, Decision] = {}
-        self._engine = engine
+        self.began = time.time()
         self._watch = watch
         self._services = {service.name: service for service in document.services}
         self._routes = routes(document)
         self._stack = ExitStack()
-        self._awaited: set[_Awaited] = set()
+        self._awaited: set[Awaited] = set()
+        self._names: dict[str, str] = {}
         self._seen = ""
         self._problems: list[str] = []
 
@@ -114,25 +103,33 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watch.phase("stopping")
         self._stop()
 
-    @property
-    def engine(self) -> str:
-        """`container` or `process`: how jobs run here."""
-        return self._places.executor.engine
+    # --- what there is to know ----------------------------------------------------------------
 
     def jobs(self) -> list[JobRecord]:
         """All jobs so far, in the order in which they were accepted."""
         return self._store.jobs(limit=_ALL)
+
+    def decision(self, job: JobRecord) -> Mapping[str, Any]:
+        """The job's last placement as `bridge.scheduler.as_json` wrote it; empty before it."""
+        detail = self._store.detail(job.id)
+        return detail.decisions[-1] if detail is not None and detail.decisions else {}
 
     def logs(self, job: JobRecord) -> list[str]:
         """Lines of a job's log; empty when its target has none."""
         target = self._targets.get(job.target)
         return list(target.logs(job.id)) if target else []
 
+    def input_name(self, job: JobRecord) -> str:
+        """`<bucket>/<key>` of the job's object; for a request, the name of the file."""
+        event = job.event
+        if event.bucket:
+            return f"{event.bucket}/{event.key}"
+        return self._names.get(job.id, event.name or "request")
+
     def problems(self) -> list[str]:
-        """What went wrong beside the jobs, in sentences: events that were refused."""
+        """What went wrong beside the jobs, in sentences: refused events, lost results."""
         refused = [f"an event was refused: {each.reason}" for each in self._store.refusals()]
         return self._problems + refused
 
@@ -140,16 +137,17 @@ class Session:
 
     def _start(self) -> None:
         self._watch.phase("placing services")
+        self.engine = resolved(self.engine, self.document.services, self._watch.note)
         self.decisions = self._decide()
-        used = _used(self.decisions.values())
-        folder = self._stack.enter_context(SessionFolder()).path
+        used = used_targets(self.decisions.values())
         name = secrets.token_hex(6)
+        folder = self._folder(name)
         self._store = self._stack.enter_context(SqliteStore(folder / "jobs.sqlite"))
         self._watch.phase("starting servers")
         self._places = Places(
             self.document,
             used,
-            engine=self._engine,
+            engine=self.engine,
             session=name,
             folder=folder,
             stack=self._stack,
@@ -158,21 +156,30 @@ class Session:
         self._places.start()
         self._targets = self._places.targets()
         self._dispatcher = self._dispatch()
-        self._watch.phase(f"deploying {len(self._services)} services")
+        count = len(self._services)
+        self._watch.phase(f"deploying {count} service{'s' if count > 1 else ''}")
         self._deploy()
+
+    def _folder(self, name: str) -> Path:
+        """The session's folder, and a guard over it and all processes of the session."""
+        folder = SessionFolder()
+        guard = Guard(name, folder.path, containers=self.engine == "container")
+        self._stack.callback(guard.close)
+        return self._stack.enter_context(folder).path
 
     def _stop(self) -> None:
         """Whatever else is asked meanwhile, everything is stopped first."""
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
         try:
-            self._stack.close()
+            with _undisturbed():
+                self._watch.phase("stopping")
+                self._stack.close()
         finally:
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
+            # For a signal just before the block; nothing is stopped twice.
+            self._stack.close()
 
     def _decide(self) -> dict[str, Decision]:
-        snapshot = snapshot_of(self.document)
-        decisions = {name: decide(s, None, snapshot) for name, s in self._services.items()}
+        here = snapshot(self.document, self.engine)
+        decisions = {name: decide(s, None, here) for name, s in self._services.items()}
         for decision in decisions.values():
             if not decision.target:
                 raise PlacementError(f"{decision.service}: {decision.reason}")
@@ -195,17 +202,9 @@ class Session:
         return dispatcher
 
     def _snapshot(self) -> Snapshot:
-        contained = self.engine == "container"
-        measured = {
-            name: TargetState(
-                target.spec,
-                running=self._dispatcher.running(name),
-                queued=self._dispatcher.queued(name),
-                isolated=contained,
-            )
-            for name, target in self._targets.items()
-        }
-        return snapshot_of(self.document, measured)
+        ask = self._dispatcher
+        loads = {name: (ask.running(name), ask.queued(name)) for name in self._targets}
+        return snapshot(self.document, self.engine, loads)
 
     def _accept(self, provider: str, body: bytes, headers: Mapping[str, str]) -> None:
         self._dispatcher.ingest(provider, body, headers)
@@ -215,7 +214,7 @@ class Session:
         self._places.ensure_buckets((p.provider, p.bucket) for p in paths)
         by_target: dict[str, list[Service]] = {}
         for name, decision in self.decisions.items():
-            for target in _used([decision]):
+            for target in used_targets([decision]):
                 by_target.setdefault(target, []).append(self._services[name])
         with ThreadPoolExecutor(len(by_target) or 1) as pool:
             done = [
@@ -228,43 +227,27 @@ class Session:
 
     # --- inputs -------------------------------------------------------------------------------
 
-    def feed(self, inputs: Sequence[Path]) -> list[Fed]:
-        """Hand the files to every service that no other service feeds; folders file by file.
+    def plan(self, inputs: Sequence[Path]) -> list[Handover]:
+        """What `feed` is to hand in of files and folders; see `plan_handovers` for its errors."""
+        return plan_handovers(self.document, self._routes, inputs)
 
-        A service with an input path gets an object per file, whose name is relative to the folder
-        that was given; one without gets a request per file. UsageError when there is nothing to
-        hand in, or no service wants any of it.
-        """
-        files = [found for each in inputs for found in _files(each)]
-        if not files:
-            raise UsageError("there is no file to feed in", hint="give files with --input")
-        self._watch.phase(f"feeding {len(files)} file{'s' if len(files) > 1 else ''}")
-        starts = {end.service for end in build(self.document).sources}
-        sources = [s for s in self.document.services if s.name in starts or not s.inputs]
+    def feed(self, handovers: Sequence[Handover]) -> None:
+        """Hand the files in: all are in their buckets, or are jobs, when this returns."""
+        count = len(handovers)
+        self._watch.phase(f"feeding {count} input{'s' if count > 1 else ''}")
+        self._awaited.update(job for each in handovers for job in each.awaited())
         with ThreadPoolExecutor(_UPLOADS) as pool:
-            work = [
-                pool.submit(self._feed, service, path, name)
-                for service in sources
-                for path, name in files
-            ]
-            fed = [done for each in work if (done := each.result()) is not None]
-        if not fed:
-            raise UsageError("no service takes any of the files: look at its prefix and suffix")
-        return fed
+            for done in [pool.submit(self._feed, each) for each in handovers]:
+                done.result()
 
-    def _feed(self, service: Service, path: Path, name: str) -> Fed | None:
-        size = path.stat().st_size
-        if not service.inputs:
-            self._dispatcher.submit_raw(service.name, path.read_bytes())
-            return Fed(service.name, name, size)
-        place = service.inputs[0]
-        key = place.key_for(name)
-        wanted = self._routes.match(str(place.provider), place.bucket, key)
-        if service.name not in wanted:
-            return None
-        self._awaited |= {_Awaited(each, str(place.provider), place.bucket, key) for each in wanted}
-        self._places.open(place.provider).put(place.bucket, key, path)
-        return Fed(service.name, name, size)
+    def _feed(self, given: Handover) -> None:
+        if given.place is None:
+            made = self._dispatcher.submit_raw(given.services[0], given.path.read_bytes())
+            self._names.update({job.job: given.name for job in made})
+        else:
+            store = self._places.open(given.place.provider)
+            store.put(given.place.bucket, given.key, given.path)
+        self._watch.moved(given.size)
 
     # --- waiting ------------------------------------------------------------------------------
 
@@ -297,7 +280,7 @@ class Session:
             return
         for job in self._store.jobs(after=self._seen, limit=_ALL):
             event = job.event
-            self._awaited.discard(_Awaited(job.service, event.provider, event.bucket, event.key))
+            self._awaited.discard(Awaited(job.service, event.provider, event.bucket, event.key))
             self._seen = job.id
 
     # --- results ------------------------------------------------------------------------------
@@ -306,73 +289,32 @@ class Session:
         """Download what no service takes further into `<folder>/<service>/`, and replies as files.
 
         The reply of a service without outputs, that is its script's text, becomes `<input>.txt`.
+        What cannot be fetched is among the `problems`.
         """
         self._watch.phase("fetching results")
-        found: list[Result] = []
-        for job in self.jobs():
-            if job.state is JobState.SUCCEEDED:
-                found += self._fetch(job, folder / job.service)
+        results = Results(
+            self._services,
+            self._routes,
+            open_store=self._places.open,
+            logs=self.logs,
+            names=self._names,
+            moved=self._watch.moved,
+        )
+        found = results.fetch(self.jobs(), folder)
+        self._problems += results.problems
         return found
 
-    def _fetch(self, job: JobRecord, folder: Path) -> Iterator[Result]:
-        service = self._services[job.service]
-        if not service.outputs:
-            yield self._reply(job, folder)
-        for output in job.report.get("outputs", ()):
-            provider, bucket, key = output["provider"], output["bucket"], output["key"]
-            if self._routes.match(provider, bucket, key):
-                continue
-            place = _place_of(service, provider, bucket, key)
-            target = folder / Path(key[len(place.key_for("")) :])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            info = self._places.open(place.provider).get(bucket, key, target)
-            yield Result(job.service, job.id, target, info.size)
 
-    def _reply(self, job: JobRecord, folder: Path) -> Result:
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{job.id}.txt"
-        target.write_text("".join(f"{line}\n" for line in self.logs(job)))
-        return Result(job.service, job.id, target, target.stat().st_size)
-
-
-def _localised(document: Document) -> Document:
-    """The document with one provider per type: one store stands for all of them here."""
-
-    def here(paths: tuple[StoragePath, ...]) -> tuple[StoragePath, ...]:
-        return tuple(replace(p, provider=ProviderRef(p.provider.type)) for p in paths)
-
-    services = tuple(
-        replace(s, inputs=here(s.inputs), outputs=here(s.outputs)) for s in document.services
-    )
-    return replace(document, services=services, providers={})
-
-
-def _used(decisions: Iterable[Decision]) -> list[str]:
-    """Targets that jobs may run on: all that can, because each job is placed anew."""
-    feasible = (c.offer.target for d in decisions for c in d.candidates if c.offer.feasible)
-    return list(dict.fromkeys(feasible))
-
-
-def _files(path: Path) -> Iterator[tuple[Path, str]]:
-    """Files to feed, with the names that they get."""
-    if path.is_dir():
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                yield found, found.relative_to(path).as_posix()
-    else:
-        yield path, path.name
-
-
-def _place_of(service: Service, provider: str, bucket: str, key: str) -> StoragePath:
-    """The output path that an object was written under: the deepest that fits."""
-    fits = [
-        place
-        for place in service.outputs
-        if (str(place.provider), place.bucket) == (provider, bucket)
-        and key.startswith(place.key_for(""))
-    ]
-    return max(fits, key=lambda place: len(place.folder))
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that ask this program to end are ignored in the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,7 +6,7 @@ services an object starts, and which notifications its bucket must send.
 
 from bridge.pipeline._draw import as_json, dot, mermaid
 from bridge.pipeline._graph import build
-from bridge.pipeline._paths import RESERVED_PREFIX
+from bridge.pipeline._paths import RESERVED_PREFIX, storage_of
 from bridge.pipeline._routes import Routes, routes
 from bridge.pipeline.model import (
     Certainty,
@@ -35,4 +35,5 @@ __all__ = [
     "dot",
     "mermaid",
     "routes",
+    "storage_of",
 ]
