@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
@@ -105,6 +106,10 @@ def _seen(known: Standing, made: Offer, state: TargetState) -> Seen:
     return Seen(made, state, made.finish, float(made.cost), load, known.first_choice)
 
 
+# Most targets say today what they said a moment ago: to look a term up is faster than to make it.
+_known_term = lru_cache(maxsize=8192, typed=True)(Term)
+
+
 def _ranked(service: Service, seen: Sequence[Seen], policy: Policy) -> list[_Ranked]:
     if not seen:
         return []
@@ -117,7 +122,8 @@ def _ranked(service: Service, seen: Sequence[Seen], policy: Policy) -> list[_Ran
     for name, weight in policy.weights.items():
         kind, share = TERMS[name], weight / total
         points = kind.judge(seen, scale)
-        columns.append([Term(name, value, raw, kind.unit, share) for value, raw in points])
+        make = Term if kind.by_event else _known_term
+        columns.append([make(name, value, raw, kind.unit, share) for value, raw in points])
         worths.append([value for value, _ in points])
         scores = [score + value * share for score, (value, _) in zip(scores, points, strict=True)]
     order = {name: 1 + place for place, name in enumerate(placement.fallback)}

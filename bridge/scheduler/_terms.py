@@ -48,11 +48,12 @@ Judge = Callable[[Sequence[Seen], Scale], Points]
 
 @dataclass(frozen=True, slots=True)
 class TermKind:
-    """A term by name, with the unit of its raw value."""
+    """A term by name, with the unit of its raw value; `by_event`: each event makes it another."""
 
     name: str
     unit: str
     judge: Judge
+    by_event: bool = False
 
 
 def _against_best(raws: list[float], grain: float) -> Points:
@@ -116,13 +117,13 @@ TERMS: Final[Mapping[str, TermKind]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            TermKind("cost", "USD", _cost),
-            TermKind("finish", "s", _finish),
+            TermKind("cost", "USD", _cost, by_event=True),
+            TermKind("finish", "s", _finish, by_event=True),
             TermKind("freshness", "s", _freshness),
             TermKind("load", "share", _load),
             TermKind("preference", "share", _preference),
             TermKind("reliability", "share", _reliability),
-            TermKind("transfer", "s", _transfer),
+            TermKind("transfer", "s", _transfer, by_event=True),
             TermKind("wait", "s", _wait),
         )
     }

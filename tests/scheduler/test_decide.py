@@ -193,6 +193,22 @@ def test_the_less_loaded_of_two_near_ties_is_taken() -> None:
     assert {decide(service(), None, now, seed=seed).target for seed in range(20)} == {"idle"}
 
 
+@pytest.mark.parametrize("policy", ["balanced", "cheapest"])
+def test_what_is_a_little_worse_in_all_is_never_drawn(policy: str) -> None:
+    """Within the near ties, but slower and nothing better: no lot may take it."""
+    now = snapshot(state(HERE, run=10.05), state(THERE, run=10.0))
+    assert {decide(service(), None, now, policy=policy, seed=s).target for s in range(30)} == {
+        "there"
+    }
+
+
+def test_near_ties_that_differ_both_ways_are_drawn() -> None:
+    """One is a little sooner, the other fails a little less."""
+    now = snapshot(state(HERE, run=10.05), state(THERE, run=10.0, failures=0.01))
+    assert {decide(service(), None, now, seed=s).target for s in range(30)} == {"here", "there"}
+    assert "taken by lot among 2" in decide(service(), None, now).reason
+
+
 def test_the_order_of_the_snapshot_does_not_matter() -> None:
     states = [FUNCTIONS, QUEUE, CLUSTER, HERE, THERE]
     one, other = snapshot(*states), snapshot(*reversed(states))

@@ -136,12 +136,14 @@ def test_worse_in_every_term_never_wins(
     good = replace(good, spec=replace(good.spec, kind="oscar", slots=20, gpu=0), start=1.0)
     bad = replace(
         good,
-        spec=replace(good.spec, name="worse", cost_per_hour=good.spec.cost_per_hour + 1),
+        spec=replace(
+            good.spec, name="worse", cost_per_hour=good.spec.cost_per_hour + Decimal("0.01")
+        ),
         running=good.running + 1,
         queued=good.queued + 1,
-        failures=(good.failures + 1) / 2 + 0.0,
-        age=good.age + 1,
-        start=1.0 + data.draw(st.floats(0.001, 100)),
+        failures=min(good.failures + 0.001, 1.0),
+        age=good.age + 0.1,
+        start=1.0 + data.draw(st.floats(0.001, 1)),
         runs={"resize": Estimate(good.runs["resize"].run + 0.001, 0.5)},
     )
     others = tuple(s for s in now.targets if s is not model)
