@@ -55,20 +55,16 @@ class ServiceFiles:
 
 @dataclass(frozen=True, slots=True)
 class JobFiles:
-    """One attempt of one job."""
+    """One attempt of one job. `event` has the delegated form, the report will be at `report`."""
 
     folder: Path
     event: dict[str, Any]
+    report: Path
 
     @property
     def event_file(self) -> Path:
-        """The event in its delegated form."""
+        """The event, for a container."""
         return self.folder / "event" / "event.json"
-
-    @property
-    def report(self) -> Path:
-        """Where the supervisor writes its report, in a folder of its own."""
-        return self.folder / "report" / "report.json"
 
     @property
     def log(self) -> Path:
@@ -116,14 +112,21 @@ def write_service(
     return files
 
 
-def write_job(folder: Path, job: Job) -> JobFiles:
-    """Make the folder of one attempt; the report's folder takes files of any user."""
+def write_job(folder: Path, job: Job, *, shared: bool) -> JobFiles:
+    """Make the folder of one attempt.
+
+    `shared` is for a container: the event is a file, and any user may write into the report's
+    folder.
+    """
     event = delegated(job.event, job.event.provider, job.id, job.attempt)
-    files = JobFiles(folder, event)
-    files.event_file.parent.mkdir(parents=True)
-    files.event_file.write_text(json.dumps(event))
+    folder.mkdir(parents=True)
+    if not shared:
+        return JobFiles(folder, event, folder / "report.json")
+    files = JobFiles(folder, event, folder / "report" / "report.json")
     files.report.parent.mkdir()
     files.report.parent.chmod(0o777)
+    files.event_file.parent.mkdir()
+    files.event_file.write_text(json.dumps(event))
     return files
 
 

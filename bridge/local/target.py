@@ -178,7 +178,7 @@ class LocalTarget:
         folder = self._folder / "jobs" / safe_name(job.id) / str(job.attempt)
         if folder.exists():
             shutil.rmtree(folder)
-        return Work(job, service, write_job(folder, job))
+        return Work(job, service, write_job(folder, job, shared=self.contained))
 
     def _add_slot(self) -> None:
         number = len(self._threads) + 1

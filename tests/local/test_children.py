@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import MissingToolError, PermanentError, TemporaryError
-from bridge.local.children import Child, SessionFolder, free_port, http_ready, start_child
+from bridge.local.children import (
+    Child,
+    SessionFolder,
+    free_port,
+    http_ready,
+    start_child,
+    temporary_folder,
+)
 from bridge.secret import Secret
 
 Start = Callable[..., Child]
@@ -191,3 +198,9 @@ def test_the_folder_of_a_killed_session_is_swept_and_a_living_one_is_not(tmp_pat
     with SessionFolder(tmp_path) as fresh:
         assert set(tmp_path.iterdir()) == {living.path, fresh.path}
     living.close()
+
+
+def test_a_temporary_folder_is_there_for_the_block(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
