@@ -266,7 +266,9 @@ def test_an_engines_name_is_resolved_or_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     assert engine_available() is not None
     assert resolve("auto") == resolve("process") == "process"
-    assert choose("auto", "s").engine == "process"
+    executor = choose("auto", "s")
+    assert executor.engine == "process"
+    executor.close()
     with pytest.raises(MissingToolError, match="no container engine answers"):
         resolve("container")
     with pytest.raises(UsageError, match="podman"):

@@ -17,19 +17,21 @@ from typing import Final
 
 MARKER: Final = "BRIDGE_TASK"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_LINE: Final = 4_096
 _ROUNDS: Final = 50
 _PAUSE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of the process table; `rss` in bytes."""
+    """One line of the process table; `rss` in bytes, `started` in clock ticks since the boot."""
 
     pid: int
     parent: int
     session: int
     state: str
     rss: int
+    started: int
 
 
 def table() -> dict[int, Process]:
@@ -53,11 +55,15 @@ def members(processes: Mapping[int, Process], root: int) -> set[int]:
     return found
 
 
-def marked(marker: str) -> set[int]:
-    """Processes whose environment has our marker starting with this text; never this process."""
+def marked(marker: str, among: Iterable[int] | None = None) -> set[int]:
+    """Processes whose environment has our marker starting with this text; never this process.
+
+    `among` are the processes to look at, by default all.
+    """
     wanted = f"{MARKER}={marker}".encode()
     own = os.getpid()
-    return {pid for pid in _pids() if pid != own and _has(pid, wanted)}
+    pids = _pids() if among is None else among
+    return {pid for pid in pids if pid != own and _has(pid, wanted)}
 
 
 def resident(processes: Mapping[int, Process], pids: Iterable[int]) -> int:
@@ -69,13 +75,22 @@ def kill_task(root: int | None, marker: str) -> None:
     """SIGKILL to all processes of a task until none is left; gives up on what cannot be killed."""
     for _ in range(_ROUNDS):
         processes = table()
-        found = marked(marker) | (members(processes, root) if root else set())
+        found = _of_task(processes, root, marker)
         alive = [pid for pid in found if pid in processes and processes[pid].state not in "ZX"]
         if not alive:
             return
         for pid in alive:
             send(pid, signal.SIGKILL)
         time.sleep(_PAUSE)
+
+
+def _of_task(processes: Mapping[int, Process], root: int | None, marker: str) -> set[int]:
+    if root is None or root not in processes:
+        return marked(marker)
+    # Nothing of a task is older than its first process: most environments need not be read.
+    first = processes[root].started
+    younger = [pid for pid, process in processes.items() if process.started >= first]
+    return marked(marker, younger) | members(processes, root)
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -92,12 +107,14 @@ def _pids() -> list[int]:
 
 def _read(pid: int) -> Process | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as source:  # noqa: PTH123  half the time
+            line = source.read(_LINE)
     except OSError:
         return None
     # The second field is the program's name in parentheses and may hold anything.
-    fields = text[text.rindex(")") + 2 :].split()
-    return Process(pid, int(fields[1]), int(fields[3]), fields[0], int(fields[21]) * _PAGE)
+    f = line[line.rindex(b")") + 2 :].split()
+    rss = int(f[21]) * _PAGE
+    return Process(pid, int(f[1]), int(f[3]), f[0].decode(), rss, int(f[19]))
 
 
 def _has(pid: int, wanted: bytes) -> bool:

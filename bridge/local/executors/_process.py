@@ -7,9 +7,7 @@ import errno
 import fcntl
 import os
 import select
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -18,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bridge.errors import PermanentError, TemporaryError
 from bridge.local.executors import _proc
+from bridge.local.executors._files import remove_tree
 from bridge.local.executors._lines import LineSplitter
 from bridge.local.executors._sampler import Sampler, Watch
 from bridge.local.executors.model import Exit, OnExit, Sink, Task
@@ -72,7 +71,7 @@ class ProcessExecutor:
         try:
             return self._launch(task, name, place, sink, on_exit)
         except BaseException:
-            _remove_tree(place)
+            remove_tree(place)
             raise
 
     def check(self, image: str) -> None:
@@ -87,7 +86,7 @@ class ProcessExecutor:
             one.kill()
         _proc.kill_task(None, f"{self._session}.")
         if self._own_folder:
-            _remove_tree(self._folder)
+            remove_tree(self._folder)
 
     def _launch(
         self, task: Task, name: str, place: Path, sink: Sink, on_exit: OnExit | None
@@ -117,7 +116,7 @@ class ProcessExecutor:
         return running
 
     def _forget(self, name: str, place: Path) -> None:
-        _remove_tree(place)
+        remove_tree(place)
         with self._lock:
             self._running.pop(name, None)
 
@@ -329,23 +328,3 @@ def _readable(pipe: int) -> int:
     except OSError:
         return 0
     return size[0]
-
-
-def _remove_tree(folder: Path) -> None:
-    """Remove a folder although scripts may have taken the permission to from themselves."""
-
-    def allow(action: Callable[..., Any], path: str, _: BaseException) -> None:
-        try:
-            Path(path).parent.chmod(stat.S_IRWXU)
-            if not Path(path).is_symlink():
-                Path(path).chmod(stat.S_IRWXU)
-            action(path)
-        except OSError:
-            return
-
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(folder, onexc=allow)
-    else:
-        shutil.rmtree(folder, onerror=lambda action, path, info: allow(action, path, info[1]))
-    if folder.exists():
-        shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,6 @@ folder.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final, Self
 from bridge.errors import BridgeError
 from bridge.local.executors import _proc
 from bridge.local.executors._container import sweep
+from bridge.local.executors._files import remove_tree
 
 __all__ = ["Guard"]
 
@@ -63,10 +63,10 @@ class Guard:
 def clean_up(session: str, folder: Path | None, *, containers: bool) -> None:
     """Kill what a session has running on this machine and remove its folder."""
     _proc.kill_task(None, f"{session}.")
+    if folder is not None:
+        remove_tree(folder)
     if containers:
         sweep(session)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(words: list[str]) -> int:
