@@ -6,6 +6,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 
 from bridge.scheduler._decide import decide
 from bridge.scheduler._json import as_json, from_json
+from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
@@ -37,6 +38,7 @@ __all__ = [
     "TargetState",
     "Term",
     "as_json",
+    "batch_platform",
     "decide",
     "fargate_size",
     "from_json",

@@ -17,7 +17,7 @@ from bridge.fdl.options import OscarOptions
 from bridge.scheduler import _words as words
 from bridge.scheduler._data import Assumptions, Start, assumptions, start_of
 from bridge.scheduler._filters import FILTERS, refusals
-from bridge.scheduler._kinds import AWS, is_first_choice, platform_of, region_of
+from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
 from bridge.scheduler.model import Estimate, Offer, Reason, TargetState
@@ -90,7 +90,7 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
 
 def _start_kind(service: Service, spec: TargetSpec) -> str:
     if spec.kind == "batch":
-        return f"batch-{platform_of(service, spec).lower()}"
+        return f"batch-{batch_platform(service).lower()}"
     return spec.kind
 
 
@@ -154,10 +154,11 @@ def _lambda_quote(service: Service, spec: TargetSpec, prices: Prices) -> Quote:
 def _batch_quote(service: Service, spec: TargetSpec, prices: Prices) -> Quote:
     wanted = service.resources
     price, own = prices.find(prices.fargate, region_of(spec))
-    if platform_of(service, spec) == "EC2":
+    if batch_platform(service) == "EC2":
         rate = fargate_rate(price, spec.arch, wanted.cpu, -(-wanted.memory // _MIB))
         quote = _said_of(rate, own, "Fargate", spec, prices)
-        note = "AWS Batch on EC2 is priced as Fargate (give the target a cost_per_hour)"
+        gpu = ", without the GPU" if wanted.gpu else ""
+        note = f"AWS Batch on EC2 is priced as Fargate{gpu} (give the target a cost_per_hour)"
         return Quote(rate, quote.trust, (note, *quote.notes))
     try:
         size = fargate_size(wanted)

@@ -17,9 +17,9 @@ from bridge.scheduler._kinds import (
     AWS,
     NAMES,
     arch_of,
+    batch_platform,
     first_choice,
     is_first_choice,
-    platform_of,
     region_of,
 )
 from bridge.scheduler._limits import most
@@ -91,7 +91,7 @@ _TRAITS: Final[Mapping[str, Callable[[Service, TargetSpec], str]]] = {
 
 
 def _ec2(service: Service, spec: TargetSpec) -> bool:
-    return spec.kind == "batch" and platform_of(service, spec) == "EC2"
+    return spec.kind == "batch" and batch_platform(service) == "EC2"
 
 
 def lambda_memory(service: Service, spec: TargetSpec) -> str:
@@ -139,7 +139,7 @@ def gpu(service: Service, spec: TargetSpec) -> str:
 
 def fargate(service: Service, spec: TargetSpec) -> str:
     """Fargate's sizes, where Batch runs on it."""
-    if spec.kind != "batch" or platform_of(service, spec) != "FARGATE":
+    if spec.kind != "batch" or batch_platform(service) != "FARGATE":
         return ""
     try:
         fargate_size(service.resources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from bridge.fdl.model import ExecutionMode, Service, TargetKind, TargetSpec
 from bridge.fdl.options import AwsOptions
@@ -30,13 +30,12 @@ def region_of(spec: TargetSpec) -> str:
     return list_prices().default_region
 
 
-def platform_of(service: Service, spec: TargetSpec) -> str:
-    """EC2 or FARGATE: what the Batch target says, else the service, else Fargate."""
-    said = spec.settings.get("platform")
-    if said:
-        return str(said).upper()
+def batch_platform(service: Service) -> Literal["EC2", "FARGATE"]:
+    """Where Batch runs the service: what the file says, else Fargate, which has no GPU."""
     options = service.options
-    return options.batch.platform if isinstance(options, AwsOptions) else "FARGATE"
+    if isinstance(options, AwsOptions):
+        return options.batch.platform
+    return "EC2" if service.resources.gpu else "FARGATE"
 
 
 def first_choice(service: Service) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from bridge.fdl.model import (
     TargetKind,
     TargetSpec,
 )
+from bridge.fdl.options import AwsOptions, BatchOptions
 from bridge.scheduler import Decision, Estimate, Offer, Snapshot, TargetState
 
 MIB = 2**20
@@ -32,6 +33,11 @@ def service(
     resources = Resources(Decimal(cpu), memory, gpu, storage)
     values: dict[str, Any] = {"name": "resize", "origin": "bridge", "image": "tool:1"}
     return Service(**(values | {"resources": resources} | more))
+
+
+def on_batch(platform: str, **more: Any) -> Service:
+    """A service of `functions.aws` that says what its Batch jobs run on."""
+    return service(options=AwsOptions(batch=BatchOptions(platform=platform)), **more)  # type: ignore[arg-type]
 
 
 def placed(base: Service, **placement: Any) -> Service:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +16,7 @@ from tests.scheduler.make import (
     MINIO,
     QUEUE,
     event,
+    on_batch,
     path,
     service,
     spec,
@@ -59,7 +59,7 @@ def test_start_by_kind_unless_measured() -> None:
         return offer(service(), None, state(target, **more)).start  # type: ignore[arg-type]
 
     assert start(FUNCTIONS) < start(CLUSTER) < start(QUEUE)
-    assert start(replace(QUEUE, settings={"platform": "EC2"})) > start(QUEUE)
+    assert offer(on_batch("EC2"), None, state(QUEUE)).start > start(QUEUE)
     local = spec("local", "local")
     assert start(local, isolated=False) < start(local)
     assert start(QUEUE, start=0.5) == 0.5

@@ -15,6 +15,7 @@ from tests.scheduler.make import (
     GIB,
     MINIO,
     QUEUE,
+    on_batch,
     path,
     placed,
     service,
@@ -63,7 +64,7 @@ SITUATIONS: dict[str, tuple[Service, Snapshot, str]] = {
         "my-cluster: the file pins it there, about 35 s, free; the run time of 30 s is a guess",
     ),
     "why can nothing run my GPU job?": (
-        service(gpu=1, memory=16 * GIB),
+        on_batch("FARGATE", gpu=1, memory=16 * GIB),
         snapshot(CLUSTER, FUNCTIONS, QUEUE),
         "no target can run it. aws-batch: AWS Batch on Fargate has no GPU; the service asks "
         "for 1. aws-lambda: Lambda allows at most 10240 MB of memory; the service asks for "

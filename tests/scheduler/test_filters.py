@@ -20,14 +20,12 @@ from tests.scheduler.make import (
     MINIO,
     QUEUE,
     filters,
+    on_batch,
     path,
     placed,
     service,
-    spec,
     state,
 )
-
-ON_EC2 = spec("ec2", "batch", settings={"platform": "ec2"})
 
 CASES: list[tuple[str, Service, TargetState, str]] = [
     (
@@ -106,7 +104,7 @@ CASES: list[tuple[str, Service, TargetState, str]] = [
     ("gpu", service(gpu=1), state(FUNCTIONS), "Lambda has no GPU; the service asks for 1"),
     (
         "gpu",
-        service(gpu=1),
+        on_batch("FARGATE", gpu=1),
         state(QUEUE),
         "AWS Batch on Fargate has no GPU; the service asks for 1",
     ),
@@ -228,10 +226,10 @@ def test_money_is_checked_beside_other_reasons() -> None:
         (service(memory=10 * GIB, timeout=900.0, storage=10 * GIB), state(FUNCTIONS)),
         (service(arch="arm64"), state(FUNCTIONS)),
         (service(arch="arm64"), state(CLUSTER, isolated=False)),
-        (service(gpu=1), state(ON_EC2)),
-        (placed(service(gpu=1), require={"gpu": True}), state(ON_EC2)),
+        (service(gpu=1), state(QUEUE)),
+        (placed(service(gpu=1), require={"gpu": True}), state(QUEUE)),
         (placed(service(), require={"gpu": False, "isolated": False}), state(CLUSTER)),
-        (service(cpu="64"), state(ON_EC2)),
+        (on_batch("EC2", cpu="64"), state(QUEUE)),
         (service(cpu="4"), state(replace(CLUSTER, cpu=Decimal(4)))),
         (service(memory=4 * GIB), state(replace(CLUSTER, memory=4 * GIB))),
         (service(execution_mode="lambda-batch"), state(QUEUE)),

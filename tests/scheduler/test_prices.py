@@ -8,7 +8,18 @@ from decimal import Decimal
 import pytest
 
 from bridge.scheduler import list_prices, offer
-from tests.scheduler.make import CLUSTER, FUNCTIONS, GIB, MINIO, QUEUE, event, path, service, state
+from tests.scheduler.make import (
+    CLUSTER,
+    FUNCTIONS,
+    GIB,
+    MINIO,
+    QUEUE,
+    event,
+    on_batch,
+    path,
+    service,
+    state,
+)
 
 TWO_GB = service(cpu="1", memory=2 * GIB)
 
@@ -75,16 +86,18 @@ def test_a_cluster_costs_its_vcpu_hours() -> None:
 
 
 def test_batch_on_ec2_is_priced_as_fargate_and_says_so() -> None:
-    queue = replace(QUEUE, settings={"platform": "EC2"})
-    made = offer(TWO_GB, None, state(queue, run=60.0))
+    asked = on_batch("EC2", memory=2 * GIB)
+    made = offer(asked, None, state(QUEUE, run=60.0))
     assert made.cost == ((Decimal("0.04048") + 2 * Decimal("0.004445")) / 3600) * 60
     assert made.notes == (
         "AWS Batch on EC2 is priced as Fargate (give the target a cost_per_hour)",
     )
-    told = replace(queue, cost_per_hour=Decimal("0.036"))
-    told_offer = offer(TWO_GB, None, state(told, run=60.0))
+    told = replace(QUEUE, cost_per_hour=Decimal("0.036"))
+    told_offer = offer(asked, None, state(told, run=60.0))
     assert told_offer.cost == Decimal("0.0006")
     assert told_offer.notes == ()
+    with_gpu = offer(service(gpu=1), None, state(QUEUE, run=60.0))
+    assert "priced as Fargate, without the GPU" in with_gpu.notes[0]
 
 
 @pytest.mark.parametrize(("target", "what"), [(FUNCTIONS, "Lambda"), (QUEUE, "Fargate")])
