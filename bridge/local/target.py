@@ -50,7 +50,7 @@ class LocalTarget:
 
     More wait here. `executor` says whether in containers or as processes; it is not closed here.
     `session` marks every process, so that a Guard finds it. `folder` gets services, credentials
-    and logs; it must be closed to others, and is removed by whoever owns the session. `access`
+    and logs; it is closed to others, and is removed by whoever owns the session. `access`
     holds the storage providers as the jobs of this target reach them.
 
     News: final states are repeated until `forget`. A job whose process or container was killed
@@ -71,6 +71,9 @@ class LocalTarget:
         self.slots = max(1, slots or spec.slots or os.cpu_count() or 1)
         self._executor = executor
         self._marker = f"{session}.{spec.name}"
+        # Closed to others, whatever is in it: credentials for containers are readable inside.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         self._folder = folder
         self._access = access
         self._lock = threading.Lock()

@@ -301,6 +301,7 @@ def test_credentials_are_files_of_their_owner_only(place: Place) -> None:
     for path in (token, *keys):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((place.folder / "target").stat().st_mode) == 0o700
     key = place.store.credentials.secret_key.reveal()
     for document in (place.folder / "target").rglob("service.json"):
         assert key not in document.read_text()
