@@ -23,13 +23,17 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Median wall seconds of some runs, and the most resident memory in bytes (0: not known)."""
+    """Median wall seconds of some runs, and the most resident memory in bytes (0: not known).
+
+    `cpu` is the median of the processor's seconds (0: not known): on a busy machine it is steadier.
+    """
 
     name: str
     seconds: float
     peak: int = 0
     runs: int = 1
     note: str = ""
+    cpu: float = 0.0
 
 
 def run(
@@ -37,25 +41,30 @@ def run(
     argv: Sequence[str | Path],
     *,
     runs: int = 5,
+    warm: int = 1,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     note: str = "",
 ) -> Measure:
     """Run a command `runs` times, one after the other, with its output thrown away.
 
-    `env` is added to this process's environment. RuntimeError when a run does not exit with 0.
-    The peak memory counts the command itself, not the processes that it starts; keep the calling
-    process small, because on Linux a child's peak is never below its parent's at the start.
+    `warm` runs come first and do not count: they fill the caches of files and bytecode. `env` is
+    added to this process's environment. RuntimeError when a run does not exit with 0. The peak
+    memory counts the command itself, not the processes that it starts; keep the calling process
+    small, because on Linux a child's peak is never below its parent's at the start.
     """
-    seconds, peak = [], 0
-    for _ in range(runs):
-        elapsed, memory = _once([str(part) for part in argv], env, cwd)
-        seconds.append(elapsed)
-        peak = max(peak, memory)
-    return Measure(name, statistics.median(seconds), peak, runs, note)
+    parts = [str(part) for part in argv]
+    for _ in range(warm):
+        _once(parts, env, cwd)
+    found = [_once(parts, env, cwd) for _ in range(runs)]
+    wall = statistics.median(one[0] for one in found)
+    cpu = statistics.median(one[1] for one in found)
+    return Measure(name, wall, max(one[2] for one in found), runs, note, cpu)
 
 
-def _once(argv: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> tuple[float, int]:
+def _once(
+    argv: list[str], env: Mapping[str, str] | None, cwd: Path | None
+) -> tuple[float, float, int]:
     start = time.perf_counter()
     child = subprocess.Popen(
         argv,
@@ -70,7 +79,7 @@ def _once(argv: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> t
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)} ended with status {child.returncode}")
-    return elapsed, usage.ru_maxrss * _RSS_UNIT
+    return elapsed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT
 
 
 def report(title: str, rows: Sequence[Measure], baseline: str) -> None:
@@ -78,12 +87,13 @@ def report(title: str, rows: Sequence[Measure], baseline: str) -> None:
     base = next(row for row in rows if row.name == baseline)
     width = max(len(row.name) for row in rows)
     print(f"\n{title}")
-    print(f"  {'':<{width}}  {'median':>10}  {'ratio':>8}  {'peak':>8}  runs")
+    print(f"  {'':<{width}}  {'median':>10}  {'ratio':>8}  {'cpu':>8}  {'peak':>8}  runs")
     for row in rows:
         ratio = row.seconds / base.seconds if base.seconds else float("inf")
+        cpu = f"{row.cpu / base.cpu:.2f}x" if row.cpu and base.cpu else "-"
         peak = f"{row.peak / 2**20:.0f} MiB" if row.peak else "-"
-        line = f"  {row.name:<{width}}  {_seconds(row.seconds):>10}  {ratio:>7.2f}x  {peak:>8}"
-        print(f"{line}  {row.runs:>4}  {row.note}".rstrip())
+        line = f"  {row.name:<{width}}  {_seconds(row.seconds):>10}  {ratio:>7.2f}x  {cpu:>8}"
+        print(f"{line}  {peak:>8}  {row.runs:>4}  {row.note}".rstrip())
 
 
 def _seconds(value: float) -> str:
