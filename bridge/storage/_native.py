@@ -52,33 +52,45 @@ def build(settings: S3Settings, credentials: Credentials | None, bucket: str) ->
         # Said twice because the client prefers AWS_ENDPOINT_URL_S3 to what it is given.
         config["endpoint"] = config["aws_endpoint_url_s3"] = settings.endpoint
         config["virtual_hosted_style_request"] = True
-    given = _provider(credentials)
-    if given is None:
-        return Client(bucket, config=config, client_options=_options(settings), retry_config=_RETRY)
-    config["skip_signature"] = False
+    fixed = credentials or environment_credentials()
+    callback = _callback(fixed)
+    if fixed is not None or callback is not None:
+        config["skip_signature"] = False
+    if fixed is not None and callback is None:
+        config |= _pair(fixed)
     return Client(
         bucket,
         config=config,
         client_options=_options(settings),
         retry_config=_RETRY,
-        credential_provider=given,
+        credential_provider=callback,
     )
 
 
-def _provider(credentials: Credentials | None) -> Callable[[], S3Credential] | None:
-    """A callback, because values in the client's own settings are mixed with AWS's variables."""
-    fixed = credentials or environment_credentials()
+def _pair(credentials: Credentials) -> S3Config:
+    pair: S3Config = {
+        "access_key_id": credentials.access_key,
+        "secret_access_key": credentials.secret_key.reveal(),
+    }
+    if credentials.token:
+        pair["session_token"] = credentials.token.reveal()
+    return pair
+
+
+def _callback(fixed: Credentials | None) -> Callable[[], S3Credential] | None:
+    """Where credentials must come from a function, at the price of a slower start; else None.
+
+    That is for the shared files of AWS's tools, whose values may expire, and for a key pair without
+    a token where the environment has one: the client would mix the two.
+    """
     if fixed is not None:
-        return lambda: _credential(fixed, None)
+        foreign = any(os.environ.get(name) for name in ("AWS_SESSION_TOKEN", "AWS_TOKEN"))
+        return (lambda: _credential(fixed, None)) if foreign and not fixed.token else None
     from bridge.storage import _ambient  # noqa: PLC0415  rarely needed
 
     if _ambient.from_profile() is None:
         return None
-
-    def profile() -> S3Credential:
-        return _credential(_ambient.for_signing(), datetime.now(UTC) + _PROFILE_LIFE)
-
-    return profile
+    return lambda: _credential(_ambient.for_signing(), datetime.now(UTC) + _PROFILE_LIFE)
 
 
 def _credential(credentials: Credentials, expires: datetime | None) -> S3Credential:

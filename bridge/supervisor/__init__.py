@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bridge.supervisor.report import Report, parse_report, write_report
     from bridge.supervisor.sources import load_event, load_service, work_base
     from bridge.supervisor.stores import (
+        SecretSource,
+        StoreFactory,
         folder_secrets,
         managed_secrets,
         script_secrets,
@@ -29,7 +31,9 @@ _HOMES = {
     "Order": "once",
     "PathConfig": "config",
     "Report": "report",
+    "SecretSource": "stores",
     "ServiceConfig": "config",
+    "StoreFactory": "stores",
     "TEXT_LIMIT": "job",
     "Terminated": "_signals",
     "folder_secrets": "stores",
@@ -56,7 +60,9 @@ __all__ = [
     "Order",
     "PathConfig",
     "Report",
+    "SecretSource",
     "ServiceConfig",
+    "StoreFactory",
     "Terminated",
     "folder_secrets",
     "install_signals",

@@ -77,8 +77,8 @@ def run(
 
     Standard output and error go to `log` as they come; the last `keep` bytes are in the outcome.
     Nothing that the command started lives on, whatever session or group it made for itself.
-    Only one command at a time per process: this one becomes the parent of all orphans, and its
-    working folder changes for a moment. Raises OSError when the command cannot be started.
+    Only one command at a time per process: until then this one is the parent of all orphans, and
+    its working folder changes for a moment. Raises OSError when the command cannot be started.
     """
     _tree.adopt_orphans()
     spare = _tree.descendants()
@@ -92,6 +92,7 @@ def run(
         grace = GRACE if running.code is None else _LEFT_GRACE
         with held_back():
             left = _tree.end_all(spare, grace, running.drain)
+            _tree.adopt_orphans(False)
             running.close()
     code = 0 if running.code is None else running.code
     return Outcome(code, timed_out, running.tail.last(), left, running.log_error)

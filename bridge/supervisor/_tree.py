@@ -16,11 +16,11 @@ _STEP = 0.01
 _ROUNDS = 500
 
 
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent dies."""
+def adopt_orphans(adopt: bool = True) -> None:
+    """Become the parent of every descendant whose own parent dies, or stop to."""
     import ctypes  # noqa: PLC0415  imported while the input is on its way
 
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def has_children() -> bool:

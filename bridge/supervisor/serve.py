@@ -132,6 +132,8 @@ def main() -> int:
                 with _signals.let_through():
                     report = answer(line)
                 send(report.line())
+            if _signals.arrived():
+                break
     except _signals.Terminated:
         pass
     except OSError:

@@ -24,7 +24,9 @@ _OSCAR_MINIO = {"minio.default": "http://minio-service.minio:9000"}
 _VARIABLES = "environment"
 _CREDENTIAL_FIELDS = ("access_key", "secret_key", "session_token")
 
+#: From `<type>.<id>` to its credentials by field; empty when there are none.
 SecretSource = Callable[[str], Mapping[str, Secret]]
+#: From `<type>.<id>` to its store.
 StoreFactory = Callable[[str], "Store"]
 
 

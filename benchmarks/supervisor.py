@@ -1,0 +1,199 @@
+"""What the supervisor costs per job: 10 KB in, a copy, 10 KB out, against bare curl and sh.
+
+Both sides move the same objects of the same server in the same run, in turns. curl has presigned
+URLs. Bytecode is compiled before, as in an installed package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks._measure import skipped
+from bridge.events import minio_record
+from tests.servers import ObjectStore, juicefs_gateway, juicefs_program
+
+RUNS = int(os.environ.get("BENCH_RUNS", "25"))
+KEY = "in/data.bin"
+SIZE = 10_000
+SCRIPT = 'cat "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/data.bin"\n'
+BARE = """set -e
+curl -sf -o "$WORK/in" "$GET"
+INPUT_FILE_PATH="$WORK/in" TMP_OUTPUT_DIR="$WORK/out" sh "$WORK/script.sh"
+curl -sf -o /dev/null -T "$WORK/out/data.bin" "$PUT"
+"""
+IMPORTS = (
+    "from bridge.supervisor._lazy import defer; defer('inspect'); "
+    "import bridge.supervisor.once, bridge.storage._s3, os; os._exit(0)"
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """All runs of one line of the table: wall and CPU seconds, resident bytes."""
+
+    name: str
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    peak: int = 0
+
+    def time(self, argv: list[str], env: Mapping[str, str]) -> None:
+        """Run a command once, with all that it starts."""
+        begun = time.perf_counter()
+        null = subprocess.DEVNULL
+        child = subprocess.Popen(argv, env=env, stdin=null, stdout=null)
+        _, status, usage = os.wait4(child.pid, 0)
+        self.wall.append(time.perf_counter() - begun)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise RuntimeError(f"{argv[:4]} ended with status {child.returncode}")
+        self.cpu.append(usage.ru_utime + usage.ru_stime)
+        self.peak = max(self.peak, usage.ru_maxrss * 1024)
+
+
+def main() -> None:
+    """Print the table."""
+    if not shutil.which("curl") or juicefs_program() is None:
+        skipped("supervisor", "it needs curl and juicefs")
+        return
+    with tempfile.TemporaryDirectory() as work, juicefs_gateway() as server:
+        folder = Path(work)
+        env = _prepare(folder, server)
+        _print(_cold(env, folder), "bare curl + sh")
+        _print(_parts(env, folder), "python -c pass")
+        _print(_warm(env, folder), "the copy alone (sh)")
+
+
+def _prepare(folder: Path, server: ObjectStore) -> dict[str, str]:
+    bucket, client = server.make_bucket(), server.client()
+    client.put_object(bucket, KEY, BytesIO(os.urandom(SIZE)), SIZE)
+    secrets = folder / "secrets" / "minio.default"
+    secrets.mkdir(parents=True)
+    (secrets / "accessKey").write_text(server.access_key)
+    (secrets / "secretKey").write_text(server.secret_key)
+    (folder / "out").mkdir()
+    (folder / "script.sh").write_text(SCRIPT)
+    service = {
+        "name": "bench",
+        "output": [{"storage_provider": "minio", "path": f"{bucket}/out"}],
+        "storage_providers": {"minio": {"default": {"endpoint": server.endpoint}}},
+        "log_level": "ERROR",
+    }
+    (folder / "service.json").write_text(json.dumps(service))
+    (folder / "event.json").write_text(json.dumps(minio_record(bucket, KEY, size=SIZE)))
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPYCACHEPREFIX": str(folder / "pyc"),
+        "WORK": str(folder),
+        "GET": client.presigned_get_object(bucket, KEY),
+        "PUT": client.presigned_put_object(bucket, "out/bare.bin"),
+        "BRIDGE_SERVICE_FILE": str(folder / "service.json"),
+        "BRIDGE_SCRIPT_FILE": str(folder / "script.sh"),
+        "BRIDGE_EVENT_FILE": str(folder / "event.json"),
+        "BRIDGE_SECRETS_DIR": str(folder / "secrets"),
+        "BRIDGE_REPORT": str(folder / "report.json"),
+        "BRIDGE_WORK_DIR": str(folder),
+    }
+
+
+def _cold(env: Mapping[str, str], folder: Path) -> list[Row]:
+    """One process per job."""
+    bare, ours = Row("bare curl + sh"), Row("supervisor, one process per job")
+    for number in range(RUNS + 1):
+        if number == 1:  # the first round compiles and warms the server
+            bare, ours = Row(bare.name), Row(ours.name)
+        bare.time(["sh", "-c", BARE], env)
+        ours.time([sys.executable, "-m", "bridge.supervisor"], env)
+    return [bare, ours]
+
+
+def _parts(env: Mapping[str, str], folder: Path) -> list[Row]:
+    """Where the time of one job goes."""
+    empty, imports = Row("python -c pass"), Row("interpreter + imports")
+    whole = Row("whole job")
+    phases = {name: Row(f"  of it {name}") for name in ("stage_in", "script", "stage_out")}
+    for _ in range(RUNS):
+        empty.time([sys.executable, "-c", "pass"], env)
+        imports.time([sys.executable, "-c", IMPORTS], env)
+        whole.time([sys.executable, "-m", "bridge.supervisor"], env)
+        report = json.loads((folder / "report.json").read_text())
+        for name, row in phases.items():
+            row.wall.append(report["phases"][name])
+    return [empty, imports, whole, *phases.values()]
+
+
+def _warm(env: Mapping[str, str], folder: Path) -> list[Row]:
+    """One process for all jobs, against the script itself."""
+    alone, warm = Row("the copy alone (sh)"), Row("supervisor --serve, per job")
+    script_env = {**env, "INPUT_FILE_PATH": __file__, "TMP_OUTPUT_DIR": str(folder)}
+    with _served(env, folder) as ask:
+        ask()
+        for _ in range(RUNS):
+            alone.time(["sh", str(folder / "script.sh")], script_env)
+            begun = time.perf_counter()
+            ask()
+            warm.wall.append(time.perf_counter() - begun)
+    return [alone, warm]
+
+
+@contextmanager
+def _served(env: Mapping[str, str], folder: Path) -> Iterator[Callable[[], None]]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bridge.supervisor", "--serve"],
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin
+    assert server.stdout
+    source, answers = server.stdin, server.stdout
+    request = {
+        "service_file": env["BRIDGE_SERVICE_FILE"],
+        "script_file": env["BRIDGE_SCRIPT_FILE"],
+        "event": json.loads((folder / "event.json").read_text()),
+        "log": str(folder / "log"),
+        "secrets_dir": env["BRIDGE_SECRETS_DIR"],
+    }
+
+    def ask() -> None:
+        source.write(json.dumps(request).encode() + b"\n")
+        source.flush()
+        answer = json.loads(answers.readline())
+        if answer["state"] != "succeeded":
+            raise RuntimeError(answer["reason"])
+
+    try:
+        yield ask
+    finally:
+        source.close()
+        server.wait()
+
+
+def _print(rows: list[Row], baseline: str) -> None:
+    base = next(row for row in rows if row.name == baseline)
+    width = max(len(row.name) for row in rows)
+    print(f"\n{'':<{width}}  {'median':>9}  {'wall':>7}  {'CPU':>7}  {'peak':>8}   of {baseline}")
+    for row in rows:
+        wall = statistics.median(row.wall)
+        ratio = f"{wall / statistics.median(base.wall):.2f}x"
+        cpu = f"{statistics.median(row.cpu) / statistics.median(base.cpu):.2f}x" if row.cpu else "-"
+        peak = f"{row.peak / 2**20:.0f} MiB" if row.peak else "-"
+        print(f"{row.name:<{width}}  {wall * 1000:>6.1f} ms  {ratio:>7}  {cpu:>7}  {peak:>8}")
+
+
+if __name__ == "__main__":
+    main()
