@@ -127,7 +127,9 @@ class Handler(NamedTuple):
             else:
                 failures.append(self._failure(report))
         if failures:
-            raise Failed(failures[0])
+            first, more = failures[0], len(failures) - 1
+            note = f"(and {more} more of {more + 1 + len(replies)} jobs failed) " if more else ""
+            raise Failed(first._replace(message=note + first.message))
         return b"".join(replies)
 
     def _job(self, invocation: Invocation, service: ServiceConfig, order: Order) -> Report:

@@ -9,6 +9,7 @@ from typing import Final
 
 from bridge.errors import BridgeError, TargetUnavailable, UsageError
 from bridge.supervisor import Terminated, install_signals
+from bridge.supervisor._signals import arrived
 from lambda_runtime._client import Failure, Invocation, ResponseTooLarge, RuntimeApi
 from lambda_runtime._handler import Failed, Handler, failure_of, too_large
 from lambda_runtime._log import Log
@@ -49,11 +50,11 @@ def _serve(api: RuntimeApi, environ: Mapping[str, str]) -> int:
         api.fail_init(failure_of(error))
         return 1
     scratch = Scratch()
-    while True:
-        invocation = api.next()
-        _answer(api, handler, invocation)
+    while not arrived():
+        _answer(api, handler, api.next())
         for path in scratch.clean():
             log.write(f"[supervisor] cannot remove {path}\n".encode("utf-8", "replace"))
+    return _SIGNALLED + arrived()
 
 
 def _answer(api: RuntimeApi, handler: Handler, invocation: Invocation) -> None:

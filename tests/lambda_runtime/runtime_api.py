@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -121,8 +123,9 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             for header, value in (headers or {}).items():
                 self.send_header(header, value)
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):  # a runtime that was stopped does not listen
+                self.end_headers()
+                self.wfile.write(body)
 
     return Handler
 
@@ -130,7 +133,14 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
 class Function:
     """One started `python -m lambda_runtime` that talks to its own Runtime API."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *, largest: int = 6_291_556):
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        *,
+        largest: int = 6_291_556,
+        command: Sequence[str | Path] = (sys.executable, "-m", "lambda_runtime"),
+    ) -> None:
         self.api = RuntimeApi(largest=largest)
         self.log = folder / "function.log"
         self._home = folder / "tmp"
@@ -145,7 +155,7 @@ class Function:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "lambda_runtime"],
+                command,
                 env=base | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

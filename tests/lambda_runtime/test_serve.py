@@ -7,6 +7,9 @@ import json
 import os
 import signal
 import time
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -70,7 +73,8 @@ def test_no_time_left_is_said(start: Start) -> None:
 
 
 LEAK = """
-env | grep -c '^LEAK=' ; ls "$TMPDIR" "$TMP_OUTPUT_DIR" "$(dirname "$INPUT_FILE_PATH")" | grep -c leak
+env | grep -c '^LEAK='
+ls "$TMPDIR" "$TMP_OUTPUT_DIR" "$(dirname "$INPUT_FILE_PATH")" . | grep -c leak
 echo "${CONT_VAR_who-none}"
 export LEAK=1
 touch "$TMPDIR/leak" "$TMP_OUTPUT_DIR/leak" ./leak
@@ -85,7 +89,8 @@ def test_an_invocation_sees_nothing_of_the_one_before(start: Start, tmp_path: Pa
     scratch = tmp_path / "scratch"
     (scratch / "kept").mkdir(parents=True)
     environment = {"BRIDGE_SCRATCH": str(scratch), "SCRATCH": str(scratch)}
-    function = start(LEAK.replace("1000", "98765"), service={"output": []}, environment=environment)
+    script = LEAK.replace("1000", "98765")
+    function = start(script, service={"output": []}, environment=environment)
     request = {
         "version": "2.0",
         "requestContext": {"http": {"method": "GET"}},
@@ -102,10 +107,17 @@ def test_an_invocation_sees_nothing_of_the_one_before(start: Start, tmp_path: Pa
     assert ran[half : half + 3] == ["0", "0", "none"]
     assert "leak" in ran[:half] and ran[half + 3] == "1"
     assert function.process.poll() is None
-    function.invoke({})
-    assert sorted(p.name for p in scratch.iterdir()) == ["kept"]
+    # The folders are emptied after the answer, before the next invocation is taken.
+    wait_until(lambda: sorted(p.name for p in scratch.iterdir()) == ["kept"])
     assert function.temporary == []
     assert running("sleep 98765") == []
+
+
+def wait_until(check: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not check():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 def running(command: str) -> list[str]:
@@ -145,7 +157,9 @@ def test_a_response_above_the_limit_is_a_clear_error(start: Start) -> None:
 
 
 def test_a_response_that_the_runtime_api_refuses(start: Start) -> None:
-    function = start('head -c 5000 /dev/zero > "$TMP_OUTPUT_DIR/f"', service={"output": []}, largest=999)
+    function = start(
+        'head -c 5000 /dev/zero > "$TMP_OUTPUT_DIR/f"', service={"output": []}, largest=999
+    )
     answer = function.invoke({})
     assert answer.value["errorType"] == "ResponseTooLarge"
 
@@ -183,8 +197,7 @@ def test_sigterm_while_it_waits(start: Start) -> None:
 def test_sigterm_while_the_script_runs(start: Start, tmp_path: Path) -> None:
     function = start(f"touch {tmp_path}/begun; sleep 1000", service={"output": []})
     function.api.send({})
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.02)
+    wait_until((tmp_path / "begun").exists)
     function.process.send_signal(signal.SIGTERM)
     assert function.process.wait(30) == 128 + signal.SIGTERM
 
@@ -198,9 +211,6 @@ def test_a_start_without_a_runtime_api(tmp_path: Path, address: str) -> None:
 
 
 def test_the_limit_is_dated_data() -> None:
-    import tomllib
-    from importlib.resources import files
-
     limits = tomllib.loads(files("lambda_runtime").joinpath("limits.toml").read_text())
     assert limits["date"]
     assert json.dumps(limits["response"]["source"]).startswith('"https://')

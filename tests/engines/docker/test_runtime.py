@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from bridge import __version__
 from tests.engines.conftest import Engine
+from tests.lambda_runtime.runtime_api import RuntimeApi
 
 pytestmark = pytest.mark.docker
 
@@ -127,3 +130,30 @@ def test_a_job_runs(  # noqa: PLR0917
     assert seen["MINE"] == "a  b*"
     assert seen["PATH"] == "/bin"
     assert not {"LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "SSL_CERT_FILE"} & seen.keys()
+
+
+def test_lambda_invocations_in_a_busybox_image(
+    engine: Engine, image: Callable[[str], str], runtime_folder: Path, tmp_path: Path
+) -> None:
+    """As on Lambda: only /tmp can be written, and what was in it is gone at the next invocation."""
+    work = job_folder(tmp_path)
+    (work / "script.sh").write_text("ls /tmp; touch /tmp/left; exec cat $INPUT_FILE_PATH")
+    environment = {
+        "BRIDGE_SERVICE_FILE": "/job/service.json",
+        "BRIDGE_SCRIPT_FILE": "/job/script.sh",
+    }
+    api = RuntimeApi()
+    environment["AWS_LAMBDA_RUNTIME_API"] = api.address
+    options = ["-v", f"{work}:/job:ro", "--read-only", "--tmpfs", "/tmp", "--network", "host"]
+    options += [word for k, v in environment.items() for word in ("-e", f"{k}={v}")]
+    command = [engine.command, "run", "--rm", "-i", *mount(runtime_folder), *options]
+    process = subprocess.Popen([*command, image("busybox"), f"{BIN}/bridge-lambda"])
+    try:
+        for text in ("first!", "second!"):
+            answer = api.invoke({"event": text, "job_id": "j"})
+            assert answer.ok, answer.body
+            seen = base64.b64decode(answer.value["body"]).decode().split()
+            assert [word for word in seen if not word.startswith("bridge-")] == [text]
+    finally:
+        api.close()
+        assert process.wait(60) == 1
