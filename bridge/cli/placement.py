@@ -6,25 +6,30 @@ from pathlib import Path
 
 from bridge.cli.check import load_pipeline
 from bridge.cli.output import console, money, print_json, seconds, table
-from bridge.scheduler import Candidate, Decision, as_json, decide, snapshot_of
+from bridge.errors import UsageError
+from bridge.scheduler import POLICIES, Candidate, Decision, decide, snapshot_of
+from bridge.scheduler import as_json as decision_json
 
 __all__ = ["plan", "print_decisions"]
 
 
 def plan(path: Path, *, policy: str, as_json: bool) -> None:
-    """Decide for every service of the file and print the decisions."""
+    """Decide for every service of the file and print the decisions.
+
+    `policy` weighs the candidates of all services instead of their own; "" leaves it to the file.
+    """
+    if policy and policy not in POLICIES:
+        known = ", ".join(sorted(POLICIES))
+        raise UsageError(f"--policy {policy}: there is no such policy", hint=known)
     document, _ = load_pipeline(path)
     snapshot = snapshot_of(document)
     decisions = [
         decide(service, None, snapshot, policy=policy or None) for service in document.services
     ]
     if as_json:
-        print_json({"file": str(path), "decisions": [as_json_of(d) for d in decisions]})
+        print_json({"file": str(path), "decisions": [decision_json(d) for d in decisions]})
     else:
         print_decisions(decisions)
-
-
-as_json_of = as_json
 
 
 def print_decisions(decisions: list[Decision]) -> None:

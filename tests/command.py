@@ -1,0 +1,111 @@
+"""The `oscar-bridge` command as a real process, for the tests of the command and of whole runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+COMMAND = Path(sys.executable).with_name("oscar-bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished command."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+    def failed(self, status: int) -> str:
+        """What a failure said on standard error; it must be this status and no traceback."""
+        assert self.status == status, (self.status, self.out, self.err)
+        assert "Traceback" not in self.err
+        return self.err
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without what changes how commands print."""
+    dropped = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "BRIDGE_DEBUG", "TERM")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return kept | more
+
+
+def bridge(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 240,
+) -> Done:
+    """Run the command to its end."""
+    done = subprocess.run(
+        [COMMAND, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def python(program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
+    """Run a Python program in an interpreter of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(**(env or {})),
+        timeout=240,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write text files into a folder; the folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def service(
+    name: str,
+    *,
+    takes: Sequence[str] = (),
+    gives: Sequence[str] = (),
+    script: str = "",
+    provider: str = "minio.default",
+    more: str = "",
+) -> str:
+    """One item of `functions.oscar`, as YAML."""
+    lines = ["  - here:", f"      name: {name}", "      image: oscar-bridge/busybox:local"]
+    lines += ["      memory: 64Mi", "      cpu: '0.1'", f"      script: {script or name + '.sh'}"]
+    lines += [f"      {line}" for line in more.splitlines()]
+    for key, paths in (("input", takes), ("output", gives)):
+        if paths:
+            lines.append(f"      {key}:")
+        for path in paths:
+            lines += [f"      - storage_provider: {provider}", f"        path: {path}"]
+    return "\n".join(lines) + "\n"
+
+
+def document(*services: str) -> str:
+    """An FDL file of services of one cluster."""
+    return "functions:\n  oscar:\n" + "".join(services)
