@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bridge.fdl import _aws_parts as parts
 from bridge.fdl import _placement
+from bridge.fdl._aws_options import AwsOptions, BatchOptions, LambdaOptions
 from bridge.fdl._context import Built, Context
 from bridge.fdl._kinds import Plain
 from bridge.fdl._records import Field, Record, Section
@@ -16,7 +17,6 @@ from bridge.fdl._services import check_image, dump_environment
 from bridge.fdl._storage import check_triggers, dump_path, storage_paths
 from bridge.fdl.limits import fargate_sizes, limits
 from bridge.fdl.model import Placement, Resources, Service
-from bridge.fdl.options import AwsOptions, BatchOptions, LambdaOptions
 
 MIB: Final = 2**20
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.fdl._kinds import Amount, Choice, Flag, Free, Text, Whole
-from bridge.fdl._oscar_parts import ENVIRONMENT
-from bridge.fdl._records import Field, ListOf, Record
-from bridge.fdl._services import LOG_LEVEL
-from bridge.fdl._storage import STORAGE_PATH
-from bridge.fdl.options import (
+from bridge.fdl._aws_options import (
     ApiGatewayOptions,
     BatchOptions,
     CloudWatchOptions,
@@ -23,6 +18,11 @@ from bridge.fdl.options import (
     S3Options,
     SupervisorOptions,
 )
+from bridge.fdl._kinds import Amount, Choice, Flag, Free, Text, Whole
+from bridge.fdl._oscar_parts import ENVIRONMENT
+from bridge.fdl._records import Field, ListOf, Record
+from bridge.fdl._services import LOG_LEVEL
+from bridge.fdl._storage import STORAGE_PATH
 
 _PROFILE: Final = Field("boto_profile", Text(), "profile of the AWS configuration")
 _REGION: Final = Field("region", Text(), "AWS region")

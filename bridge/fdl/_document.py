@@ -6,16 +6,24 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.errors import FdlError
-from bridge.fdl import _aws, _oscar, _placement
+from bridge.fdl import _oscar, _placement
 from bridge.fdl._context import Built, Context
 from bridge.fdl._kinds import BAD, Free
 from bridge.fdl._reader import read_tree
-from bridge.fdl._records import Field, ListOf, MapOf, Record, Section
+from bridge.fdl._records import Field, Later, ListOf, MapOf, Record, Section
 from bridge.fdl._storage import PROVIDERS, providers
 from bridge.fdl._tree import Log
 from bridge.fdl.model import Cluster, Document, TargetSpec
 
 _CLUSTER_NAME: Final = r"\S+( \S+)*"
+
+
+def _aws_service() -> Record:
+    from bridge.fdl._aws import AWS_SERVICE  # noqa: PLC0415 - most files have none
+
+    return AWS_SERVICE
+
+
 _FUNCTIONS: Final = Record(
     "functions",
     "The services, by where they stand.",
@@ -26,7 +34,7 @@ _FUNCTIONS: Final = Record(
             "services of OSCAR clusters: each item maps a cluster to a service",
             default=(),
         ),
-        Field("aws", ListOf(_aws.AWS_SERVICE), "services of AWS", default=()),
+        Field("aws", ListOf(Later(_aws_service)), "services of AWS", default=()),
         Field("bridge", ListOf(_oscar.BRIDGE_SERVICE), "services to be placed", default=()),
     ),
 )
@@ -104,7 +112,7 @@ def _services(functions: Section, context: Context) -> list[Built]:
     for origin in functions.nodes:
         for n, entry in enumerate(functions.get(origin)):
             if origin == "aws":
-                built.append(_aws.build(entry, context))
+                built.append(_build_aws(entry, context))
             elif origin == "bridge":
                 built.append(_oscar.build(entry, "", context))
             else:
@@ -115,6 +123,12 @@ def _services(functions: Section, context: Context) -> list[Built]:
     if not built and not context.log.problems:
         context.log.at(functions.place(), "the file has no services", "see the examples")
     return built
+
+
+def _build_aws(entry: Section, context: Context) -> Built:
+    from bridge.fdl._aws import build  # noqa: PLC0415 - most files have none
+
+    return build(entry, context)
 
 
 def _check_entry(entry: dict[str, Section], functions: Section, n: int, log: Log) -> None:

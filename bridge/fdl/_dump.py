@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bridge.fdl import _aws, _oscar, _placement
+from bridge.fdl import _oscar, _placement
 from bridge.fdl._kinds import Plain
 from bridge.fdl._records import Record
 from bridge.fdl._storage import PROVIDERS
@@ -55,7 +55,9 @@ def _functions(document: Document, reveal: bool) -> dict[str, list[Plain]]:
 
 def _service(service: Service, reveal: bool) -> Plain:
     if service.origin == "aws":
-        return _aws.dump(service, reveal)
+        from bridge.fdl._aws import dump as dump_aws  # noqa: PLC0415 - most files have none
+
+        return dump_aws(service, reveal)
     plain = _oscar.dump(service, reveal)
     return {service.pin: plain} if service.origin == "oscar" else plain
 

@@ -303,6 +303,25 @@ class MapOf:
         return {key: self.kind.dump(member, reveal) for key, member in value.items()}
 
 
+class Later:
+    """A record whose module is only loaded when a file has it."""
+
+    def __init__(self, load: Callable[[], Record]) -> None:
+        self.load = load
+
+    def read(self, node: Node, path: str, log: Log) -> Section | Bad:
+        """As the record does."""
+        return self.load().read(node, path, log)
+
+    def schema(self, defs: Schema) -> Schema:
+        """As the record does."""
+        return self.load().schema(defs)
+
+    def dump(self, value: Any, reveal: bool) -> Plain:
+        """As the record does."""
+        return self.load().dump(value, reveal)
+
+
 def _nullable(schema: Schema) -> Schema:
     kinds = schema.get("type")
     if kinds is None and not schema:
