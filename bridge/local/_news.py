@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
 
 from bridge.local._work import Outcome, Work
 from bridge.targets.protocol import JobState, JobUpdate
-
-_REPORTED: Final = {
-    state.value: state for state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
-}
+from bridge.targets.reports import reported
 
 
 class News:
@@ -59,21 +56,20 @@ def final_update(
 
     A job that had succeeded before it could be cancelled has succeeded.
     """
-    report = outcome.report or {}
-    code = report.get("exit_code", outcome.exit_code)
-    state = _REPORTED.get(str(report.get("state")), JobState.FAILED)
-    if cancelled and state is not JobState.SUCCEEDED:
-        state = JobState.CANCELLED
-    return JobUpdate(
-        job=work.job.id,
-        state=state,
-        handle=handle,
-        started=report.get("started", started),
-        ended=report.get("ended", now),
-        # The script's own, else the status that the supervisor would have ended with.
-        exit_code=report.get("status") if code is None else code,
-        reason=str(report.get("reason") or outcome.reason),
-        temporary=state is JobState.FAILED and bool(report.get("temporary", outcome.temporary)),
-        log=str(work.files.log),
-        report=report,
-    )
+    log = str(work.files.log)
+    if outcome.report is None:
+        update = JobUpdate(
+            work.job.id,
+            JobState.FAILED,
+            handle=handle,
+            exit_code=outcome.exit_code,
+            reason=outcome.reason,
+            temporary=outcome.temporary,
+            log=log,
+        )
+    else:
+        update = reported(work.job.id, outcome.report, handle=handle, log=log)
+    if cancelled and update.state is not JobState.SUCCEEDED:
+        update = replace(update, state=JobState.CANCELLED, temporary=False)
+    begun = started if update.started is None else update.started
+    return replace(update, started=begun, ended=now if update.ended is None else update.ended)

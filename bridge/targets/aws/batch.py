@@ -13,9 +13,9 @@ from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.fdl.options import ComputeResources
-from bridge.scheduler import fargate_size
+from bridge.scheduler import batch_platform, fargate_size
 from bridge.targets.aws.account import Account, translated
-from bridge.targets.aws.common import deploy_service, event_of, update_from_report
+from bridge.targets.aws.common import deploy_service, event_of, log_lines, update_from_report
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
@@ -54,11 +54,11 @@ class BatchTarget:
 
     def deploy(self, services: Sequence[Service]) -> None:
         """Make the shared queues and register a revision of each service's job definition."""
-        for platform in sorted({_platform(service) for service in services}):
-            self._ensure_queue(platform, [s for s in services if _platform(s) == platform])
+        for platform in sorted({batch_platform(service) for service in services}):
+            self._ensure_queue(platform, [s for s in services if batch_platform(s) == platform])
         for service in services:
             self._register(service)
-            self._queues[service.name] = self._queue(_platform(service))
+            self._queues[service.name] = self._queue(batch_platform(service))
 
     def _queue(self, platform: str) -> str:
         return f"{self._account.settings.name}-{platform.lower()}"
@@ -100,8 +100,10 @@ class BatchTarget:
         raise TargetUnavailable(f"{kind} {name} is still not ready")
 
     def _register(self, service: Service) -> None:
-        platform = _platform(service)
+        platform = batch_platform(service)
         variables = deploy_service(self._account, service, self._access)
+        if service.timeout is not None:
+            variables["BRIDGE_TIMEOUT"] = f"{service.timeout:g}"
         timeout = self._timeout(service)
         properties: dict[str, Any] = {
             "image": service.image,
@@ -222,13 +224,7 @@ class BatchTarget:
     def logs(self, job: str) -> Iterator[str]:
         """Lines of the job's log stream."""
         stream = self._streams.get(job)
-        if not stream:
-            return
-        with contextlib.suppress(NotFoundError), translated(f"logs of {job}"):
-            events = self._account.client("logs").get_log_events(
-                logGroupName=_GROUP, logStreamName=stream, startFromHead=True
-            )["events"]
-            yield from (str(e["message"]).rstrip("\n") for e in events)
+        return log_lines(self._account, _GROUP, stream) if stream else iter(())
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
@@ -236,13 +232,6 @@ class BatchTarget:
 
 def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
-
-
-def _platform(service: Service) -> str:
-    """`EC2` or `FARGATE`: what the file says, Fargate when it says nothing and no GPU is asked."""
-    if isinstance(service.options, AwsOptions):
-        return str(service.options.batch.platform)
-    return "EC2" if service.resources.gpu else "FARGATE"
 
 
 def _compute(platform: str, services: Sequence[Service]) -> dict[str, Any]:

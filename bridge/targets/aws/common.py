@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from bridge.errors import NotFoundError
 from bridge.events import delegated
@@ -11,8 +11,9 @@ from bridge.fdl.model import ProviderRef, Service
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess, service_document
+from bridge.targets.reports import reported
 
-__all__ = ["deploy_service", "event_of", "update_from_report"]
+__all__ = ["deploy_service", "event_of", "log_lines", "update_from_report"]
 
 
 def deploy_service(
@@ -83,14 +84,24 @@ def update_from_report(
     report = account.report(job)
     if report.get("attempt") != attempt and report.get("state") != JobState.SUCCEEDED:
         return None
-    return JobUpdate(
-        job=job,
-        state=JobState(str(report["state"])),
-        handle=handle,
-        started=report.get("started"),
-        ended=report.get("ended"),
-        exit_code=report.get("exit_code"),
-        reason=str(report.get("reason", "")),
-        log=log,
-        report=report,
-    )
+    return reported(job, report, handle=handle, log=log)
+
+
+def log_lines(account: Account, group: str, stream: str) -> Iterator[str]:
+    """Every line of a log stream, oldest first; none when it is not there."""
+    client = account.client("logs")
+    token: dict[str, str] = {}
+    while True:
+        try:
+            with translated(f"log {group}/{stream}"):
+                page = client.get_log_events(
+                    logGroupName=group, logStreamName=stream, startFromHead=True, **token
+                )
+        except NotFoundError:
+            return
+        yield from (str(event["message"]).rstrip("\n") for event in page["events"])
+        following = {"nextToken": page["nextForwardToken"]}
+        # The same token again is how CloudWatch says that there is no more.
+        if following == token or not page["events"]:
+            return
+        token = following

@@ -15,7 +15,7 @@ from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import lambda_size
 from bridge.targets.aws.account import Account, translated
-from bridge.targets.aws.common import deploy_service, update_from_report
+from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
@@ -197,16 +197,13 @@ class LambdaTarget:
         with contextlib.suppress(NotFoundError), translated(f"logs of {service}"):
             hits = client.filter_log_events(logGroupName=group, filterPattern=f'"{job}"')["events"]
             for stream in dict.fromkeys(hit["logStreamName"] for hit in hits):
-                events = client.get_log_events(
-                    logGroupName=group, logStreamName=stream, startFromHead=True
-                )["events"]
-                yield from _invocation([str(e["message"]).rstrip("\n") for e in events], job)
+                yield from _invocation(log_lines(self._account, group, stream), job)
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
 
 
-def _invocation(lines: Sequence[str], job: str) -> Iterator[str]:
+def _invocation(lines: Iterable[str], job: str) -> Iterator[str]:
     """The lines from START to REPORT of the invocation that names the job."""
     block: list[str] = []
     for line in lines:

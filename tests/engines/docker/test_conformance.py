@@ -1,0 +1,21 @@
+"""The conformance suite in containers: a cluster's stand-in, Lambda and Batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.conformance.places import NAMES, Place, places
+from tests.conformance.suite import *  # noqa: F403
+
+
+@pytest.fixture(scope="module")
+def all_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Place]]:
+    with places("container", tmp_path_factory.mktemp("places")) as found:
+        yield found
+
+
+@pytest.fixture(params=NAMES)
+def place(request: pytest.FixtureRequest, all_places: Mapping[str, Place]) -> Place:
+    return all_places[request.param]
