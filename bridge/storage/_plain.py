@@ -126,6 +126,8 @@ class PlainClient:
         payload: str = _EMPTY,
     ) -> _Request:
         subject = Subject(self._settings.provider, doing, bucket, key)
+        if not bucket or "/" in bucket:
+            raise PermanentError(f"{bucket!r} is no name of a bucket")
         if not _is_text(key):
             raise PermanentError(f"cannot {subject!r}: the name is not UTF-8 text")
         return _Request(method, subject, query or {}, headers or {}, payload)

@@ -112,6 +112,8 @@ class S3Store:
         return self._plain().encrypted_by_key_service(info.bucket, info.key)
 
     def _native(self, bucket: str, key: str) -> tuple[Client, str]:
+        if not bucket or "/" in bucket:
+            raise PermanentError(f"{bucket!r} is no name of a bucket")
         shared = bool(self._settings.endpoint)
         name = "" if shared else bucket
         client = self._clients.get(name)

@@ -40,15 +40,21 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--serve"]:
         from bridge.supervisor import serve  # noqa: PLC0415
 
-        gc.enable()
+        _collect_again()
         return serve.main()
     if arguments in ([], ["--reply"]):
         from bridge.supervisor import once  # noqa: PLC0415
 
-        gc.enable()
+        _collect_again()
         return once.main(arguments)
     sys.stderr.write(_USAGE)
     return 2
+
+
+def _collect_again() -> None:
+    """From here on garbage is looked for, but not among what has been imported."""
+    gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from bridge.events import Event, original
 # What starts a supervisor is no business of the script; the next job must not see it either.
 _OURS = frozenset(
     {
-        "CONT_VAR_",
         "EVENT",
         "EVENT_TIME",
         "FDL",

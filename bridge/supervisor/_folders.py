@@ -11,7 +11,8 @@ from typing import NamedTuple
 # start.
 # ruff: noqa: PTH100, PTH101, PTH102, PTH106, PTH108, PTH118
 
-_NAME_LENGTH = 40
+# Scripts make sockets in it, whose paths Linux limits to 107 bytes.
+_NAME_LENGTH = 24
 _OWNER_ONLY = 0o700
 
 

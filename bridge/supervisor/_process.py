@@ -13,9 +13,6 @@ from typing import NamedTuple
 from bridge.supervisor import _tree
 from bridge.supervisor._signals import held_back
 
-# pathlib is left out: importing it costs the supervisor a tenth of its start.
-# ruff: noqa: PTH109
-
 GRACE = 5.0
 # Processes that the script leaves behind when it ends get less.
 _LEFT_GRACE = 1.0
@@ -113,7 +110,8 @@ class _Running:
 
     def start(self, command: Sequence[str], env: Mapping[str, str], folder: str) -> None:
         """Start the command in a session of its own that inherits nothing of ours."""
-        before = os.getcwd()
+        # A descriptor, because the folder may have been removed meanwhile.
+        before = os.open(".", os.O_PATH | os.O_CLOEXEC)
         try:
             os.chdir(folder)
             self._pid = os.posix_spawn(
@@ -130,7 +128,8 @@ class _Running:
                 setsigdef=_DEFAULTS,
             )
         finally:
-            os.chdir(before)
+            os.fchdir(before)
+            os.close(before)
             os.close(self._writer)
             self._writer = -1
 

@@ -114,6 +114,16 @@ def test_odd_keys_are_exact_too(exact_server: str, tmp_path: Path, key: str) -> 
     assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+@pytest.mark.parametrize("bucket", ["", "a/b", "../x"])
+def test_a_bucket_is_one_name(object_store: ObjectStore, tmp_path: Path, bucket: str) -> None:
+    store = minio_store(object_store)
+    for key in ("k", "odd\tk"):
+        with pytest.raises(PermanentError, match="no name of a bucket"):
+            store.get(bucket, key, tmp_path / "x")
+    with pytest.raises(PermanentError, match="no name of a bucket"):
+        list(store.list(bucket))
+
+
 def test_which_keys_the_native_client_carries() -> None:
     assert all(is_plain(key) for key in USUAL if key.isprintable())
     assert not any(is_plain(key) for key in [*UNUSUAL, "", "in/a\tb", "in/\x7f", "a/.", ".."])

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+import bridge.supervisor
 from bridge.errors import AccessError, EventError, PermanentError, UsageError
 from bridge.events import decode
 from bridge.secret import Secret
@@ -31,6 +32,15 @@ from bridge.supervisor import (
 from bridge.supervisor._stage import OutputFile
 from bridge.supervisor.report import s3_place
 from bridge.supervisor.sources import seconds
+
+
+def test_every_public_name_is_there() -> None:
+    assert sorted(bridge.supervisor.__all__, key=lambda n: (not n.isupper(), n)) == list(
+        bridge.supervisor.__all__
+    )
+    assert all(getattr(bridge.supervisor, name) for name in bridge.supervisor.__all__)
+    with pytest.raises(AttributeError):
+        _ = bridge.supervisor.nothing
 
 
 def test_a_service_in_upstreams_words() -> None:

@@ -165,6 +165,16 @@ def test_a_background_process_does_not_hold_the_job(world: World, mark: str) -> 
     assert processes_with(mark) == []
 
 
+def test_a_folder_that_was_removed_is_no_hindrance(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("in/a")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    assert world.run("true", "in/a").state == "succeeded"
+
+
 def test_other_children_of_this_process_are_spared(world: World) -> None:
     world.upload("in/a")
     other = os.posix_spawn("/bin/sleep", ["sleep", "300"], os.environ)

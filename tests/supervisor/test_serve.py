@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.supervisor.world import MARK, World, clean_environment, processes_with
+from tests.supervisor.world import (
+    MARK,
+    World,
+    clean_environment,
+    peak_memory,
+    processes_with,
+)
 
 COPY = 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"\n'
 
@@ -130,6 +136,12 @@ def test_answers_are_reports_and_logs_are_files(world: World, warm: Warm) -> Non
     assert (failed["state"], failed["exit_code"], failed["status"]) == ("failed", 4, 4)
     assert b"complained\n" in log.read_bytes()
     assert b"so\n" in log.read_bytes()
+
+
+def test_50_mb_of_output_are_kept_and_take_little_memory(world: World, warm: Warm) -> None:
+    assert warm.ask("head -c 52428800 /dev/zero; exit 5", "raw text")["exit_code"] == 5
+    assert (world.folder / "log").stat().st_size > 52428800
+    assert 0 < peak_memory(warm.process.pid) < 64 << 20
 
 
 def test_time_limit_and_next_job(world: World, warm: Warm) -> None:

@@ -157,5 +157,14 @@ def processes_with(mark: str) -> list[str]:
     return found
 
 
+def peak_memory(pid: int) -> int:
+    """The most resident bytes that a running process has had; 0 when it is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def _fields(path: Path) -> Sequence[bytes]:
     return path.read_bytes().split(b"\0")
