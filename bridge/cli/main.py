@@ -132,6 +132,38 @@ def build(
     bundle.build(output, as_json=json)
 
 
+image = typer.Typer(help="The images that AWS Lambda and AWS Batch run.", no_args_is_help=True)
+app.add_typer(image, name="image")
+
+
+@image.command("build")
+def build_images(  # noqa: PLR0917  typer makes options of the parameters
+    fdl: Fdl,
+    service: Annotated[str, typer.Option(help="Only this service.")] = "",
+    repository: Annotated[
+        str, typer.Option(help="Name of the images without a tag; default: oscar-bridge/services.")
+    ] = "",
+    push: Annotated[bool, typer.Option("--push", help="Have them in that registry.")] = False,
+    runtime: Annotated[
+        Path | None, typer.Option(help="A runtime folder that was built elsewhere.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    json: Json = False,
+) -> None:
+    """Lay the runtime on the images of services that may run on AWS; what exists is kept."""
+    from bridge.cli import images
+
+    images.build(
+        fdl,
+        service=service,
+        repository=repository,
+        push=push,
+        runtime=runtime,
+        dry_run=dry_run,
+        as_json=json,
+    )
+
+
 def main() -> None:
     """Run the command line; users never see a traceback unless BRIDGE_DEBUG is set."""
     try:
