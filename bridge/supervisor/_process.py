@@ -69,10 +69,12 @@ def run(
     log: Log,
     keep: int,
     deadline: float | None,
+    grace: float = GRACE,
 ) -> Outcome:
     """Run a command in a folder until it ends or `deadline` (of time.monotonic) is over.
 
     Standard output and error go to `log` as they come; the last `keep` bytes are in the outcome.
+    When the time is over, what runs has `grace` seconds between SIGTERM and SIGKILL.
     Nothing that the command started lives on, whatever session or group it made for itself.
     Only one command at a time per process: until then this one is the parent of all orphans, and
     its working folder changes for a moment. Raises OSError when the command cannot be started.
@@ -86,9 +88,9 @@ def run(
             running.start(command, env, folder)
         timed_out = not running.follow(deadline)
     finally:
-        grace = GRACE if running.code is None else _LEFT_GRACE
+        patience = grace if running.code is None else min(grace, _LEFT_GRACE)
         with held_back():
-            left = _tree.end_all(spare, grace, running.drain)
+            left = _tree.end_all(spare, patience, running.drain)
             _tree.adopt_orphans(False)
             running.close()
     code = 0 if running.code is None else running.code
@@ -102,6 +104,7 @@ class _Running:
         self.code: int | None = None
         self.tail = Tail(keep)
         self.log_error = ""
+        self._unfinished = False
         self._log = log
         self._pid = 0
         self._reader, self._writer = os.pipe()
@@ -168,7 +171,7 @@ class _Running:
         return False
 
     def close(self) -> None:
-        """Take the rest of the output and let go of the pipe."""
+        """Take the rest of the output, end its last line in the log, let go of the pipe."""
         if self._writer >= 0:
             os.close(self._writer)
         if self.drain():
@@ -177,6 +180,8 @@ class _Running:
             while poller.poll(_DRAIN_MS) and self.drain():
                 continue
         os.close(self._reader)
+        if self._unfinished:
+            self._write(b"\n")
 
     def _over(self) -> bool:
         if self.code is None:
@@ -188,6 +193,7 @@ class _Running:
     def _write(self, block: bytes) -> None:
         if self.log_error:
             return
+        self._unfinished = not block.endswith(b"\n")
         try:
             self._log(block)
         except OSError as error:
