@@ -19,7 +19,7 @@ def as_keyboard_interrupt() -> Iterator[None]:
     """SIGTERM and SIGHUP interrupt the block as Ctrl-C does, and only the first of all counts.
 
     The others must not interrupt the cleaning up; they come in numbers when a terminal, `make` and
-    a supervisor each pass them on.
+    a supervisor each pass them on. What is ignored already (nohup, a shell's `&`) stays ignored.
     """
     interrupted = False
 
@@ -29,7 +29,8 @@ def as_keyboard_interrupt() -> Iterator[None]:
             interrupted = True
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _ASKED}
+    heard = [number for number in _ASKED if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

@@ -105,7 +105,7 @@ def test_a_limit_that_is_broken(shop: Workshop) -> None:
 
 
 def test_a_storage_without_a_stand_in(shop: Workshop) -> None:
-    text = "storage_providers:\n  webdav:\n    dav: {hostname: dav.example, login: a, password: b}\n"
+    text = "storage_providers:\n  webdav:\n    dav: {hostname: dav.test, login: a, password: b}\n"
     path = shop.fdl(
         service("one", takes=["data/in"], gives=["data/out"], provider="webdav.dav"), one="true\n"
     )
