@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for S3, the part of it that plain requests need."""
+"""AWS Signature Version 4, the part of it that plain requests need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from urllib.parse import quote
 from bridge.storage._settings import Credentials
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
-_SERVICE = "s3"
 
 
 def encode_path(path: str) -> str:
@@ -35,6 +34,7 @@ def signed_headers(
     payload: str,
     credentials: Credentials,
     region: str,
+    service: str = "s3",
 ) -> dict[str, str]:
     """`headers` with the ones that sign the request; `path` and `query` are already encoded.
 
@@ -46,7 +46,7 @@ def signed_headers(
     if credentials.token:
         full["x-amz-security-token"] = credentials.token.reveal()
     names = ";".join(sorted(full))
-    scope = f"{stamp[:8]}/{region}/{_SERVICE}/aws4_request"
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     lines = "".join(f"{name}:{full[name].strip()}\n" for name in sorted(full))
     canonical = "\n".join((method, path, query, lines, names, payload))
     text = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, _hash(canonical)))

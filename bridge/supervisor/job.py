@@ -21,6 +21,7 @@ from bridge.supervisor.config import ServiceConfig
 from bridge.supervisor.reply import sync_body
 from bridge.supervisor.report import (
     FAILED,
+    HANDED_OVER,
     NO_SCRIPT,
     SIGNALLED,
     STAGE_IN_FAILED,
@@ -40,9 +41,12 @@ if TYPE_CHECKING:
 
 #: How much of the script's text is kept for the reply to a synchronous call, in bytes.
 TEXT_LIMIT = 1 << 20
+_LIMITS = (TIMED_OUT, SIGNALLED + signal.SIGKILL)
 _QUIET = frozenset({"WARNING", "ERROR", "CRITICAL"})
 
 Log = Callable[[bytes], object]
+#: Takes the report of a run that came to its limits; True when another place has the job now.
+Handover = Callable[[Report], bool]
 
 
 def run_job(
@@ -59,6 +63,8 @@ def run_job(
     credentials: bool = False,
     report: str = "",
     reply_limit: int = 0,
+    grace: float = _process.GRACE,
+    handover: Handover | None = None,
 ) -> Report:
     """Stage in, run the script, stage out, write the report. Never raises for a job that fails.
 
@@ -68,7 +74,11 @@ def run_job(
     in and the script; stage out, once begun, is not cut. `env` has more variables for the script,
     `credentials` says that it may see this process's AWS credentials. `report` is where the report
     goes (BRIDGE_REPORT; nowhere when empty). A `reply_limit` above 0 asks for `Report.reply` with
-    at most so many bytes of files, or of text the last TEXT_LIMIT.
+    at most so many bytes of files, or of text the last TEXT_LIMIT. After the time limit, and after
+    a signal, the script has `grace` seconds to end by itself. `handover` is asked when the job ran
+    out of time or memory, before its report would be written; where it says True, another place
+    has the job now: nothing is written, and the report's state is HANDED_OVER. It raises nothing
+    but BridgeError, which is told in the report's reason.
 
     Nothing is staged out when the script fails. A job whose report in S3 says that it succeeded is
     not run again: that report is the answer, with `repeated` set. A signal that ends this process
@@ -79,17 +89,17 @@ def run_job(
     name = job or job_id(service.name, event)
     draft = _Draft(name, attempt, service, log)
     deadline = None if timeout is None else time.monotonic() + timeout
-    run = _Run(service, event, stores, draft, deadline, env or {}, credentials, reply_limit)
+    run = _Run(service, event, stores, draft, deadline, env or {}, credentials, reply_limit, grace)
     with _signals.held_back():
         try:
             with work_folder(base, name, draft.say) as folder:
-                return _reported(run, folder, report)
+                return _reported(run, folder, report, handover)
         except OSError as error:
             draft.fail(STAGE_IN_FAILED, f"cannot make a work folder in {base}: {error.strerror}")
             return draft.finish()
 
 
-def _reported(run: _Run, folder: WorkFolder, place: str) -> Report:
+def _reported(run: _Run, folder: WorkFolder, place: str, handover: Handover | None) -> Report:
     """The job and, as the last thing, its report; signals are let through only in the job."""
     draft = run.draft
     try:
@@ -101,6 +111,8 @@ def _reported(run: _Run, folder: WorkFolder, place: str) -> Report:
         draft.fail_for(STAGE_IN_FAILED, "the earlier report cannot be read", error)
     else:
         run.protected(folder)
+    if handover is not None and _handed_over(draft, handover):
+        return draft.finish()._replace(state=HANDED_OVER)
     done = draft.finish()
     if place:
         try:
@@ -109,6 +121,18 @@ def _reported(run: _Run, folder: WorkFolder, place: str) -> Report:
             draft.fail_for(STAGE_OUT_FAILED, "the report cannot be written", error)
             done = draft.finish()
     return done
+
+
+def _handed_over(draft: _Draft, handover: Handover) -> bool:
+    """Ask, when the job ran out of time or memory: only the kernel kills a script with SIGKILL."""
+    if draft.exit_code is not None or draft.status not in _LIMITS:
+        return False
+    try:
+        return handover(draft.finish())
+    except BridgeError as error:
+        draft.reason += f"; it could not be handed over: {error.message}"
+        draft.say(f"it could not be handed over: {error.message}", always=True)
+        return False
 
 
 class _Draft:
@@ -200,6 +224,7 @@ class _Run(NamedTuple):
     env: Mapping[str, str]
     credentials: bool
     reply_limit: int
+    grace: float = _process.GRACE
 
     def protected(self, folder: WorkFolder) -> None:
         """All steps; every way that they can end becomes a state of the draft."""
@@ -266,6 +291,7 @@ class _Run(NamedTuple):
                     log=draft.log,
                     keep=TEXT_LIMIT if self.reply_limit else 0,
                     deadline=self.deadline,
+                    grace=self.grace,
                 )
         except (NoScriptError, OSError) as error:
             draft.fail_for(NO_SCRIPT, "the script cannot be started", error)

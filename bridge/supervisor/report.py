@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Exit statuses of the job contract; below them, the script's own.
 TIMED_OUT, STAGE_IN_FAILED, STAGE_OUT_FAILED, NO_SCRIPT, SIGNALLED = 124, 125, 126, 127, 128
 SUCCEEDED, FAILED = "succeeded", "failed"
+# Never in a report at BRIDGE_REPORT: the place that has the job now writes that one.
+HANDED_OVER = "handed over"
 _S3 = "s3://"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

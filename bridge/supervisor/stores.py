@@ -55,8 +55,9 @@ def folder_secrets(folder: str = SECRETS_DIR) -> SecretSource:
 def managed_secrets(name: str) -> SecretSource:
     """Secrets in one secret of AWS Secrets Manager: `{"<type>.<id>": {"<field>": "<value>"}}`.
 
-    It is read once, at the first use. Raises AccessError when it cannot be read or has another
-    form. Needs boto3.
+    It is read once, at the first use, with this place's own credentials. Raises AccessError or
+    NotFoundError when it cannot be read or has another form, TargetUnavailable when trying again
+    may help.
     """
     found: dict[str, dict[str, Secret]] | None = None
 
@@ -114,15 +115,10 @@ def _content(path: str) -> str:
 
 
 def _fetch(name: str) -> dict[str, dict[str, Secret]]:
-    try:
-        import boto3  # noqa: PLC0415  slow, and only places with such a secret have it
-    except ImportError:
-        raise AccessError(f"cannot read the secret {name}: boto3 is not installed") from None
-    try:
-        answer = boto3.client("secretsmanager").get_secret_value(SecretId=name)
-    except Exception as error:
-        # botocore makes its classes at run time; the message may quote the request.
-        raise AccessError(f"cannot read the secret {name}: {type(error).__name__}") from None
+    from bridge.storage.aws import Call, call  # noqa: PLC0415  few places have such a secret
+
+    what, target = f"cannot read the secret {name}", "secretsmanager.GetSecretValue"
+    answer = call(Call("secretsmanager", what, {"SecretId": name}, target=target))
     return _parse(answer.get("SecretString"), name)
 
 

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 import bridge.supervisor
-from bridge.errors import AccessError, EventError, PermanentError, UsageError
+from bridge.errors import AccessError, EventError, NotFoundError, PermanentError, UsageError
 from bridge.events import decode
 from bridge.secret import Secret
 from bridge.supervisor import _tasks as tasks
@@ -100,8 +101,13 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    with mock_aws():
-        yield
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://{host}:{port}")
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    yield
+    server.stop()
 
 
 def test_credentials_in_secrets_manager(aws: None, tmp_path: Path) -> None:
@@ -116,7 +122,7 @@ def test_credentials_in_secrets_manager(aws: None, tmp_path: Path) -> None:
     assert source("s3.a") == {"n": Secret("1")}
     assert source("s3.other") == {}
     assert script_secrets(source) == {"TOKEN": "t\n"}
-    with pytest.raises(AccessError, match="none"):
+    with pytest.raises(NotFoundError, match="none"):
         managed_secrets("none")("x")
     with pytest.raises(AccessError, match="bad") as caught:
         managed_secrets("bad")("x")
