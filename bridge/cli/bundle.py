@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
+import click
 
 from bridge.cli.output import print_json
 
@@ -20,4 +20,4 @@ def build(output: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "digest": runtime.digest(), "bytes": size})
     else:
-        typer.echo(str(folder))
+        click.echo(str(folder))

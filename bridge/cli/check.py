@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
+import click
 
 from bridge.cli.output import print_json
 from bridge.errors import FdlError, Problem, UsageError
@@ -40,12 +40,12 @@ def validate(files: Sequence[Path], *, as_json: bool) -> int:
         return FdlError.exit_status if problems else 0
     for path, each in found.items():
         for problem in each:
-            typer.echo(str(problem), err=True)
+            click.echo(str(problem), err=True)
         if not each:
-            typer.echo(f"{path}: valid")
+            click.echo(f"{path}: valid")
     if problems:
         plural = "" if len(problems) == 1 else "s"
-        typer.echo(f"{len(problems)} problem{plural}", err=True)
+        click.echo(f"{len(problems)} problem{plural}", err=True)
     return FdlError.exit_status if problems else 0
 
 
@@ -60,7 +60,7 @@ def graph(path: Path, form: str) -> None:
         print_json(pipeline.as_json(built))
     else:
         draw = pipeline.mermaid if form == "mermaid" else pipeline.dot
-        typer.echo(draw(built).rstrip("\n"))
+        click.echo(draw(built).rstrip("\n"))
 
 
 def schema() -> None:

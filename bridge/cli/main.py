@@ -1,102 +1,129 @@
 """Entry point of `oscar-bridge`: the commands and their options; the work is in the other modules.
 
-Only typer is imported here; each command imports what it needs when it runs, so that `--help`
-answers at once.
+Only click is imported here (typer would bring pydantic, which costs more than a whole validation);
+each command imports what it needs when it runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any, Final
 
-import typer
+import click
 
 from bridge.errors import BridgeError
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="oscar-bridge",
-    help="Run FDL services of OSCAR and SCAR on clusters, AWS Lambda, AWS Batch or this machine.",
+_PROGRAM: Final = "oscar-bridge"
+_COMPLETE: Final = "_OSCAR_BRIDGE_COMPLETE"
+_INTERRUPTED: Final = 130
+_DEFECT: Final = 70
+_PATH: Final = click.Path(path_type=Path)
+
+Command = Callable[..., Any]
+
+
+def _fdl(command: Command) -> Command:
+    return click.argument("fdl", type=_PATH)(command)
+
+
+def _json(command: Command) -> Command:
+    text = "Print JSON instead of text."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         "Exit status: 0 success, 1 a job failed, 2 bad FDL or usage, 3 a missing tool, "
         "70 an error of ours, 130 interrupted."
     ),
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Fdl = Annotated[Path, typer.Argument(help="The FDL file.", show_default=False)]
+def app() -> None:
+    """Run FDL services of OSCAR and SCAR on clusters, AWS Lambda, AWS Batch or this machine."""
 
 
 @app.command()
-def validate(
-    fdl: Annotated[list[Path], typer.Argument(help="FDL files.", show_default=False)],
-    json: Json = False,
-) -> None:
+@click.argument("fdl", type=_PATH, nargs=-1, required=True)
+@_json
+def validate(fdl: tuple[Path, ...], as_json: bool) -> int:
     """Check FDL files: every problem with its place. Exit 0, or 2 when there are problems."""
     from bridge.cli import check
 
-    raise typer.Exit(check.validate(fdl, as_json=json))
+    return check.validate(fdl, as_json=as_json)
 
 
 @app.command()
-def graph(
-    fdl: Fdl,
-    format: Annotated[str, typer.Option(help="mermaid, dot or json.")] = "mermaid",
-    json: Json = False,
-) -> None:
+@_fdl
+@click.option("--format", "form", default="mermaid", show_default=True, help="mermaid, dot, json.")
+@_json
+def graph(fdl: Path, form: str, as_json: bool) -> None:
     """Draw the pipeline that the services' shared paths make."""
     from bridge.cli import check
 
-    check.graph(fdl, "json" if json else format)
+    check.graph(fdl, "json" if as_json else form)
 
 
 @app.command()
-def plan(
-    fdl: Fdl,
-    policy: Annotated[str, typer.Option(help="Place every service by this policy.")] = "",
-    json: Json = False,
-) -> None:
+@_fdl
+@click.option("--policy", default="", help="Place every service by this policy.")
+@_json
+def plan(fdl: Path, policy: str, as_json: bool) -> None:
     """Show where each service would run, why, and what a job would cost there."""
     from bridge.cli import placement
 
-    placement.plan(fdl, policy=policy, as_json=json)
+    placement.plan(fdl, policy=policy, as_json=as_json)
 
 
 @app.command()
-def run(  # noqa: PLR0917  typer makes options of the parameters
-    fdl: Fdl,
-    input: Annotated[
-        list[Path], typer.Option("--input", "-i", help="A file, or a folder of files, to feed in.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for what the last stages write.")
-    ] = Path("oscar-bridge-results"),
-    engine: Annotated[
-        str, typer.Option(help="auto, container or process.", show_default="auto")
-    ] = "auto",
-    timeout: Annotated[
-        float | None, typer.Option(help="Give up after this many seconds.", min=1)
-    ] = None,
-    json: Json = False,
-) -> None:
+@_fdl
+@click.option(
+    "--input",
+    "-i",
+    "inputs",
+    type=_PATH,
+    multiple=True,
+    required=True,
+    help="A file, or a folder of files, to feed in. May be given several times.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=_PATH,
+    default=Path("oscar-bridge-results"),
+    show_default=True,
+    help="Folder for what the last stages write.",
+)
+@click.option("--engine", default="auto", show_default=True, help="auto, container or process.")
+@click.option("--timeout", type=click.FloatRange(min=1), help="Give up after this many seconds.")
+@_json
+def run(
+    fdl: Path,
+    *,
+    inputs: tuple[Path, ...],
+    output: Path,
+    engine: str,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
     """Run the whole pipeline once on this machine and fetch the results."""
     from bridge.cli import oneshot
 
-    raise typer.Exit(oneshot.run(fdl, input, output, engine=engine, timeout=timeout, as_json=json))
+    return oneshot.run(fdl, inputs, output, engine=engine, timeout=timeout, as_json=as_json)
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
+@_json
+def doctor(as_json: bool) -> None:
     """Say what this machine has, and what that makes possible."""
     from bridge.cli import doctor as examination
 
-    examination.doctor(as_json=json)
+    examination.doctor(as_json=as_json)
 
 
 @app.command()
@@ -108,66 +135,73 @@ def schema() -> None:
 
 
 @app.command()
-def version(json: Json = False) -> None:
+@_json
+def version(as_json: bool) -> None:
     """Print the version."""
     from bridge import __version__
 
-    typer.echo(f'{{"version": "{__version__}"}}' if json else f"oscar-bridge {__version__}")
+    click.echo(f'{{"version": "{__version__}"}}' if as_json else f"{_PROGRAM} {__version__}")
 
 
-runtime = typer.Typer(help="The runtime that is laid beside a user's image.", no_args_is_help=True)
-app.add_typer(runtime, name="runtime")
+@app.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes a shell complete this command; source it in the shell's rc."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(app, {}, _PROGRAM, _COMPLETE).source())
 
 
-@runtime.command()
-def build(
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to make; default: the cache.")
-    ] = None,
-    json: Json = False,
-) -> None:
+@app.group()
+def runtime() -> None:
+    """The runtime that is laid beside a user's image."""
+
+
+@runtime.command("build")
+@click.option("--output", "-o", type=_PATH, help="Folder to make; default: the cache.")
+@_json
+def build_runtime(output: Path | None, as_json: bool) -> None:
     """Build the relocatable folder that runs as /opt/bridge in any Linux image."""
     from bridge.cli import bundle
 
-    bundle.build(output, as_json=json)
+    bundle.build(output, as_json=as_json)
 
 
-image = typer.Typer(help="The images that AWS Lambda and AWS Batch run.", no_args_is_help=True)
-app.add_typer(image, name="image")
+@app.group()
+def image() -> None:
+    """The images that AWS Lambda and AWS Batch run."""
 
 
 @image.command("build")
-def build_images(  # noqa: PLR0917  typer makes options of the parameters
-    fdl: Fdl,
-    service: Annotated[str, typer.Option(help="Only this service.")] = "",
-    repository: Annotated[
-        str, typer.Option(help="Name of the images without a tag; default: oscar-bridge/services.")
-    ] = "",
-    push: Annotated[bool, typer.Option("--push", help="Have them in that registry.")] = False,
-    runtime: Annotated[
-        Path | None, typer.Option(help="A runtime folder that was built elsewhere.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
-    json: Json = False,
-) -> None:
+@_fdl
+@click.option("--service", default="", help="Only this service.")
+@click.option(
+    "--repository",
+    default="",
+    help="Name of the images without a tag; default: oscar-bridge/services.",
+)
+@click.option("--push", is_flag=True, help="Have them in that registry.")
+@click.option("--runtime", type=_PATH, help="A runtime folder that was built elsewhere.")
+@click.option("--dry-run", is_flag=True, help="Only say what is missing.")
+@_json
+def build_images(fdl: Path, **options: Any) -> None:
     """Lay the runtime on the images of services that may run on AWS; what exists is kept."""
     from bridge.cli import images
 
-    images.build(
-        fdl,
-        service=service,
-        repository=repository,
-        push=push,
-        runtime=runtime,
-        dry_run=dry_run,
-        as_json=json,
-    )
+    images.build(fdl, **options)
 
 
 def main() -> None:
     """Run the command line; users never see a traceback unless BRIDGE_DEBUG is set."""
     try:
-        app()
+        status = app.main(prog_name=_PROGRAM, standalone_mode=False)
+    except click.Abort:
+        _fail("interrupted", _INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
     except BridgeError as error:
         _fail(f"{error.message}" + (f"\n  {error.hint}" if error.hint else ""), error.exit_status)
     except BrokenPipeError:
@@ -177,9 +211,10 @@ def main() -> None:
         if os.environ.get("BRIDGE_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}"
-        _fail(f"this is a defect of oscar-bridge: {what}\n  BRIDGE_DEBUG=1 shows where", 70)
+        _fail(f"this is a defect of {_PROGRAM}: {what}\n  BRIDGE_DEBUG=1 shows where", _DEFECT)
+    raise SystemExit(status or 0)
 
 
 def _fail(message: str, status: int) -> None:
-    typer.echo(f"oscar-bridge: {message}", err=True)
+    click.echo(f"{_PROGRAM}: {message}", err=True)
     raise SystemExit(status)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
+import click
 
 from bridge.cli.check import load_pipeline
 from bridge.cli.interrupts import INTERRUPTED, as_keyboard_interrupt
@@ -43,7 +43,7 @@ def run(
             session = Session(document, engine=engine, watch=watch)
             summary = _through(session, inputs, output, timeout)
     except KeyboardInterrupt:
-        typer.echo("oscar-bridge: interrupted; everything that was started is stopped", err=True)
+        click.echo("oscar-bridge: interrupted; everything that was started is stopped", err=True)
         return INTERRUPTED
     if as_json:
         print_json({**summary.as_json(), "notes": watch.notes})
