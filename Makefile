@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# Most tests wait for servers and processes: more workers than cores pay off.
+WORKERS ?= 4
 
 .PHONY: setup demo test lint bench clean
 setup: $(VENV)/.ready
@@ -15,7 +17,7 @@ demo: setup
 	$(BIN)/oscar-bridge run examples/demo/demo.yaml --input examples/demo/data --output demo-results
 
 test: setup lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
