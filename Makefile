@@ -1,32 +1,33 @@
 # `make demo` and `make test` do all the set-up they need, in .venv only.
-PYTHON ?= python3
-VENV   ?= .venv
-BIN    := $(VENV)/bin
+PYTHON  ?= python3
+VENV    ?= .venv
 # Most tests wait for servers and processes: more workers than cores pay off.
 WORKERS ?= 4
+BIN     := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo test lint bench clean
-setup: $(VENV)/.ready
+.PHONY: demo test lint bench clean
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@
-
-demo: setup
+demo: $(VENV)/.local
 	$(BIN)/oscar-bridge run examples/demo/demo.yaml --input examples/demo/data --output demo-results
 
-test: setup lint
+test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
-lint: setup
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: setup
-	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+bench: $(VENV)/.test
+	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+
+# A stamp for each set of packages: the demo needs far fewer than the tests.
+$(VENV)/.local $(VENV)/.test: $(VENV)/.%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e '.[$*]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo-results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
