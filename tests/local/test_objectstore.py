@@ -167,6 +167,8 @@ def test_objects_and_rules_survive_a_kill(store: ObjectStore, events: Events, fi
     store.ensure_bucket("data")
     store.ensure_rules([Rule("data", "in/")])
     store.upload("data", "in/before", file)
+    # The notification follows the answer: killed in between, the store never sends it.
+    assert events.wait(1) == ["in/before"]
     endpoint = store.endpoint
     kill(store)
     with pytest.raises(StorageUnavailable):
