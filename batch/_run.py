@@ -46,7 +46,8 @@ def run(environ: Mapping[str, str]) -> Report:
         target = target if place.main else ""
         name = _child(name, place)
         service = load_service(environ, s3)
-        found = orders(load_event(environ, s3, base), environ.get("JOB_UUID", ""), place.attempt)
+        body = load_event(environ, s3, base)
+        found = [_again(one, place) for one in orders(body, environ.get("JOB_UUID", ""))]
         mine = _mine(found, place, service)
         variables = script_secrets(secrets)
         timeout = seconds(environ.get("BRIDGE_TIMEOUT"), "BRIDGE_TIMEOUT")
@@ -74,6 +75,11 @@ def run(environ: Mapping[str, str]) -> Report:
         )
 
     return run_orders(mine, one, place=target, stores=stores, base=base)[1]
+
+
+def _again(order: Order, place: Place) -> Order:
+    """Batch counts its own retries from 1, within one attempt of the dispatcher."""
+    return order._replace(attempt=order.attempt + (place.attempt or 1) - 1)
 
 
 def _mine(found: Sequence[Order], place: Place, service: ServiceConfig) -> list[Order]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from bridge.supervisor._lazy import defer
+from bridge.supervisor import defer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,23 +6,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import BridgeError
-from bridge.events import decode, envelope
+from bridge.events import decode, envelope, job_id
 from bridge.supervisor import (
     Order,
     Report,
     ServiceConfig,
     load_event,
     load_service,
+    parse_report,
     run_job,
     script_secrets,
     secret_source,
     stores_for,
     work_base,
 )
+from bridge.supervisor.report import (
+    FAILED,
+    HANDED_OVER,
+    SUCCEEDED,
+    TIMED_OUT,
+    earlier_success,
+)
 from bridge.supervisor.stores import SecretSource
 from lambda_runtime import _payload, _response
 from lambda_runtime._client import Failure, Invocation
-from lambda_runtime._clock import threshold, time_for_script
+from lambda_runtime._clock import Clock, threshold
+from lambda_runtime._elsewhere import Arbiter, Elsewhere
+from lambda_runtime._limits import limit
 from lambda_runtime._log import Log
 
 # Files of a reply are read up to here: more than any response may have, so that the exact limit
@@ -45,13 +55,21 @@ class Failed(Exception):
         self.failure = failure
 
 
+class Done(NamedTuple):
+    """What the jobs of a payload replied, and those that this invocation does not finish."""
+
+    reply: bytes = b""
+    elsewhere: tuple[Elsewhere, ...] = ()
+
+
 class Handler(NamedTuple):
     """A service that is ready to run. Invocations do not see each other."""
 
     environ: Mapping[str, str]
     service: ServiceConfig
     secrets: SecretSource
-    kept: float | None
+    clock: Clock
+    arbiter: Arbiter
     log: Log
 
     @classmethod
@@ -59,7 +77,10 @@ class Handler(NamedTuple):
         """Read the service as the job contract says; raises what is wrong with it."""
         secrets = secret_source(environ)
         service = load_service(environ, stores_for(ServiceConfig(name=""), secrets))
-        return cls(environ, service, secrets, threshold(environ), log)
+        arbiter = Arbiter.load(environ)
+        wanted = service.timeout_threshold
+        clock = Clock(threshold(environ), wanted, hands_over=arbiter.batch is not None)
+        return cls(environ, service, secrets, clock, arbiter, log)
 
     def handle(self, invocation: Invocation) -> bytes:
         """The response. Raises Failed when the invocation is to be reported as failed."""
@@ -75,7 +96,10 @@ class Handler(NamedTuple):
             script = ""
             if shape is _payload.Shape.DIRECT:
                 script, body = self._direct(body)
-            return _checked(_response.succeeded(invocation, self._run(invocation, body, script)))
+            done = self._run(invocation, body, script)
+            if done.elsewhere:
+                return _response.elsewhere(invocation, done.elsewhere)
+            return _checked(_response.succeeded(invocation, done.reply))
         except BridgeError as error:
             failed = Failed(failure_of(error))
         except Failed as error:
@@ -116,27 +140,55 @@ class Handler(NamedTuple):
             return script, _payload.parse(load_event(where, stores, work_base(self.environ)))
         return script, rest
 
-    def _run(self, invocation: Invocation, body: object, script: str) -> bytes:
-        """Run all jobs of a payload, one after the other; their replies. Failed when one failed."""
-        service = self.service.with_script(script.encode()) if script else self.service
+    def _run(self, invocation: Invocation, body: object, script: str) -> Done:
+        """Run all jobs of a payload, one after the other. Failed when one failed."""
         replies, failures = [], []
+        elsewhere: list[Elsewhere] = []
         for order in _orders(body, invocation.id):
-            report = self._job(invocation, service, order)
-            if report.state == "succeeded" and not report.reply_error:
-                replies.append(report.reply)
+            done = self._job(invocation, order, script)
+            if isinstance(done, Elsewhere):
+                elsewhere.append(done)
+            elif done.state == SUCCEEDED and not done.reply_error:
+                replies.append(done.reply)
             else:
-                failures.append(self._failure(report))
+                failures.append(self._failure(done))
         if failures:
             first, more = failures[0], len(failures) - 1
             note = f"(and {more} more of {more + 1 + len(replies)} jobs failed) " if more else ""
             raise Failed(first._replace(message=note + first.message))
-        return b"".join(replies)
+        return Done(b"".join(replies), tuple(elsewhere))
 
-    def _job(self, invocation: Invocation, service: ServiceConfig, order: Order) -> Report:
-        seconds = time_for_script(invocation.deadline, self.kept)
-        if seconds is not None and seconds <= 0:
-            text = "there was no time left for another job before the function's timeout"
-            raise Failed(Failure("ScriptTimeout", text))
+    def _job(self, invocation: Invocation, order: Order, script: str) -> Report | Elsewhere:
+        """Run one job, unless another run has it or it goes on elsewhere."""
+        name = order.job or job_id(self.service.name, order.event)
+        order = order._replace(job=name)
+        held = self.arbiter.take(name, order.attempt, invocation.id, invocation.deadline)
+        passing = _Passing(self, invocation.id, order, script)
+        if held is not None:
+            return self._held(held, passing)
+        report = self._run_job(invocation, order, script, passing)
+        if report.state == HANDED_OVER:
+            return Elsewhere(name, order.attempt, HANDED_OVER, passing.found)
+        if report.state == FAILED:
+            self.arbiter.let_go(name, order.attempt)
+        return report
+
+    def _held(self, held: Elsewhere, passing: _Passing) -> Report | Elsewhere:
+        """Another run's job: over, if that has reported its success."""
+        if held.run is not None and passing(parse_report({"job": held.job, **held.run})):
+            return held._replace(batch_job=passing.found)
+        self.log.write(f"[supervisor] job {held.job} is {held.state} elsewhere\n".encode())
+        place, base = self.environ.get("BRIDGE_REPORT", ""), work_base(self.environ)
+        stores = stores_for(self.service, self.secrets)
+        return earlier_success(held.job, place, stores, base) or held
+
+    def _run_job(
+        self, invocation: Invocation, order: Order, script: str, passing: _Passing
+    ) -> Report:
+        service = self.service.with_script(script.encode()) if script else self.service
+        time = self.clock.time_for(invocation.deadline)
+        if time.script is not None and time.script <= 0:
+            return self._too_late(order, passing)
         return run_job(
             service,
             order.event,
@@ -145,12 +197,22 @@ class Handler(NamedTuple):
             log=self.log.write,
             job=order.job,
             attempt=order.attempt,
-            timeout=seconds,
+            timeout=time.script,
             env=self._variables(invocation),
             credentials=True,
             report=self.environ.get("BRIDGE_REPORT", ""),
             reply_limit=_REPLY,
+            grace=time.grace,
+            handover=passing if self.arbiter.batch is not None else None,
         )
+
+    def _too_late(self, order: Order, passing: _Passing) -> Report:
+        text = "there was no time left for another job before the function's timeout"
+        name = self.service.name
+        report = Report(order.job, order.attempt, name, FAILED, reason=text, status=TIMED_OUT)
+        if self.arbiter.batch is not None and passing(report):
+            return report._replace(state=HANDED_OVER)
+        return report
 
     def _variables(self, invocation: Invocation) -> dict[str, str]:
         named = {
@@ -171,31 +233,44 @@ class Handler(NamedTuple):
         return Failure(kind or "ScriptError", text)
 
 
+class _Passing:
+    """Hands one job over when it comes to a limit; `found` is the Batch job then."""
+
+    def __init__(self, handler: Handler, holder: str, order: Order, script: str) -> None:
+        self._handler = handler
+        self._holder = holder
+        self._order = order
+        self._script = script
+        self.found = ""
+
+    def __call__(self, report: Report) -> bool:
+        handler = self._handler
+        stores = stores_for(handler.service, handler.secrets)
+        self.found = handler.arbiter.hand_over(
+            self._holder, self._order, report, self._script, stores
+        )
+        text = f"[supervisor] job {report.job}: handed over to Batch as {self.found}\n"
+        handler.log.write(text.encode())
+        return True
+
+
 def failure_of(error: BridgeError) -> Failure:
     """An error of ours as the Runtime API takes it."""
     hint = f" ({error.hint})" if error.hint else ""
     return Failure(type(error).__name__, f"{error.message}{hint}")
 
 
-def too_large(size: int | None = None, limit: int | None = None) -> Failure:
+def too_large(size: int | None = None, most: int | None = None) -> Failure:
     """The response is above Lambda's limit."""
-    exact = f" of {size} bytes is above Lambda's limit of {limit}" if size else " is too large"
+    exact = f" of {size} bytes is above Lambda's limit of {most}" if size else " is too large"
     hint = "write large results to an output of the service instead"
     return Failure("ResponseTooLarge", f"the response{exact}: {hint}")
 
 
 def _checked(response: bytes) -> bytes:
-    if len(response) > _SURELY_SMALL and len(response) > (limit := _limit()):
-        raise Failed(too_large(len(response), limit))
+    if len(response) > _SURELY_SMALL and len(response) > (most := limit("response")):
+        raise Failed(too_large(len(response), most))
     return response
-
-
-def _limit() -> int:
-    import tomllib  # noqa: PLC0415  (only large responses pay for it)
-    from importlib.resources import files  # noqa: PLC0415
-
-    text = files(__package__).joinpath("limits.toml").read_text("utf-8")
-    return int(tomllib.loads(text)["response"]["bytes"])
 
 
 def _orders(body: object, request: str) -> Iterator[Order]:

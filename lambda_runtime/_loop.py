@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bridge.errors import BridgeError, TargetUnavailable, UsageError
-from bridge.supervisor import Terminated, install_signals
-from bridge.supervisor._signals import arrived
+from bridge.supervisor import Terminated, install_signals, signal_arrived
 from lambda_runtime._client import Failure, Invocation, ResponseTooLarge, RuntimeApi
 from lambda_runtime._handler import Failed, Handler, failure_of, too_large
 from lambda_runtime._log import Log
@@ -50,11 +49,11 @@ def _serve(api: RuntimeApi, environ: Mapping[str, str]) -> int:
         api.fail_init(failure_of(error))
         return 1
     scratch = Scratch()
-    while not arrived():
+    while not signal_arrived():
         _answer(api, handler, api.next())
         for path in scratch.clean():
             log.write(f"[supervisor] cannot remove {path}\n".encode("utf-8", "replace"))
-    return _SIGNALLED + arrived()
+    return _SIGNALLED + signal_arrived()
 
 
 def _answer(api: RuntimeApi, handler: Handler, invocation: Invocation) -> None:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 from lambda_runtime._client import Failure, Invocation
+from lambda_runtime._elsewhere import Elsewhere
 
 # Not every failure of a request is ours: the status by the failure's type.
 _STATUS: Mapping[str, int] = {"EventError": 400, "ScriptTimeout": 504}
@@ -21,6 +22,18 @@ def succeeded(invocation: Invocation, output: bytes) -> bytes:
             "headers": _headers(invocation),
             "body": b64encode(output).decode(),
             "isBase64Encoded": True,
+        }
+    ).encode()
+
+
+def elsewhere(invocation: Invocation, jobs: Sequence[Elsewhere]) -> bytes:
+    """Status 202: some of the jobs are not over. The body names them, as JSON."""
+    return json.dumps(
+        {
+            "statusCode": 202,
+            "headers": {**_headers(invocation), "content-type": "application/json"},
+            "body": json.dumps({"jobs": [job.as_json() for job in jobs]}),
+            "isBase64Encoded": False,
         }
     ).encode()
 

@@ -10,7 +10,7 @@ from bridge.errors import EventError
 from bridge.events.model import EventKind
 
 MAX_WRAPPERS = 16
-_PROVIDER_TYPES = frozenset({"s3", "minio", "onedata", "webdav", "rucio"})
+_PROVIDER_TYPES = frozenset({"folder", "s3", "minio", "onedata", "webdav", "rucio"})
 _STORAGE = {
     EventKind.S3: ("s3", "default"),
     EventKind.MINIO: ("minio", "default"),

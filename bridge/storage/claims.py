@@ -35,7 +35,8 @@ class Claim(NamedTuple):
 
     `holder` names the run, and nobody else may begin before `until` (seconds since the epoch).
     `handed` says that the job is Batch's; `batch_job` is its id there, "" until it is known.
-    `run` is the report of the run that handed it over.
+    `run` is the report of the run that handed it over. `again` says that there was a holder before
+    this one, who may have left something half done.
     """
 
     holder: str
@@ -43,6 +44,7 @@ class Claim(NamedTuple):
     handed: bool = False
     batch_job: str = ""
     run: Mapping[str, Any] = _NOTHING
+    again: bool = False
 
 
 class Claims:
@@ -69,19 +71,19 @@ class Claims:
     def take(self, job: str, attempt: int, holder: str, until: float) -> Claim:
         """The claim that stands: the caller's own, or that of the one who was first.
 
-        The same holder takes its claim again, unless it handed the job over. So does anybody when
-        the holder's time is over.
+        The same holder takes its claim again, and so does anybody when the holder's time is over;
+        a hand-over that has stopped half-way comes with it. A finished one is nobody's to take.
         """
-        mine = Claim(holder, until)
         for _ in range(_TRIES):
-            if self._write(job, attempt, mine, "create"):
-                return mine
+            if self._write(job, attempt, Claim(holder, until), "create"):
+                return Claim(holder, until)
             found = self._read(job, attempt)
             if found is None:
                 continue  # it was let go of in between
             theirs, etag = found
-            if theirs.handed or (theirs.holder != holder and theirs.until > time.time()):
+            if theirs.batch_job or (theirs.holder != holder and theirs.until > time.time()):
                 return theirs
+            mine = theirs._replace(holder=holder, until=until, again=True)
             if self._write(job, attempt, mine, etag):
                 return mine
         raise TargetUnavailable(f"cannot claim job {job}: others are faster")
@@ -89,14 +91,6 @@ class Claims:
     def keep(self, job: str, attempt: int, claim: Claim) -> None:
         """Change a claim; only its holder may."""
         self._write(job, attempt, claim, "overwrite")
-
-    def renew(self, job: str, attempt: int, holder: str, until: float) -> bool:
-        """Take over a hand-over whose holder went away before it knew the Batch job; True once."""
-        found = self._read(job, attempt)
-        if found is None or found[0].batch_job or found[0].until > time.time():
-            return False
-        mine = found[0]._replace(holder=holder, until=until, handed=True)
-        return self._write(job, attempt, mine, found[1])
 
     def read(self, job: str, attempt: int) -> Claim | None:
         """The claim as it stands, None when there is none."""
@@ -159,5 +153,6 @@ def _parse(body: bytes) -> Claim:
             handed=bool(found.get("handed")),
             batch_job=str(found.get("batch_job") or ""),
             run=dict(found.get("run") or {}),
+            again=bool(found.get("again")),
         )
     return Claim("", 0.0)

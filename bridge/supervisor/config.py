@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bridge.errors import PermanentError
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_FOREVER = float("inf")
 
 
 class PathConfig(NamedTuple):
@@ -47,6 +48,7 @@ class ServiceConfig(NamedTuple):
     true when the script fetches its input itself. `script` is None until one is found.
     `init_script` is a path. `isolation` and `buckets` are upstream's `isolation_level` and
     `bucket_list`. `variables` are for the script.
+    `timeout_threshold` is SCAR's: seconds of a Lambda invocation that are not the script's.
     """
 
     name: str
@@ -60,6 +62,7 @@ class ServiceConfig(NamedTuple):
     buckets: tuple[str, ...] = ()
     variables: Mapping[str, str] = _NOTHING
     log_level: str = "INFO"
+    timeout_threshold: float | None = None
 
     def with_script(self, script: bytes | None) -> ServiceConfig:
         """The same service with this script."""
@@ -86,6 +89,7 @@ def parse_service(document: object) -> ServiceConfig:
         buckets=_texts(values.get("bucket_list"), "bucket_list"),
         variables={k: str(v) for k, v in _mapping(texts, "environment.variables").items()},
         log_level=_text(values.get("log_level") or "INFO", "log_level").upper(),
+        timeout_threshold=_seconds(values.get("timeout_threshold"), "timeout_threshold"),
     )
 
 
@@ -137,6 +141,14 @@ def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise PermanentError(f"{where} must be text, not {type(value).__name__}")
     return value
+
+
+def _seconds(value: object, where: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _FOREVER:
+        raise PermanentError(f"{where} must be seconds, 0 or more, not {value!r}")
+    return float(value)
 
 
 def _texts(value: object, where: str) -> tuple[str, ...]:

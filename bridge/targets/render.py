@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.errors import PermanentError
+from bridge.fdl import AwsOptions
 from bridge.fdl.model import ProviderRef, Service, StoragePath
 from bridge.secret import Secret
 
@@ -51,7 +52,7 @@ def service_document(
     for ref, one in used_access(service, access).items():
         settings = {key: _plain(f"{ref}.{key}", value) for key, value in one.settings.items()}
         providers.setdefault(ref.type, {})[ref.id] = settings
-    return {
+    document = {
         "name": service.name,
         "input": [_path(path) for path in service.inputs],
         "output": [_path(path) for path in service.outputs],
@@ -59,6 +60,9 @@ def service_document(
         "file_stage_in": service.file_stage_in,
         "log_level": service.log_level,
     }
+    if isinstance(service.options, AwsOptions) and service.execution_mode != "batch":
+        document["timeout_threshold"] = service.options.function.container.timeout_threshold
+    return document
 
 
 def _path(path: StoragePath) -> dict[str, Any]:

@@ -289,6 +289,8 @@ def test_delegated_events_name_their_storage(form: Any) -> None:
         ("minio", "minio.default"),
         ("minio.a.b", "minio.a.b"),
         ("s3.default", "s3.default"),
+        ("folder.default", "folder.default"),
+        ("folder", "folder.default"),
         ("cluster.example.org", "minio.cluster.example.org"),
         ("minio.", "minio.minio."),
         ("", "minio.default"),

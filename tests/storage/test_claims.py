@@ -71,17 +71,18 @@ def test_what_was_handed_over_is_nobodys_to_run(claims: Claims) -> None:
     mine = claims.take("handed", 1, "a", time.time() - 1)
     claims.keep("handed", 1, mine._replace(handed=True, batch_job="b-1", run={"state": "x"}))
     found = claims.take("handed", 1, "a", time.time() + SOON)
+    assert claims.take("handed", 1, "b", time.time() + SOON) == found
     assert (found.handed, found.batch_job, found.run) == (True, "b-1", {"state": "x"})
 
 
 def test_a_hand_over_that_stopped_half_way_is_taken_over_once(claims: Claims) -> None:
-    claims.keep("half", 1, Claim("a", time.time() - 1, handed=True))
+    claims.keep("half", 1, Claim("a", time.time() - 1, handed=True, run={"state": "x"}))
     with ThreadPoolExecutor(4) as pool:
-        won = list(
-            pool.map(lambda n: claims.renew("half", 1, f"r{n}", time.time() + SOON), range(4))
+        found = list(
+            pool.map(lambda n: claims.take("half", 1, f"r{n}", time.time() + SOON), range(4))
         )
-    assert won.count(True) == 1
-    assert not claims.renew("nothing", 1, "x", time.time() + SOON)
+    assert len({claim.holder for claim in found}) == 1
+    assert all(claim.handed and claim.again and claim.run == {"state": "x"} for claim in found)
 
 
 def test_places_that_are_none(claims: Claims) -> None:
