@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bridge.local.aws import emulator
+from bridge.local.aws._ecr import EcrExecutor, LocalRegistry
 from bridge.local.aws._logs import LogWriter
 from bridge.local.aws.batch import BatchApi, BatchEngine, resource_handlers
 from bridge.local.aws.functions import AsyncInvoker, Pool
 from bridge.local.aws.model import Place, Settings
-from bridge.local.executors import Executor
+from bridge.local.executors import Executor, local_images
 
 
 class Engines:
@@ -15,6 +16,8 @@ class Engines:
 
     def __init__(self, executor: Executor, host: str, place: Place, settings: Settings) -> None:
         cloud = emulator.EmulatedCloud()
+        contained = executor.engine == "container"
+        executor = EcrExecutor(executor) if contained else executor
         self._executor = executor
         self._logs = LogWriter(cloud, settings.log_bytes)
         self._pool = Pool(executor, host, self._logs, place, settings)
@@ -22,6 +25,9 @@ class Engines:
         self._batch = BatchEngine(executor, cloud, self._logs, place, settings)
         api = BatchApi(self._batch, settings, emulator.current_scope)
         emulator.install_functions(self._pool, self._invoker, executor.check)
+        emulator.install_storage()
+        emulator.install_logs()
+        emulator.install_registry(LocalRegistry(local_images if contained else dict))
         emulator.install_batch(api.handle, resource_handlers(api))
 
     def close(self) -> None:

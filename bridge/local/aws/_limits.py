@@ -1,12 +1,14 @@
-"""The limits of AWS that the endpoint enforces itself, from `limits.toml`."""
+"""The limits of AWS that the endpoint enforces itself, grouped for their users.
+
+Their values, sources and dates are in the one file of `bridge.fdl.limits`.
+"""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any
+
+from bridge.fdl import limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class LambdaLimits:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Sizes in bytes, times in seconds."""
+    """Sizes in bytes, times in seconds, memory in MiB."""
 
     submit_bytes: int
     definition_bytes: int
@@ -53,25 +55,58 @@ class BatchLimits:
     exit_rules: int
     timeout_seconds: int
     priority: Range
+    least_memory: int
 
 
 @cache
 def lambda_limits() -> LambdaLimits:
     """Those of Lambda."""
-    return LambdaLimits(**_table("lambda"))
+    return LambdaLimits(
+        request_bytes=_most("lambda.payload_sync"),
+        response_bytes=_most("lambda.payload_response"),
+        async_request_bytes=_most("lambda.payload_async"),
+        init_seconds=_most("lambda.init"),
+        environment_bytes=_most("lambda.environment"),
+        memory_mb=_range("lambda.memory"),
+        timeout_seconds=_range("lambda.timeout"),
+        retry_attempts=_most("lambda.retries"),
+        event_age_seconds=_most("lambda.event_age"),
+        error_message_bytes=_most("lambda.dead_letter_message"),
+    )
 
 
 @cache
 def batch_limits() -> BatchLimits:
     """Those of Batch."""
-    return BatchLimits(**_table("batch"))
+    return BatchLimits(
+        submit_bytes=_most("batch.submit_payload"),
+        definition_bytes=_most("batch.job_definition"),
+        array_size=_range("batch.array"),
+        dependencies=_most("batch.dependencies"),
+        job_queues=_most("batch.queues"),
+        compute_environments=_most("batch.environments"),
+        environments_per_queue=_most("batch.environments_per_queue"),
+        described_jobs=_most("batch.described_jobs"),
+        listed_jobs=_most("batch.listed_jobs"),
+        attempts=_range("batch.retries"),
+        exit_rules=_most("batch.exit_rules"),
+        timeout_seconds=_least("batch.timeout"),
+        priority=_range("batch.priority"),
+        least_memory=_least("batch.memory"),
+    )
 
 
-def _table(name: str) -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("limits.toml").read_text("utf-8")
-    table = tomllib.loads(text)[name]
-    return {key: _value(value) for key, value in table.items() if key not in {"as_of", "source"}}
+def _most(name: str) -> int:
+    found = limits()[name].max
+    assert found is not None, f"{name} has no max"
+    return found
 
 
-def _value(value: Any) -> Any:
-    return Range(**value) if isinstance(value, dict) else value
+def _least(name: str) -> int:
+    found = limits()[name].min
+    assert found is not None, f"{name} has no min"
+    return found
+
+
+def _range(name: str) -> Range:
+    return Range(_least(name), _most(name))

@@ -20,11 +20,15 @@ from urllib.parse import urlencode
 
 from ministack import app as gateway
 from ministack.core import responses
-from ministack.services import eventbridge, lambda_svc, sts
+from ministack.services import eventbridge, lambda_svc, s3, sqs, sts
 from ministack.services.cloudformation import provisioners
 
 from bridge.errors import NotFoundError, PermanentError, TemporaryError
+from bridge.local.aws._ecr import EcrFault, LocalRegistry, stored_query
 from bridge.local.aws._limits import lambda_limits
+from bridge.local.aws._log_pages import filtered
+from bridge.local.aws._notifications import ambiguous, unreachable
+from bridge.local.aws._secrets import question, value
 from bridge.local.aws.functions import (
     AsyncEvent,
     AsyncInvoker,
@@ -52,9 +56,12 @@ TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
         "_execution_record_for_config",
         "_get_func_record_for_ref",
         "_pool_kill_function",
+        "function_policy_for_arn",
         "invoke_async_with_retry",
     ),
     "ministack.services.eventbridge": ("_dispatch_event", "_dispatch_to_lambda", "_rules"),
+    "ministack.services.s3": ("_invalid_notification_config", "_validate_notification_configs"),
+    "ministack.services.sqs": ("_queue_by_arn",),
     "ministack.services.sts": ("_sessions",),
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
 }
@@ -103,6 +110,12 @@ class EmulatedCloud:
         if status >= 300:
             raise NotFoundError(f"{target} did not take a message: {answer.decode()[:300]}")
 
+    def secret(self, scope: Scope, where: str) -> str:
+        """See `Cloud.secret`."""
+        service, target, query = question(where)
+        status, _, answer = _json_call(scope, service, target, query)
+        return value(where, status, answer)
+
     def put_event(
         self,
         scope: Scope,
@@ -134,6 +147,79 @@ def install_batch(handler: Handler, resources: ResourceHandlers) -> None:
     """Put our Batch in the place of the emulator's, in its API and in its CloudFormation."""
     gateway.SERVICE_HANDLERS["batch"] = handler
     provisioners._RESOURCE_HANDLERS.update(resources)
+
+
+def install_storage() -> None:
+    """Refuse notifications that S3 refuses, however they are asked for."""
+    original = s3._validate_notification_configs
+
+    def validate(rules: Any, region: str, bucket: str = "", skip: bool = False) -> Any:
+        if refused := original(rules, region, bucket, skip):
+            return refused
+        text = ambiguous(rules) or ("" if skip else unreachable(rules, _policy_of))
+        return s3._invalid_notification_config(text) if text else None
+
+    s3._validate_notification_configs = validate
+
+
+def _policy_of(kind: str, arn: str) -> Json | None:
+    if kind == "lambda":
+        found = lambda_svc.function_policy_for_arn(arn)
+        return found[0] if found else None
+    queue = sqs._queue_by_arn(arn)
+    text = queue["attributes"].get("Policy") if queue else None
+    return json.loads(text) if text else None
+
+
+def install_registry(registry: LocalRegistry) -> None:
+    """Let ECR also show the images of this machine."""
+    original: Handler = gateway.SERVICE_HANDLERS["ecr"]
+
+    async def handle(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Response:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation not in registry.operations:
+            return await original(method, path, headers, body, query)
+        wanted = json.loads(body or b"{}")
+        asked, whole = stored_query(operation, wanted)
+        target = {**headers, "x-amz-target": f"AmazonEC2ContainerRegistry_V20150921.{asked}"}
+        status, _, found = await original(method, path, target, json.dumps(whole).encode(), {})
+        stored = json.loads(found) if status == 200 else None
+        scope = current_scope()
+        try:
+            answer = await asyncio.to_thread(registry.answer, operation, wanted, scope, stored)
+        except EcrFault as fault:
+            return error_response(fault.code, str(fault))
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(answer).encode()
+
+    gateway.SERVICE_HANDLERS["ecr"] = handle
+
+
+def install_logs() -> None:
+    """Let FilterLogEvents give every page."""
+    original: Handler = gateway.SERVICE_HANDLERS["logs"]
+
+    async def handle(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Response:
+        if not headers.get("x-amz-target", "").endswith(".FilterLogEvents"):
+            return await original(method, path, headers, body, query)
+        last: list[Response] = []
+
+        async def ask(question: Json) -> Json:
+            last.append(await original(method, path, headers, json.dumps(question).encode(), query))
+            found: Json = json.loads(last[-1][2])
+            return found
+
+        try:
+            answer = await filtered(json.loads(body or b"{}"), ask)
+        except ValueError as error:
+            return error_response("InvalidParameterException", str(error))
+        status, answered, _ = last[-1]
+        return status, answered, json.dumps(answer).encode() if status == 200 else last[-1][2]
+
+    gateway.SERVICE_HANDLERS["logs"] = handle
 
 
 def install_functions(

@@ -79,6 +79,11 @@ class Cloud(Protocol):
         """Send to a queue, topic, function or event bus; NotFoundError when it is not there."""
         ...
 
+    def secret(self, scope: Scope, where: str) -> str:
+        """A value of Secrets Manager (by ARN, with AWS's `:key:stage:version` after it) or of SSM
+        (by name or ARN); NotFoundError when it is not there."""
+        ...
+
     def put_event(
         self,
         scope: Scope,

@@ -8,9 +8,12 @@ behind: no process, no container, no file. A `Guard` does the same for a parent 
 
 from bridge.local.executors._choose import ENGINES, choose, resolve
 from bridge.local.executors._container import (
+    Image,
+    container_address,
     container_executor,
     engine_available,
     gateway,
+    local_images,
     sweep,
 )
 from bridge.local.executors._process import RUNTIME_PROGRAMS, ProcessExecutor
@@ -23,15 +26,18 @@ __all__ = [
     "Executor",
     "Exit",
     "Guard",
+    "Image",
     "OnExit",
     "ProcessExecutor",
     "Running",
     "Sink",
     "Task",
     "choose",
+    "container_address",
     "container_executor",
     "engine_available",
     "gateway",
+    "local_images",
     "resolve",
     "sweep",
 ]

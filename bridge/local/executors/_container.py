@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from bridge.errors import BridgeError, MissingToolError
 from bridge.local.executors.model import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image of this machine: its digest, bytes, and seconds since the epoch when it was made."""
+
+    digest: str
+    size: int
+    created: float
 
 
 def engine_available() -> str | None:
@@ -32,6 +42,26 @@ def sweep(session: str) -> int:
     TemporaryError when the engine does not answer.
     """
     return int(_docker().remove_session(session))
+
+
+def container_address(container: str) -> str:
+    """The address at which other containers of the default network reach one, by its id.
+
+    TemporaryError when the engine does not answer, PermanentError when it is gone.
+    """
+    return str(_docker().address_of(container))
+
+
+def local_images() -> dict[str, Image]:
+    """The images of this machine by each of their names, `repository:tag`.
+
+    TemporaryError when the engine does not answer.
+    """
+    return {
+        name: Image(str(one["Id"]), int(one["Size"]), float(one["Created"]))
+        for one in _docker().list_images()
+        for name in one.get("RepoTags") or ()
+    }
 
 
 def container_executor(session: str, runtime: Path | None = None) -> Executor:

@@ -62,6 +62,26 @@ def remove_session(session: str) -> int:
         client.close()
 
 
+def address_of(container: str) -> str:
+    """See `container_address`."""
+    client = connect(_ANSWER_SECONDS)
+    try:
+        found = _ask("inspect a container", lambda: client.inspect_container(container))
+    finally:
+        client.close()
+    networks = found["NetworkSettings"].get("Networks") or {}
+    return next((str(one["IPAddress"]) for one in networks.values() if one["IPAddress"]), "")
+
+
+def list_images() -> list[dict[str, Any]]:
+    """See `local_images`."""
+    client = connect(_ANSWER_SECONDS)
+    try:
+        return list(_ask("list images", client.images))
+    finally:
+        client.close()
+
+
 class ContainerExecutor:
     """Runs each task in a container, with its limits of memory (no swap) and cores.
 

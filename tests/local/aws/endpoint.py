@@ -206,6 +206,6 @@ def alive(pid: int) -> bool:
     """True while a process runs and is no zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return text.rpartition(")")[2].split()[0] not in "ZX"

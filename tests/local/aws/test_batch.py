@@ -439,7 +439,12 @@ def test_definitions_that_cannot_run_are_refused(batch: Batch) -> None:
         batch.client.register_job_definition(
             jobDefinitionName="multi", type="multinode", nodeProperties={"numNodes": 2}
         )
-    assert "nodeProperties" in refused(caught)
+    assert "node 0" in refused(caught)
+    with pytest.raises(ClientError) as caught:
+        batch.client.register_job_definition(
+            jobDefinitionName="tasks", type="container", ecsProperties={"taskProperties": [{}]}
+        )
+    assert "ecsProperties" in refused(caught)
 
 
 def test_revisions_and_their_listing(batch: Batch) -> None:

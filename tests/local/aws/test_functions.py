@@ -329,6 +329,12 @@ def test_an_object_in_a_bucket_starts_a_function(aws: Aws, name: str, tmp_path: 
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=name)
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    aws.client("lambda").add_permission(
+        FunctionName=name,
+        StatementId="s3",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+    )
     s3.put_bucket_notification_configuration(
         Bucket=name,
         NotificationConfiguration={

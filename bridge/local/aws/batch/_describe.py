@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.local.aws.batch.model import Attempt, Job, Json, Status
+from bridge.local.aws.batch.model import Attempt, Group, Job, Json, RunPlan, Status
 
 
 def describe(job: Job) -> Json:
@@ -22,10 +22,15 @@ def describe(job: Job) -> Json:
         "parameters": dict(job.parameters),
         "tags": job.request.get("tags") or {},
         "platformCapabilities": list(plan.platforms),
-        "container": _container(job),
         "isCancelled": job.status is Status.FAILED and not job.attempts and not job.terminated,
         "isTerminated": job.terminated,
     }
+    if job.group is not None:
+        record["nodeProperties"] = _nodes(job.group)
+    else:
+        record["container"] = _container(job)
+    if job.node is not None:
+        record["nodeDetails"] = {"nodeIndex": job.node.index, "isMainNode": job.node.is_main}
     if plan.timeout is not None:
         record["timeout"] = {"attemptDurationSeconds": plan.timeout}
     if shape := _array(job):
@@ -47,6 +52,10 @@ def summary(job: Job) -> Json:
         record["arrayProperties"] = {"size": job.size}
     elif job.index is not None:
         record["arrayProperties"] = {"index": job.index}
+    if job.group is not None:
+        record["nodeProperties"] = {"numNodes": len(job.group.plans)}
+    elif job.node is not None:
+        record["nodeProperties"] = {"nodeIndex": job.node.index, "isMainNode": job.node.is_main}
     if job.attempts and job.attempts[-1].exit_code is not None:
         record["container"] = {"exitCode": job.attempts[-1].exit_code}
     return record | _times(job)
@@ -71,7 +80,23 @@ def _array(job: Job) -> Json:
 
 
 def _container(job: Job) -> Json:
-    plan = job.plan
+    record = _properties(job.plan)
+    last = job.attempts[-1] if job.attempts else job.current
+    if job.current is not None:
+        record["logStreamName"] = job.current.stream
+    return record | (_outcome(last) if last is not None else {})
+
+
+def _nodes(group: Group) -> Json:
+    ranges = [
+        {"targetNodes": str(index), "container": _properties(plan)}
+        for index, plan in enumerate(group.plans)
+    ]
+    count = len(group.plans)
+    return {"numNodes": count, "mainNode": group.main, "nodeRangeProperties": ranges}
+
+
+def _properties(plan: RunPlan) -> Json:
     needs = {"VCPU": f"{plan.vcpus:g}", "MEMORY": str(plan.memory)}
     record: Json = {
         "image": plan.image,
@@ -79,10 +104,9 @@ def _container(job: Job) -> Json:
         "environment": [{"name": key, "value": value} for key, value in plan.env.items()],
         "resourceRequirements": [{"type": key, "value": value} for key, value in needs.items()],
     }
-    last = job.attempts[-1] if job.attempts else job.current
-    if job.current is not None:
-        record["logStreamName"] = job.current.stream
-    return record | (_outcome(last) if last is not None else {})
+    if plan.secrets:
+        record["secrets"] = [{"name": key, "valueFrom": where} for key, where in plan.secrets]
+    return record
 
 
 def _attempt(attempt: Attempt) -> Json:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from bridge.fdl import fargate_sizes
 from bridge.local.aws._limits import BatchLimits
-from bridge.local.aws.batch.model import ExitRule, Fault, Json, RunPlan
+from bridge.local.aws.batch._nodes import node_properties
+from bridge.local.aws.batch.model import ExitRule, Fault, Group, Json, RunPlan
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _REFERENCE: Final = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 _EXIT_CODE: Final = re.compile(r"[0-9]*\*?")
 _PATTERN: Final = re.compile(r"[A-Za-z0-9.:\s]*\*?")
 _RESERVED: Final = "AWS_BATCH"
-_OTHER_SHAPES: Final = ("nodeProperties", "ecsProperties", "eksProperties")
+_OTHER_SHAPES: Final = ("ecsProperties", "eksProperties")
 
 
 def check_name(name: Any, what: str) -> str:
@@ -35,28 +38,55 @@ def check_definition(body: Json, limits: BatchLimits, least_timeout: int) -> Non
     for shape in _OTHER_SHAPES:
         if body.get(shape):
             raise Fault(f"{shape} cannot be run by the local endpoint; use containerProperties")
-    if body.get("type") != "container":
-        raise Fault(f"Job definition type {body.get('type')!r} cannot be run; use 'container'")
+    kind = body.get("type")
+    if kind not in {"container", "multinode"}:
+        raise Fault(f"Job definition type {kind!r} cannot be run; use 'container' or 'multinode'")
+    if kind == "multinode":
+        for plan in make_group(body, {}, {}).plans:
+            check_run(plan, limits, least_timeout)
+        return
     properties = body.get("containerProperties") or {}
     if not properties.get("image"):
         raise Fault("containerProperties.image is required")
-    if properties.get("secrets"):
-        raise Fault("containerProperties.secrets are not resolved by the local endpoint")
     plan = make_plan(body, {}, {})
-    _check_run(plan, limits, least_timeout)
     if "FARGATE" in plan.platforms:
-        _check_fargate(properties, plan)
-
-
-def check_submission(plan: RunPlan, limits: BatchLimits, least_timeout: int) -> None:
-    """A Fault when what was submitted breaks a limit."""
-    _check_run(plan, limits, least_timeout)
+        _check_fargate_properties(properties)
+    try:
+        check_run(plan, limits, least_timeout)
+    except Fault as fault:
+        raise Fault(f"Error executing request, Exception : {fault}") from fault
 
 
 def make_plan(definition: Json, submission: Json, parameters: Mapping[str, str]) -> RunPlan:
     """The definition with the submission's overrides and its parameters filled in."""
+    if submission.get("nodeOverrides"):
+        raise Fault("nodeOverrides are for multi-node parallel jobs; use containerOverrides")
     base = definition.get("containerProperties") or {}
     over = submission.get("containerOverrides") or {}
+    return _container_plan(base, over, (definition, submission), parameters)
+
+
+def make_group(definition: Json, submission: Json, parameters: Mapping[str, str]) -> Group:
+    """The nodes of a multi-node definition with the submission's overrides."""
+    if submission.get("containerOverrides") or submission.get("arrayProperties"):
+        raise Fault("Multi-node parallel jobs take nodeOverrides and can be no array")
+    if "FARGATE" in (definition.get("platformCapabilities") or ()):
+        raise Fault("Multi-node parallel jobs cannot run on Fargate")
+    bases, overs, main = node_properties(definition, submission)
+    both = (definition, submission)
+    plans = [
+        _container_plan(base, over, both, parameters)
+        for base, over in zip(bases, overs, strict=True)
+    ]
+    # The time limit is the job's, which ends with its main node.
+    own = (one if rank == main else replace(one, timeout=None) for rank, one in enumerate(plans))
+    return Group(main, tuple(own))
+
+
+def _container_plan(
+    base: Json, over: Json, both: tuple[Json, Json], parameters: Mapping[str, str]
+) -> RunPlan:
+    definition, submission = both
     command = over.get("command") or base.get("command") or []
     needs = _requirements(base) | _requirements(over)
     retry = submission.get("retryStrategy") or definition.get("retryStrategy") or {}
@@ -72,6 +102,7 @@ def make_plan(definition: Json, submission: Json, parameters: Mapping[str, str])
         rules=_rules(retry.get("evaluateOnExit") or ()),
         timeout=timeout.get("attemptDurationSeconds"),
         platforms=tuple(definition.get("platformCapabilities") or ("EC2",)),
+        secrets=tuple((one["name"], one["valueFrom"]) for one in base.get("secrets") or ()),
     )
 
 
@@ -119,7 +150,8 @@ def _rules(entries: Sequence[Json]) -> tuple[ExitRule, ...]:
     return rules
 
 
-def _check_run(plan: RunPlan, limits: BatchLimits, least_timeout: int) -> None:
+def check_run(plan: RunPlan, limits: BatchLimits, least_timeout: int) -> None:
+    """A Fault when what is to be run breaks a limit."""
     if plan.attempts not in limits.attempts:
         raise Fault(f"attempts must be {limits.attempts.min} to {limits.attempts.max}")
     if len(plan.rules) > limits.exit_rules:
@@ -128,15 +160,29 @@ def _check_run(plan: RunPlan, limits: BatchLimits, least_timeout: int) -> None:
         raise Fault(f"attemptDurationSeconds must be at least {least_timeout}")
     if plan.vcpus <= 0:
         raise Fault("VCPU must be above 0")
-    if plan.memory < 4:
-        raise Fault("Container memory must be set, to 4 MiB or more")
+    if plan.memory < limits.least_memory:
+        raise Fault(f"Container memory must be set, to {limits.least_memory} MiB or more")
+    if "FARGATE" in plan.platforms:
+        _check_fargate_size(plan)
 
 
-def _check_fargate(properties: Json, plan: RunPlan) -> None:
+def _check_fargate_properties(properties: Json) -> None:
     if not properties.get("executionRoleArn"):
         raise Fault("executionRoleArn is required for jobs on Fargate")
+    for name in ("vcpus", "memory"):
+        if properties.get(name):
+            text = f"{name} is not applicable for Fargate. Use resource requirements instead."
+            raise Fault(text)
+    if properties.get("privileged"):
+        raise Fault("privileged is not applicable for Fargate.")
+
+
+def _check_fargate_size(plan: RunPlan) -> None:
     if plan.gpus:
         raise Fault("GPU is not available on Fargate")
+    if plan.memory not in fargate_sizes(plan.vcpus):
+        size = f"{plan.vcpus:.2f} vCPU, {plan.memory} MiB"
+        raise Fault(f"Fargate resource requirements ({size}) not valid.")
 
 
 def _number(value: Any, what: str) -> float:

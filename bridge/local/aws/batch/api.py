@@ -6,13 +6,14 @@ import fnmatch
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from bridge.local.aws._limits import batch_limits
 from bridge.local.aws.batch._describe import describe, summary
-from bridge.local.aws.batch._plan import NAME, check_submission, make_plan
+from bridge.local.aws.batch._plan import NAME, check_run, make_group, make_plan
 from bridge.local.aws.batch.engine import BatchEngine
-from bridge.local.aws.batch.model import Fault, Job, Json, Status
+from bridge.local.aws.batch.model import Fault, Group, Job, Json, RunPlan, Status
 from bridge.local.aws.batch.registry import Registry, described
 from bridge.local.aws.model import Scope, Settings
 
@@ -114,8 +115,7 @@ class BatchApi:
             raise Fault(f"Job queue {queue.name} is DISABLED")
         definition = registry.definition(body.get("jobDefinition"))
         parameters = {**(definition.get("parameters") or {}), **(body.get("parameters") or {})}
-        plan = make_plan(definition, body, parameters)
-        check_submission(plan, self._limits, self._least_timeout)
+        plan, group = self._plan(definition, body, parameters)
         number = _new_id()
         job = Job(
             number,
@@ -129,10 +129,24 @@ class BatchApi:
             body,
             parameters,
             size=self._array_size(body),
+            group=group,
         )
         waits_for, sequential = self._dependencies(body, job)
         self._engine.submit(job, waits_for, sequential)
         return {"jobArn": job.arn, "jobName": job.name, "jobId": job.id}
+
+    def _plan(
+        self, definition: Json, body: Json, parameters: Mapping[str, str]
+    ) -> tuple[RunPlan, Group | None]:
+        """What to run, within the limits; for a multi-node job also each node's part."""
+        if definition["type"] != "multinode":
+            plan = make_plan(definition, body, parameters)
+            check_run(plan, self._limits, self._least_timeout)
+            return plan, None
+        group = make_group(definition, body, parameters)
+        for one in group.plans:
+            check_run(one, self._limits, self._least_timeout)
+        return replace(group.plans[group.main], vcpus=sum(p.vcpus for p in group.plans)), group
 
     def _array_size(self, body: Json) -> int:
         size = (body.get("arrayProperties") or {}).get("size")
@@ -171,7 +185,10 @@ class BatchApi:
     def _stop(self, body: Json, how: Callable[[Job, str], None]) -> Json:
         if not body.get("reason"):
             raise Fault("reason is required")
-        how(self._job(body.get("jobId")), str(body["reason"]))
+        job = self._job(body.get("jobId"))
+        if job.node is not None:
+            raise Fault("A node cannot be stopped by itself; stop its job")
+        how(job, str(body["reason"]))
         return {}
 
     def _describe(self, registry: Registry, body: Json) -> Json:
@@ -191,11 +208,13 @@ class BatchApi:
         return answer
 
     def _of(self, registry: Registry, body: Json) -> Iterable[Job]:
-        """The children of an array, or what a queue has but no children; newest last."""
+        """The children of an array, the nodes of a group, or what a queue has without them."""
         if body.get("arrayJobId"):
             return self._job(body["arrayJobId"]).children
+        if body.get("multiNodeJobId"):
+            return self._job(body["multiNodeJobId"]).nodes
         if not body.get("jobQueue"):
-            raise Fault("One of jobQueue, arrayJobId is required")
+            raise Fault("One of jobQueue, arrayJobId, multiNodeJobId is required")
         queue = registry.queue(body["jobQueue"])
         return [j for j in self._engine.jobs.values() if j.queue is queue and j.parent is None]
 
@@ -205,7 +224,7 @@ def _wanted(job: Job, body: Json) -> bool:
     if filters:
         return all(_passes(job, one.get("name"), one.get("values") or ()) for one in filters)
     status = body.get("jobStatus")
-    if status is None and body.get("arrayJobId"):
+    if status is None and (body.get("arrayJobId") or body.get("multiNodeJobId")):
         return True
     return job.status.value == (status or Status.RUNNING.value)
 

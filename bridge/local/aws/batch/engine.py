@@ -23,13 +23,14 @@ from bridge.local.aws.batch.model import (
     Fault,
     Job,
     Json,
+    Node,
     Queue,
     Status,
     now,
 )
 from bridge.local.aws.batch.registry import Registry
 from bridge.local.aws.model import Cloud, Place, Scope, Settings
-from bridge.local.executors import Executor
+from bridge.local.executors import Executor, Running
 
 _log = logging.getLogger(__name__)
 _DEPENDENCY: Final = "Dependent Job failed"
@@ -37,6 +38,7 @@ _STUCK: Final = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job needs more vCPUs, or another platform or "
     "GPUs, than any compute environment of its queue can give"
 )
+_MAIN_ENDED: Final = "The main node of the job has ended"
 _POLL: Final = 0.5
 
 
@@ -51,7 +53,7 @@ class BatchEngine:
         self._registries: dict[Scope, Registry] = {}
         self._cloud = cloud
         self._settings = settings
-        self._runner = Runner(executor, logs, place, settings.grace)
+        self._runner = Runner(executor, cloud, logs, place, settings.grace)
         self._changed = threading.Condition(self.lock)
         self._runnable: dict[int, deque[Job]] = {}
         self._queues: dict[int, Queue] = {}
@@ -82,6 +84,7 @@ class BatchEngine:
             self._keep(job)
             if job.size:
                 self._make_children(job, sequential)
+            self._make_nodes(job)
             for other, kind in waits_for:
                 self._depend(job, other, kind)
             for one in job.children or [job]:
@@ -102,7 +105,7 @@ class BatchEngine:
         """TerminateJob: ends it whatever it does; what runs is killed soon after."""
         with self._changed:
             self.cancel(job, reason)
-            for one in [*job.children, job]:
+            for one in [*job.children, *job.nodes, job]:
                 if one.status in {Status.STARTING, Status.RUNNING}:
                     one.stop_reason, one.terminated = reason, True
                     one.wake.set()
@@ -144,6 +147,18 @@ class BatchEngine:
             if sequential and index:
                 self._wait(child, parent.children[index - 1])
 
+    def _make_nodes(self, parent: Job) -> None:
+        plans = parent.group.plans if parent.group is not None else ()
+        for index, plan in enumerate(plans):
+            assert parent.group is not None
+            node = Job(
+                f"{parent.id}#{index}", f"{parent.arn}#{index}", parent.name, parent.scope,
+                parent.queue, parent.definition_arn, parent.definition_name, plan, parent.request,
+                parent.parameters, parent=parent, node=Node(index, len(plans), parent.group.main),
+            )  # fmt: skip
+            parent.nodes.append(node)
+            self._keep(node)
+
     def _depend(self, job: Job, other: Job, kind: str) -> None:
         if kind == "N_TO_N":
             if len(other.children) != len(job.children):
@@ -181,6 +196,8 @@ class BatchEngine:
         job.status_reason = reason
         job.stopped = now()
         self._set(job, status)
+        for node in job.nodes:
+            self._end(node, status, reason)
         followers, job.followers = job.followers, []
         for one in followers:
             one.blockers -= 1
@@ -204,12 +221,15 @@ class BatchEngine:
         self._ended.append(job)
         while len(self._ended) > 1 and len(self.jobs) > self._settings.kept_jobs:
             old = self._ended.popleft()
-            for one in (old, *old.children):
+            for one in (old, *old.children, *old.nodes):
                 self.jobs.pop(one.id, None)
 
     def _set(self, job: Job, status: Status) -> None:
         before, job.status = job.status, status
-        if (parent := job.parent) is not None:
+        if status in WAITING:
+            for node in job.nodes:
+                self._set(node, status)
+        if (parent := job.parent) is not None and job.node is None:
             if before is not status:
                 parent.counts[before] = parent.counts.get(before, 0) - 1
             parent.counts[status] = parent.counts.get(status, 0) + 1
@@ -282,18 +302,24 @@ class BatchEngine:
     def _start(self, job: Job, environment: ComputeEnvironment) -> None:
         environment.used += job.plan.vcpus
         self._busy += 1
+        self._workers.submit(self._work, job, self._begin(job, environment))
+
+    def _begin(self, job: Job, environment: ComputeEnvironment) -> Attempt:
         job.environment = environment
         job.status_reason = ""
         job.wake = threading.Event()
         job.current = Attempt(now(), stream=f"{job.definition_name}/default/{uuid.uuid4().hex}")
         self._set(job, Status.STARTING)
-        self._workers.submit(self._work, job, job.current)
+        return job.current
 
     # The threads that run
 
     def _work(self, job: Job, attempt: Attempt) -> None:
         try:
-            self._runner.run(job, attempt, lambda: self._running(job, attempt))
+            if job.nodes:
+                self._run_nodes(job, attempt)
+            else:
+                self._runner.run(job, attempt, lambda running: self._running(job, attempt))
         except Exception:
             # Whatever went wrong, the job must not stay RUNNING for ever.
             _log.exception("job %s could not be run", job.id)
@@ -303,11 +329,77 @@ class BatchEngine:
             self._after(job, attempt)
             self._changed.notify()
 
+    def _run_nodes(self, job: Job, attempt: Attempt) -> None:
+        """The main node first; the others as long as it runs."""
+        assert job.group is not None
+        assert job.environment is not None
+        main = job.nodes[job.group.main]
+        with self._changed:
+            for node in job.nodes:
+                node.stop_reason, node.terminated = job.stop_reason, job.terminated
+            self._begin(main, job.environment)
+            main.current = attempt
+        helpers: list[threading.Thread] = []
+
+        def started(running: Running) -> None:
+            self._running(main, attempt)
+            self._running(job, attempt)
+            helpers.extend(self._start_helpers(job, self._runner.address(running)))
+
+        try:
+            self._runner.run(main, attempt, started)
+        finally:
+            self._end_helpers(job)
+            for one in helpers:
+                one.join()
+            with self._changed:
+                self._after_node(main, attempt)
+
+    def _start_helpers(self, job: Job, address: str) -> list[threading.Thread]:
+        threads = []
+        for node in job.nodes:
+            assert node.node is not None
+            if not node.node.is_main:
+                node.node.address = address
+                name = f"bridge-batch-node-{node.node.index}"
+                threads.append(threading.Thread(target=self._help, args=(node,), name=name))
+                threads[-1].start()
+        return threads
+
+    def _end_helpers(self, job: Job) -> None:
+        with self._changed:
+            for node in job.nodes:
+                node.stop_reason, node.terminated = node.stop_reason or _MAIN_ENDED, True
+                node.wake.set()
+
+    def _help(self, node: Job) -> None:
+        """One node beside the main one; how it ends does not decide about the job."""
+        parent = node.parent
+        assert parent is not None
+        assert parent.environment is not None
+        with self._changed:
+            if node.terminated:
+                return
+            attempt = self._begin(node, parent.environment)
+        try:
+            self._runner.run(node, attempt, lambda running: self._running(node, attempt))
+        except Exception:
+            _log.exception("node %s could not be run", node.id)
+        with self._changed:
+            self._after_node(node, attempt)
+
+    def _after_node(self, node: Job, attempt: Attempt) -> None:
+        attempt.stopped = now()
+        node.attempts.append(attempt)
+        status = Status.SUCCEEDED if attempt.exit_code == 0 else Status.FAILED
+        self._end(node, status, attempt.status_reason)
+        self._changed.notify()
+
     def _running(self, job: Job, attempt: Attempt) -> None:
         with self._changed:
             attempt.started = now()
             job.started = job.started or attempt.started
-            if job.parent is not None:
+            if job.parent is not None and job.node is None:
                 job.parent.started = job.parent.started or attempt.started
             self._set(job, Status.RUNNING)
             self._changed.notify()

@@ -86,7 +86,10 @@ class ExitRule:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What to run for a job: the definition with the submitter's changes. `memory` in MiB."""
+    """What to run for a job: the definition with the submitter's changes. `memory` in MiB.
+
+    `secrets` are variables and where their values are kept.
+    """
 
     image: str
     command: tuple[str, ...]
@@ -98,6 +101,30 @@ class RunPlan:
     rules: tuple[ExitRule, ...] = ()
     timeout: int | None = None
     platforms: tuple[str, ...] = ("EC2",)
+    secrets: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A multi-node job: what each node runs, in the order of their indexes."""
+
+    main: int
+    plans: tuple[RunPlan, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """One node's place in its job; `address` is the main node's, known once that runs."""
+
+    index: int
+    count: int
+    main: int
+    address: str = ""
+
+    @property
+    def is_main(self) -> bool:
+        """True for the node that decides how the job ends."""
+        return self.index == self.main
 
 
 @dataclass(slots=True)
@@ -114,7 +141,10 @@ class Attempt:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A job, an array's parent or one of its children (`index`)."""
+    """A job, an array's parent or one of its children (`index`), a group of nodes or one (`node`).
+
+    The `plan` of a group is its main node's, with the vCPUs of all nodes.
+    """
 
     id: str
     arn: str
@@ -144,6 +174,9 @@ class Job:
     terminated: bool = False
     wake: threading.Event = field(default_factory=threading.Event)
     environment: ComputeEnvironment | None = None
+    group: Group | None = None
+    nodes: list[Job] = field(default_factory=list)
+    node: Node | None = None
 
 
 def now() -> int:
