@@ -34,7 +34,7 @@ class Workshop:
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tmp.mkdir()
+        self.tmp.mkdir(parents=True)
         self.env["TMPDIR"] = str(self.tmp)
 
     @property

@@ -329,6 +329,9 @@ def _sweep(lock: Path) -> None:
 
 def _remove_tree(folder: Path) -> None:
     """Remove what can be; scripts may leave folders without write permission behind."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
     for place, names, _ in os.walk(folder):
         for name in names:
             path = Path(place, name)

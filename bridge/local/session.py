@@ -144,6 +144,8 @@ class Session:
         name = secrets.token_hex(6)
         folder = self._folder(name)
         self._store = self._stack.enter_context(SqliteStore(folder / "jobs.sqlite"))
+        if self.engine == "container":
+            self._watch.phase("preparing the runtime for containers")
         self._watch.phase("starting servers")
         self._places = Places(
             self.document,
