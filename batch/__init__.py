@@ -1,7 +1,8 @@
 """The AWS Batch entry of the supervisor: one container, one job, its exit status the job's.
 
 It is started with `python -m batch`, in a runtime folder with `bin/bridge-batch`; nothing here is
-for import. Beside the job contract it knows what Batch says of the job:
+for import. Its image is the one that `lambda_runtime/Dockerfile` makes: one image serves both.
+Beside the job contract it knows what Batch says of the job:
 
 - `AWS_BATCH_JOB_ARRAY_INDEX`: the child of an array job takes the event of its own number (from 0)
   out of an event with several records. With a single event every child runs it, and the script

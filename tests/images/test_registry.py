@@ -273,6 +273,63 @@ def test_who_asks_for_too_much_time_is_not_waited_for() -> None:
     assert pauses == []
 
 
+class Elsewhere:
+    """A registry that sends every reader to another host, and that host."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Registrar(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.headers.get("Authorization")
+                self.send_response(307 if known else 401)
+                self.send_header("WWW-Authenticate", 'Basic realm="tests"')
+                self.send_header("Location", f"http://{outer.store}/signed")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Store(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.seen.append((self.command, self.headers.get("Authorization")))
+                self.send_response(200)
+                self.send_header("Content-Length", "5")
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(b"bytes")
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), kind) for kind in (Registrar, Store)]
+        self.host, self.store = (f"127.0.0.1:{one.server_address[1]}" for one in self._servers)
+        for one in self._servers:
+            threading.Thread(target=one.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        for one in self._servers:
+            one.shutdown()
+            one.server_close()
+
+
+def test_who_is_sent_elsewhere_takes_no_credentials_there() -> None:
+    away = Elsewhere()
+    try:
+        client, digest = Registry(away.host, GOOD), digest_of(b"bytes")
+        assert client.has_blob("a/b", digest)
+        assert read(client.blob("a/b", digest, 5)) == b"bytes"
+    finally:
+        away.close()
+    assert away.seen == [("HEAD", None), ("GET", None)]
+
+
 @pytest.mark.parametrize(("status", "kind"), [(403, AccessError), (400, PermanentError)])
 def test_other_refusals(status: int, kind: type[Exception]) -> None:
     with Busy((status, "")) as busy, pytest.raises(kind, match=f"status {status}"):
