@@ -140,7 +140,7 @@ class Arbiter(NamedTuple):
         from bridge.storage.claims import Claim  # noqa: PLC0415  few invocations get so far
 
         assert self.claims is not None and self.batch is not None
-        claim = Claim(holder, time.time() + _HAND_OVER, handed=True, run=report.as_json())
+        claim = Claim(holder, time.time() + _HAND_OVER, handed=True, run=_handed(report))
         try:
             environment = self._environment(order, report, script, stores)
             self.claims.keep(report.job, report.attempt, claim)
@@ -182,6 +182,10 @@ class Arbiter(NamedTuple):
             if os.path.exists(path):  # noqa: PTH110
                 os.unlink(path)  # noqa: PTH108
         return f"s3://{bucket}/{key}"
+
+
+def _handed(report: Report) -> dict[str, Any]:
+    return report._replace(state=HANDED_OVER).as_json()
 
 
 def _call(operation: str, what: str, body: Mapping[str, Any], tries: int) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Place:
     store: Store
     provider: ProviderRef
     folder: Path
+    account: Account
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -195,7 +196,7 @@ def places(engine: str, folder: Path) -> Iterator[Mapping[str, Place]]:
         functions = LambdaTarget(TargetSpec("aws-lambda", "lambda"), account, access)
         jobs = BatchTarget(TargetSpec("aws-batch", "batch"), account, access)
         yield {
-            "cluster": Place("cluster", engine, cluster, in_minio, on_cluster, work),
-            "lambda": Place("lambda", engine, functions, in_s3, on_aws, work),
-            "batch": Place("batch", engine, jobs, in_s3, on_aws, work),
+            "cluster": Place("cluster", engine, cluster, in_minio, on_cluster, work, account),
+            "lambda": Place("lambda", engine, functions, in_s3, on_aws, work, account),
+            "batch": Place("batch", engine, jobs, in_s3, on_aws, work, account),
         }

@@ -187,17 +187,17 @@ def test_a_cancelled_job_stops(place: Place) -> None:
     job = place.job(service)
     place.target.submit(job)
     deadline = time.monotonic() + 30
-    while not _running(mark) and time.monotonic() < deadline:
+    while not running(mark) and time.monotonic() < deadline:
         list(place.target.poll())
         time.sleep(0.05)
-    assert _running(mark)
+    assert running(mark)
     place.target.cancel(job.id)
     run = place.ended(service, job)
     assert run.update.state in (JobState.CANCELLED, JobState.FAILED)
     _assert_gone(mark)
 
 
-def _running(mark: str) -> list[int]:
+def running(mark: str) -> list[int]:
     """Processes of this machine, in containers too, that carry the mark."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -213,6 +213,6 @@ def _running(mark: str) -> list[int]:
 
 def _assert_gone(mark: str) -> None:
     deadline = time.monotonic() + 15
-    while _running(mark) and time.monotonic() < deadline:
+    while running(mark) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert _running(mark) == []
+    assert running(mark) == []

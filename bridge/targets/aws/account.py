@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import (
     AccessError,
@@ -18,6 +18,10 @@ from bridge.errors import (
     PermanentError,
     TargetUnavailable,
 )
+from bridge.secret import Secret
+
+if TYPE_CHECKING:
+    from bridge.storage.claims import Claims
 
 __all__ = ["Account", "AccountSettings"]
 
@@ -97,6 +101,7 @@ class Account:
         self._session: Any = None
         self._id = ""
         self._queues: dict[str, tuple[str, str]] = {}
+        self._claims: tuple[object, Claims] | None = None
 
     @property
     def region(self) -> str:
@@ -239,6 +244,31 @@ class Account:
             return {}
         report: dict[str, Any] = json.loads(body)
         return report
+
+    @property
+    def claims(self) -> Claims:
+        """Which run has an attempt of a job, with this account's credentials at this moment."""
+        from bridge.storage.claims import Claims
+
+        self.client("s3")  # makes the session
+        with translated("credentials"):
+            found = self._session.get_credentials()
+        secrets = {}
+        if found is not None:
+            pair = found.get_frozen_credentials()
+            secrets = {"access_key": Secret(pair.access_key), "secret_key": Secret(pair.secret_key)}
+            secrets |= {"session_token": Secret(pair.token)} if pair.token else {}
+        settings = {"endpoint": self.settings.endpoint, "region": self.region}
+        key = (tuple(sorted((name, one.reveal()) for name, one in secrets.items())),)
+        with self._lock:
+            if self._claims is None or self._claims[0] != key:
+                self._claims = (key, Claims(self.claims_url, settings, secrets))
+            return self._claims[1]
+
+    @property
+    def claims_url(self) -> str:
+        """The s3:// prefix under which runs say which attempts they have."""
+        return f"s3://{self.bucket}/runs/"
 
     @property
     def reports(self) -> str:

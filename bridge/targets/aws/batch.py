@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl import AwsOptions, limits
-from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.fdl.model import ProviderRef, Resources, Service, TargetSpec
 from bridge.fdl.options import ComputeResources
 from bridge.scheduler import batch_platform, fargate_size
 from bridge.targets.aws.account import Account, translated
-from bridge.targets.aws.common import deploy_service, event_of, log_lines, update_from_report
+from bridge.targets.aws.common import (
+    carried,
+    deploy_service,
+    event_of,
+    log_lines,
+    update_from_report,
+)
+from bridge.targets.aws.submission import Submission, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
-__all__ = ["BatchTarget"]
+__all__ = ["BatchTarget", "batch_side"]
 
 _ENTRY: Final = "/opt/bridge/bin/bridge-batch"
 _GROUP: Final = "/aws/batch/job"
@@ -28,7 +37,18 @@ _LATE: Final = 30
 _OVERHEAD: Final = 2048
 _DESCRIBE: Final = 100
 _READY_TRIES: Final = 600
+# Batch's words. A supervisor that was killed itself is the only one that leaves no report.
+_RECLAIMED: Final = ("Host EC2", "Spot Task was interrupted")
+_ENDED_ON_PURPOSE: Final = ("OutOfMemory", "exceeded timeout", "cancelled")
+_KILLED: Final = frozenset({137, 143})
 _RUNNING: Final = {"STARTING": JobState.SUBMITTED, "RUNNING": JobState.RUNNING}
+
+
+class _Open(NamedTuple):
+    """A job whose Batch job is followed."""
+
+    name: str
+    attempt: int
 
 
 class BatchTarget:
@@ -47,18 +67,26 @@ class BatchTarget:
         self._account = account
         self._access = access
         self._lock = threading.Lock()
-        self._open: dict[str, Job] = {}
+        self._open: dict[str, _Open] = {}
         self._queues: dict[str, str] = {}
         self._streams: dict[str, str] = {}
         self._last = 0.0
 
     def deploy(self, services: Sequence[Service]) -> None:
-        """Make the shared queues and register a revision of each service's job definition."""
+        """Make the shared queues and register a revision of each service's job definition.
+
+        Of a `lambda-batch` service it is the Batch side: the sizes of its `batch` section.
+        """
+        services = [batch_side(service) for service in services]
         for platform in sorted({batch_platform(service) for service in services}):
             self._ensure_queue(platform, [s for s in services if batch_platform(s) == platform])
         for service in services:
             self._register(service)
             self._queues[service.name] = self._queue(batch_platform(service))
+
+    def queue_of(self, service: str) -> str:
+        """The job queue of a deployed service."""
+        return self._queues[service]
 
     def _queue(self, platform: str) -> str:
         return f"{self._account.settings.name}-{platform.lower()}"
@@ -143,24 +171,54 @@ class BatchTarget:
 
     def submit(self, job: Job) -> str:
         """Submit a Batch job named like the job; the handle is Batch's id of it."""
-        limit = (limits()["batch.submit_payload"].max or 0) - _OVERHEAD
-        name, value = event_of(self._account, job, limit)
-        environment = [
-            {"name": name, "value": value},
-            {"name": "JOB_UUID", "value": job.id},
-        ]
-        with translated(f"submit {job.id}"):
-            answer = self._account.client("batch").submit_job(
-                jobName=job.id,
-                jobQueue=self._queues[job.service],
-                jobDefinition=job.service,
-                containerOverrides={"environment": environment},
-                tags={"createdby": "oscar-bridge"},
-            )
-        handle = str(answer["jobId"])
-        with self._lock:
-            self._open[handle] = job
+        name, value = event_of(self._account, job, _room())
+        return self._submitted(job.service, job.id, job.attempt, {name: value})
+
+    def pass_on(self, service: str, payload: Mapping[str, Any], holder: str, reason: str) -> str:
+        """Submit what a Lambda invocation could not finish; `payload` is the invocation's own."""
+        job, attempt = str(payload["job_id"]), int(payload.get("attempt", 1))
+        run = {"job": job, "attempt": attempt, "service": service, "state": "handed over"}
+        return self._submitted(
+            service,
+            job,
+            attempt,
+            self._carried(job, payload),
+            holder=holder,
+            run=run | {"reason": reason},
+        )
+
+    def _carried(self, job: str, payload: Mapping[str, Any]) -> dict[str, str]:
+        if "event_url" in payload:
+            return {"BRIDGE_EVENT_URL": str(payload["event_url"])}
+        return dict([carried(self._account, job, json.dumps(payload), _room())])
+
+    def _submitted(
+        self,
+        service: str,
+        job: str,
+        attempt: int,
+        environment: Mapping[str, str],
+        *,
+        holder: str = "",
+        run: Mapping[str, Any] | None = None,
+    ) -> str:
+        wanted = Submission(
+            job=job,
+            attempt=attempt,
+            queue=self._queues[service],
+            definition=service,
+            environment={**environment, "JOB_UUID": job},
+            holder=holder,
+            run=run or {},
+        )
+        handle = submit_once(self._account, wanted)
+        self.follow(job, attempt, handle)
         return handle
+
+    def follow(self, job: str, attempt: int, handle: str) -> None:
+        """From now on `poll` tells about this Batch job."""
+        with self._lock:
+            self._open[handle] = _Open(job, attempt)
 
     def poll(self) -> Iterable[JobUpdate]:
         """News of all open jobs, from as few calls as there are hundreds of them."""
@@ -186,37 +244,38 @@ class BatchTarget:
             return None
         stream = str(found.get("container", {}).get("logStreamName", ""))
         if stream:
-            self._streams[job.id] = stream
+            self._streams[job.name] = stream
         if status not in ("SUCCEEDED", "FAILED"):
             state = _RUNNING.get(status, JobState.SUBMITTED)
-            return JobUpdate(job.id, state, handle=handle, log=stream)
+            return JobUpdate(job.name, state, handle=handle, log=stream)
         with self._lock:
             self._open.pop(handle, None)
         return self._final(job, found, stream)
 
-    def _final(self, job: Job, found: Mapping[str, Any], stream: str) -> JobUpdate:
+    def _final(self, job: _Open, found: Mapping[str, Any], stream: str) -> JobUpdate:
         handle = str(found["jobId"])
-        known = update_from_report(self._account, job.id, job.attempt, handle, stream)
+        known = update_from_report(self._account, job.name, job.attempt, handle, stream)
         ok = found["status"] == "SUCCEEDED"
         if known is not None and (known.state is JobState.SUCCEEDED) is ok:
             return known
         container = found.get("container", {})
         reason = container.get("reason") or found.get("statusReason") or ""
         return JobUpdate(
-            job.id,
+            job.name,
             JobState.SUCCEEDED if ok else JobState.FAILED,
             handle=handle,
             started=_seconds(found.get("startedAt")),
             ended=_seconds(found.get("stoppedAt")),
             exit_code=container.get("exitCode"),
             reason="" if ok else str(reason),
+            temporary=not ok and _was_reclaimed(found),
             log=stream,
         )
 
     def cancel(self, job: str) -> None:
         """Terminate the Batch job; no error when it is over."""
         with self._lock:
-            handle = next((h for h, open_ in self._open.items() if open_.id == job), None)
+            handle = next((h for h, open_ in self._open.items() if open_.name == job), None)
         if handle:
             with translated(f"terminate {job}"):
                 self._account.client("batch").terminate_job(jobId=handle, reason="cancelled")
@@ -228,6 +287,35 @@ class BatchTarget:
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
+
+
+def batch_side(service: Service) -> Service:
+    """The service as Batch runs it: a `lambda-batch` service has sizes and a time limit for each.
+
+    Batch's own time limit is none unless the file gives one: long runs are what it is for.
+    """
+    options = service.options
+    if service.execution_mode != "lambda-batch":
+        return service
+    if not isinstance(options, AwsOptions):
+        return replace(service, timeout=None, execution_mode="batch")
+    batch = options.batch
+    resources = Resources(cpu=batch.vcpus, memory=batch.memory * _MIB, gpu=int(batch.enable_gpu))
+    return replace(service, resources=resources, timeout=batch.timeout, execution_mode="batch")
+
+
+def _was_reclaimed(found: Mapping[str, Any]) -> bool:
+    """Whether the machine went away under a job that left no report, or somebody killed it."""
+    container = found.get("container", {})
+    said = f"{found.get('statusReason', '')} {container.get('reason', '')}"
+    if any(words in said for words in _RECLAIMED):
+        return True
+    killed = container.get("exitCode") in _KILLED
+    return killed and not any(words in said for words in _ENDED_ON_PURPOSE)
+
+
+def _room() -> int:
+    return (limits()["batch.submit_payload"].max or 0) - _OVERHEAD
 
 
 def _seconds(milliseconds: int | None) -> float | None:

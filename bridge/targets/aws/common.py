@@ -13,7 +13,7 @@ from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess, service_document
 from bridge.targets.reports import reported
 
-__all__ = ["deploy_service", "event_of", "log_lines", "update_from_report"]
+__all__ = ["carried", "deploy_service", "event_of", "log_lines", "update_from_report"]
 
 
 def deploy_service(
@@ -69,9 +69,17 @@ def event_of(account: Account, job: Job, limit: int) -> tuple[str, str]:
     The text itself up to `limit` bytes, else an s3:// URL of it in the work bucket.
     """
     text = json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt))
-    if len(text.encode()) <= limit:
+    return carried(account, job.id, text, limit)
+
+
+def carried(account: Account, job: str, text: str, limit: int) -> tuple[str, str]:
+    """(name, value) of the variable that carries a text which is an event already.
+
+    It is measured as it stands in a request: as JSON within JSON.
+    """
+    if len(json.dumps(text)) <= limit:
         return "EVENT", text
-    return "BRIDGE_EVENT_URL", account.put(f"events/{job.id}.json", text.encode())
+    return "BRIDGE_EVENT_URL", account.put(f"events/{job}.json", text.encode())
 
 
 def update_from_report(

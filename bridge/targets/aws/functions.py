@@ -14,7 +14,9 @@ from bridge.events import delegated
 from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import lambda_size
+from bridge.targets.aws._destination import Destination, with_runs
 from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -32,6 +34,10 @@ class LambdaTarget:
     A job is an asynchronous invocation; Lambda's own retries are off, because the dispatcher
     decides about retries. News come from the function's destinations, through one queue for all
     functions. A running invocation cannot be stopped: `cancel` has no effect on it.
+
+    A `lambda-batch` service has a Batch side too. A job of it that comes to the end of its time or
+    memory is handed over, by the invocation or, when that was killed, from here; it is RUNNING
+    with Batch's handle then, and ends as its Batch job does. The report's `runs` has both.
     """
 
     def __init__(
@@ -40,11 +46,19 @@ class LambdaTarget:
         self.spec = spec
         self._account = account
         self._access = access
+        self._batch = BatchTarget(spec, account, access)
         self._lock = threading.Lock()
         self._services: dict[str, str] = {}
+        self._both: set[str] = set()
+        self._read: list[Mapping[str, Any]] = []
+        self._passed_on: dict[str, int] = {}
 
     def deploy(self, services: Sequence[Service]) -> None:
         """Create or update one function per service and wait until all can be invoked."""
+        both = [service for service in services if service.execution_mode == "lambda-batch"]
+        if both:
+            self._batch.deploy(both)
+        self._both |= {service.name for service in both}
         for service in services:
             self._deploy(service)
         for service in services:
@@ -75,6 +89,10 @@ class LambdaTarget:
     def _configuration(self, service: Service) -> dict[str, Any]:
         size = lambda_size(service)
         variables = deploy_service(self._account, service, self._access)
+        variables["BRIDGE_CLAIMS"] = self._account.claims_url
+        if service.name in self._both:
+            variables["BRIDGE_BATCH_QUEUE"] = self._batch.queue_of(service.name)
+            variables["BRIDGE_BATCH_DEFINITION"] = service.name
         return {
             "FunctionName": service.name,
             "Role": self._role(service),
@@ -118,8 +136,10 @@ class LambdaTarget:
         raise TargetUnavailable(f"function {name} is still not ready")
 
     def remove(self, services: Sequence[str]) -> None:
-        """Delete the functions and their secrets."""
+        """Delete the functions with their secrets and Batch sides."""
         for name in services:
+            if self._has_batch_side(name):
+                self._batch.remove([name])
             with contextlib.suppress(NotFoundError), translated(f"function {name}"):
                 self._account.client("lambda").delete_function(FunctionName=name)
             secret = f"{self._account.settings.name}/{name}"
@@ -128,8 +148,23 @@ class LambdaTarget:
                     SecretId=secret, ForceDeleteWithoutRecovery=True
                 )
 
+    def _has_batch_side(self, name: str) -> bool:
+        try:
+            with translated(f"function {name}"):
+                found = self._account.client("lambda").get_function_configuration(FunctionName=name)
+        except NotFoundError:
+            return False
+        return "BRIDGE_BATCH_DEFINITION" in found.get("Environment", {}).get("Variables", {})
+
     def submit(self, job: Job) -> str:
-        """Invoke the function asynchronously; the handle is the request's id."""
+        """Invoke the function asynchronously; the handle is the request's id.
+
+        A job whose attempt before this one was too long for Lambda goes to Batch at once.
+        """
+        if job.service in self._both and job.attempt > 1:
+            before = self._account.claims.read(job.id, job.attempt - 1)
+            if before is not None and before.handed:
+                return self._batch.submit(job)
         payload = self._payload(job)
         with translated(f"invoke {job.service}"):
             answer = self._account.client("lambda").invoke(
@@ -148,47 +183,86 @@ class LambdaTarget:
         return json.dumps({"event_url": url, "job_id": job.id, "attempt": job.attempt}).encode()
 
     def poll(self) -> Iterable[JobUpdate]:
-        """News that the functions' destinations have sent since the last call."""
-        client = self._account.client("sqs")
-        url = self._account.queue("states")[0]
-        updates: list[JobUpdate] = []
-        while True:
-            with translated("queue of job states"):
-                messages = client.receive_message(
-                    QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
-                ).get("Messages", [])
-            if not messages:
-                return updates
-            updates += [u for m in messages if (u := self._news(json.loads(m["Body"])))]
-            self._forget(url, messages)
+        """News that the functions' destinations have sent since the last call, and Batch's.
 
-    def _forget(self, url: str, messages: Sequence[Mapping[str, Any]]) -> None:
-        entries = [
-            {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
-        ]
+        Messages are deleted at the call after the one that told of them: what was not recorded
+        in between is told again.
+        """
+        url = self._account.queue("states")[0]
+        self._delete_read(url)
+        updates: list[JobUpdate] = []
+        read: list[Mapping[str, Any]] = []
+        while messages := self._receive(url):
+            updates += [u for m in messages if (u := self._news(json.loads(m["Body"])))]
+            read += messages
+        updates += self._news_of_batch()
+        self._read = read
+        return updates
+
+    def _receive(self, url: str) -> Sequence[Mapping[str, Any]]:
         with translated("queue of job states"):
-            self._account.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
+            answer = self._account.client("sqs").receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
+            )
+        found: Sequence[Mapping[str, Any]] = answer.get("Messages", ())
+        return found
+
+    def _delete_read(self, url: str) -> None:
+        while self._read:
+            entries = [
+                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]}
+                for i, m in enumerate(self._read[:10])
+            ]
+            with translated("queue of job states"):
+                self._account.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
+            self._read = self._read[10:]
+
+    def _news_of_batch(self) -> Iterator[JobUpdate]:
+        for update in self._batch.poll():
+            if not update.state.final or update.job not in self._passed_on:
+                yield update
+                continue
+            claim = self._account.claims.read(update.job, self._passed_on.pop(update.job))
+            yield with_runs(update, claim.run if claim else {})
 
     def _news(self, message: Mapping[str, Any]) -> JobUpdate | None:
-        payload = message.get("requestPayload", {})
-        job, attempt = payload.get("job_id"), payload.get("attempt", 1)
-        if not job:
+        done = Destination.read(message)
+        if not done.job:
             return None
-        handle = str(message.get("requestContext", {}).get("requestId", ""))
-        arn = str(message.get("requestContext", {}).get("functionArn", ""))
-        log = f"/aws/lambda/{arn.rpartition(':function:')[2].partition(':')[0]}"
-        known = update_from_report(self._account, job, attempt, handle, log)
-        failed = "functionError" in message.get("responseContext", {})
-        if known is not None and (known.state is JobState.SUCCEEDED) is not failed:
+        with self._lock:
+            self._services.setdefault(done.job, done.service)
+        if done.elsewhere is not None:
+            return self._follow(done, done.elsewhere.get("batch_job", ""))
+        known = update_from_report(
+            self._account, done.job, done.attempt, done.handle, done.log_group
+        )
+        if known is not None and (known.state is JobState.SUCCEEDED) is not done.failed:
             return known
-        reason = str((message.get("responsePayload") or {}).get("errorMessage", "no reason given"))
-        return JobUpdate(job, JobState.FAILED, handle=handle, reason=reason, log=log)
+        if done.came_to_a_limit and done.service in self._both:
+            return self._follow(
+                done, self._batch.pass_on(done.service, done.payload, done.handle, done.reason)
+            )
+        state = JobState.FAILED
+        log = done.log_group
+        return JobUpdate(done.job, state, handle=done.handle, reason=done.reason, log=log)
+
+    def _follow(self, done: Destination, batch_job: str) -> JobUpdate | None:
+        """The job goes on in Batch; None when another invocation knows better how."""
+        if not batch_job:
+            return None
+        self._batch.follow(done.job, done.attempt, batch_job)
+        self._passed_on[done.job] = done.attempt
+        return JobUpdate(done.job, JobState.RUNNING, handle=batch_job, log=done.log_group)
 
     def cancel(self, job: str) -> None:
-        """Nothing: an asynchronous invocation ends by itself, at its timeout at the latest."""
+        """End the job's Batch job, if it has one.
+
+        An asynchronous invocation ends by itself, at its timeout at the latest.
+        """
+        self._batch.cancel(job)
 
     def logs(self, job: str) -> Iterator[str]:
-        """Lines that the job's invocation wrote, from the function's log group."""
+        """Lines that the job's invocation wrote, from the function's log group; then Batch's."""
         service = self._services.get(job)
         if service is None:
             return
@@ -198,6 +272,7 @@ class LambdaTarget:
             hits = client.filter_log_events(logGroupName=group, filterPattern=f'"{job}"')["events"]
             for stream in dict.fromkeys(hit["logStreamName"] for hit in hits):
                 yield from _invocation(log_lines(self._account, group, stream), job)
+        yield from self._batch.logs(job)
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
