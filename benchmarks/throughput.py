@@ -64,7 +64,10 @@ class Quiet:
     def note(self, text: str) -> None:
         """Nothing."""
 
-    def moved(self, size: int) -> None:
+    def fed(self, size: int) -> None:
+        """Nothing."""
+
+    def fetched(self, size: int) -> None:
         """Nothing."""
 
     def job(self, event: JobEvent) -> None:

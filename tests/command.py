@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,6 +63,33 @@ def bridge(
         timeout=timeout,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def terminal(*arguments: str | Path, **env: str) -> str:
+    """What the command prints on a terminal."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [COMMAND, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(TERM="xterm-256color", COLUMNS="100", **env),
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            said += chunk
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(ours)
+    assert child.wait(240) == 0, said
+    return said.decode()
+
+
+def plain(said: str) -> str:
+    """What is left of a terminal's output without colours and movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said)
 
 
 def python(program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:

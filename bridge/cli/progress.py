@@ -38,7 +38,10 @@ class Silent:
         """Keep it for the end."""
         self.notes.append(text)
 
-    def moved(self, size: int) -> None:
+    def fed(self, size: int) -> None:
+        """Nothing."""
+
+    def fetched(self, size: int) -> None:
         """Nothing."""
 
     def job(self, event: JobEvent) -> None:
@@ -46,7 +49,7 @@ class Silent:
 
 
 class Live(Silent):
-    """One status line on standard error: the step, its bytes, jobs by state.
+    """One status line on standard error: the step, bytes in and out, jobs by state.
 
     On a pipe each step is a line of its own, and bytes and jobs are not shown.
     """
@@ -57,7 +60,7 @@ class Live(Silent):
         self._status = self._console.status("starting")
         self._lock = threading.Lock()
         self._phase = "starting"
-        self._bytes = 0
+        self._bytes = {"in": 0, "out": 0}
         self._states: dict[str, JobState] = {}
 
     def __enter__(self) -> Self:
@@ -76,7 +79,7 @@ class Live(Silent):
     def phase(self, text: str) -> None:
         """Show the step."""
         with self._lock:
-            self._phase, self._bytes = text, 0
+            self._phase = text
         if self._console.is_terminal:
             self._show()
         else:
@@ -87,10 +90,17 @@ class Live(Silent):
         super().note(text)
         self._console.print(f"! {text}", style="yellow", markup=False)
 
-    def moved(self, size: int) -> None:
-        """Count the bytes of this step."""
+    def fed(self, size: int) -> None:
+        """Count bytes that went in."""
+        self._count("in", size)
+
+    def fetched(self, size: int) -> None:
+        """Count bytes that came out."""
+        self._count("out", size)
+
+    def _count(self, way: str, size: int) -> None:
         with self._lock:
-            self._bytes += size
+            self._bytes[way] += size
         self._show()
 
     def job(self, event: JobEvent) -> None:
@@ -104,6 +114,7 @@ class Live(Silent):
             return
         with self._lock:
             counts = Counter(self._states.values())
-            parts = [self._phase, size(self._bytes) if self._bytes else ""]
+            moved = ", ".join(f"{size(n)} {way}" for way, n in self._bytes.items() if n)
+            phase = self._phase
         jobs = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
-        self._status.update(" · ".join(part for part in (*parts, jobs) if part))
+        self._status.update(" · ".join(part for part in (phase, moved, jobs) if part))

@@ -45,8 +45,8 @@ class _Wanted:
 class Results:
     """Fetches what no service takes further. `names` are the inputs of requests, by job.
 
-    `open_store` gives the store of a provider, `logs` the lines of a job's log, `moved` is told
-    the size of each file. `problems` are sentences about what could not be fetched.
+    `open_store` gives the store of a provider, `logs` the lines of a job's log, `fetched` is
+    told the size of each file. `problems` are sentences about what could not be fetched.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Results:
         open_store: Callable[[ProviderRef], Store],
         logs: Callable[[JobRecord], list[str]],
         names: Mapping[str, str],
-        moved: Callable[[int], None],
+        fetched: Callable[[int], None],
     ) -> None:
         self._services = services
         self._routes = routes
         self._open = open_store
         self._logs = logs
         self._names = names
-        self._moved = moved
+        self._fetched = fetched
         self.problems: list[str] = []
 
     def fetch(self, jobs: Iterable[JobRecord], folder: Path) -> list[Result]:
@@ -108,7 +108,7 @@ class Results:
         except (BridgeError, OSError) as error:
             self.problems.append(f"{wanted.bucket}/{wanted.key} cannot be fetched: {error}")
             return None
-        self._moved(info.size)
+        self._fetched(info.size)
         return Result(job.service, job.id, target, info.size)
 
     def _reply(self, job: JobRecord, folder: Path) -> Result | None:
@@ -122,7 +122,7 @@ class Results:
             self.problems.append(f"the reply of job {job.id} cannot be written: {error}")
             return None
         size = target.stat().st_size
-        self._moved(size)
+        self._fetched(size)
         return Result(job.service, job.id, target, size)
 
 

@@ -58,8 +58,12 @@ class Watch(Protocol):
         """Something that the user should know, in a sentence."""
         ...
 
-    def moved(self, size: int) -> None:
-        """A file of so many bytes was handed in or fetched in this step."""
+    def fed(self, size: int) -> None:
+        """A file of so many bytes was handed in."""
+        ...
+
+    def fetched(self, size: int) -> None:
+        """A file of so many bytes was fetched."""
         ...
 
     def job(self, event: JobEvent) -> None:
@@ -252,7 +256,7 @@ class Session:
         else:
             store = self._places.open(given.place.provider)
             store.put(given.place.bucket, given.key, given.path)
-        self._watch.moved(given.size)
+        self._watch.fed(given.size)
 
     # --- waiting ------------------------------------------------------------------------------
 
@@ -303,7 +307,7 @@ class Session:
             open_store=self._places.open,
             logs=self.logs,
             names=self._names,
-            moved=self._watch.moved,
+            fetched=self._watch.fetched,
         )
         found = results.fetch(self.jobs(), folder)
         self._problems += results.problems

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bridge as package
-from tests.command import COMMAND, EXAMPLES, bridge, environment, python, write
+from tests.command import COMMAND, EXAMPLES, bridge, environment, plain, python, terminal, write
 
 DEMO = EXAMPLES / "demo" / "demo.yaml"
 HEAVY = "boto3 botocore kubernetes minio rich yaml starlette uvicorn docker obstore asyncio sqlite3"
@@ -34,28 +32,6 @@ def imported(*arguments: str | Path) -> set[str]:
     done = python(IMPORTS, *arguments)
     assert done.status == 0, done.err
     return set(done.out.split())
-
-
-def in_terminal(*arguments: str | Path, **env: str) -> str:
-    """What the command prints on a terminal."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [COMMAND, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment(TERM="xterm-256color", COLUMNS="100", **env),
-    )
-    os.close(theirs)
-    said = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            said += chunk
-    except OSError:  # Linux says so when the other end is closed
-        pass
-    os.close(ours)
-    assert child.wait(60) == 0, said
-    return said.decode()
 
 
 def test_help_names_every_command_and_exit_status() -> None:
@@ -90,15 +66,14 @@ def test_wrong_usage_is_exit_status_2(arguments: tuple[str, ...]) -> None:
 
 def test_colour_is_for_terminals_and_no_color_is_honoured() -> None:
     assert ESCAPE not in bridge("plan", DEMO).out
-    assert re.search(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m", in_terminal("plan", DEMO))
-    plain = in_terminal("plan", DEMO, NO_COLOR="1")
-    assert not re.search(r"\x1b\[[0-9;]*[349][0-9]m", plain)
-    assert "lab-cluster" in plain
+    assert re.search(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m", terminal("plan", DEMO))
+    told = terminal("plan", DEMO, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*[349][0-9]m", told)
+    assert "lab-cluster" in told
 
 
 def test_tables_fit_the_terminal() -> None:
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", in_terminal("plan", DEMO)).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, plain(terminal("plan", DEMO)).splitlines())) <= 100
 
 
 @pytest.mark.parametrize("arguments", [("schema",), ("plan", DEMO, "--json"), ("plan", DEMO)])

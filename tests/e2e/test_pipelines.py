@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import EXAMPLES, service
+from tests.command import EXAMPLES, plain, service, terminal
 from tests.runs import SHOUT, Workshop, jobs_of
 
 COPY = 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"\n'
@@ -207,3 +207,15 @@ def test_a_person_reads_a_table_a_timeline_reasons_and_results(shop: Workshop) -
     for phase in ("starting servers", "deploying 1 service", "feeding 1 input", "stopping"):
         assert f"· {phase}" in done.err
     assert "not isolated" in done.err
+
+
+def test_on_a_terminal_it_counts_and_fits(shop: Workshop) -> None:
+    inputs = shop.inputs({f"a file with a rather long name {n}.txt": b"x" * 3000 for n in range(8)})
+    said = terminal(*shop.arguments(shout(shop), inputs), **shop.env)
+    last = plain(said).partition(" service ")[0].rpartition("stopping")[2]
+    assert "23.4 KiB in, 23.4 KiB out" in last
+    assert "8 succeeded" in last
+    assert "running · 23.4 KiB in" in plain(said)
+    table = plain(said).partition(" service ")[2]
+    assert "timeline" in table and "…" in table
+    assert max(map(len, table.partition("results")[0].splitlines())) <= 100
