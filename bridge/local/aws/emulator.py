@@ -38,6 +38,7 @@ from bridge.local.aws.functions import (
     Outcome,
     Pool,
     Reply,
+    is_invocation,
     refusal,
 )
 from bridge.local.aws.model import LogEvent, Scope
@@ -67,12 +68,30 @@ TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _FUNCTION_TYPE: Final = "AWS::Lambda::Function"
+_NUMBER: Final = b"x-amzn-requestid"
 _request_id: contextvars.ContextVar[str] = contextvars.ContextVar("bridge_request_id", default="")
 
 
 def application() -> Any:
     """The ASGI application that serves the AWS API."""
-    return gateway.app
+    return _numbered
+
+
+async def _numbered(scope: Any, receive: Any, send: Any) -> None:
+    """Tell who invokes a function the number that the function and its log see."""
+    if scope["type"] != "http" or not is_invocation(scope["method"], scope["path"]):
+        await gateway.app(scope, receive, send)
+        return
+    number = str(uuid.uuid4())
+    _request_id.set(number)  # of this request's own context
+
+    async def told(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            others = [one for one in message["headers"] if one[0].lower() != _NUMBER]
+            message = {**message, "headers": [*others, (_NUMBER, number.encode())]}
+        await send(message)
+
+    await gateway.app(scope, receive, told)
 
 
 def has_session(access_key: str) -> bool:
@@ -236,12 +255,11 @@ def _replace_dispatch(pool: Pool) -> None:
     original = lambda_svc._execute_function_dispatch
 
     def dispatch(func: Json, config: Json, event: Any, request_id: str, started: float) -> Any:
+        number = _request_id.get() or request_id
         if config.get("PackageType") != "Image" or not config.get("ImageUri"):
-            return original(func, config, event, request_id, started)
+            return original(func, config, event, number, started)
         payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        invocation = Invocation(
-            _request_id.get() or request_id, payload, str(config["FunctionArn"])
-        )
+        invocation = Invocation(number, payload, str(config["FunctionArn"]))
         return _result(pool.invoke(_function(config), invocation))
 
     lambda_svc._execute_function_dispatch = dispatch
@@ -346,7 +364,7 @@ def _async_event(config: Json, func: Json, event: Any) -> AsyncEvent:
     scope = current_scope()
     reference = str(config["FunctionArn"])
     plain, qualifier = _split(reference)
-    request_id = str(uuid.uuid4())
+    request_id = _request_id.get() or str(uuid.uuid4())
     return AsyncEvent(
         scope=scope,
         arn=plain,

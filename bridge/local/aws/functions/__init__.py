@@ -9,7 +9,7 @@ retries and destinations of asynchronous invocations.
 from bridge.local.aws.functions.asynchronous import AsyncEvent, AsyncInvoker, AsyncPolicy, Reply
 from bridge.local.aws.functions.model import Function, Invocation, Outcome
 from bridge.local.aws.functions.pool import Pool
-from bridge.local.aws.functions.requests import Refusal, refusal
+from bridge.local.aws.functions.requests import Refusal, is_invocation, refusal
 
 __all__ = [
     "AsyncEvent",
@@ -21,5 +21,6 @@ __all__ = [
     "Pool",
     "Refusal",
     "Reply",
+    "is_invocation",
     "refusal",
 ]

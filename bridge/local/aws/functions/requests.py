@@ -24,10 +24,15 @@ class Refusal:
     message: str
 
 
+def is_invocation(method: str, path: str) -> bool:
+    """True for a request that invokes a function."""
+    return method == "POST" and bool(_INVOKE.search(path.rstrip("/")))
+
+
 def refusal(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Refusal | None:
     """Why a request to Lambda's API is refused; None when it may pass. Header names lower case."""
     plain = path.rstrip("/")
-    if method == "POST" and _INVOKE.search(plain):
+    if is_invocation(method, plain):
         return _invocation(headers.get("x-amz-invocation-type", ""), body)
     if method in {"POST", "PUT"} and _CONFIGURE.search(plain) and plain.startswith(_FUNCTIONS):
         return _configuration(body)
