@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable
-from bridge.events import delegated
-from bridge.supervisor import Order, Report, StoreFactory, work_base
+from bridge.events import Event, delegated
+from bridge.supervisor import Report, StoreFactory, work_base
 from bridge.supervisor.report import HANDED_OVER
 from lambda_runtime._limits import limit
 
@@ -134,7 +134,7 @@ class Arbiter(NamedTuple):
             return
 
     def hand_over(
-        self, holder: str, order: Order, report: Report, script: str, stores: StoreFactory
+        self, holder: str, event: Event, report: Report, script: str, stores: StoreFactory
     ) -> str:
         """Make the attempt Batch's; the Batch job's id. `holder` has the claim."""
         from bridge.storage.claims import Claim  # noqa: PLC0415  few invocations get so far
@@ -142,7 +142,7 @@ class Arbiter(NamedTuple):
         assert self.claims is not None and self.batch is not None
         claim = Claim(holder, time.time() + _HAND_OVER, handed=True, run=_handed(report))
         try:
-            environment = self._environment(order, report, script, stores)
+            environment = self._environment(event, report, script, stores)
             self.claims.keep(report.job, report.attempt, claim)
             found = self.batch.submit(report.job, environment)
         except BridgeError:
@@ -155,9 +155,9 @@ class Arbiter(NamedTuple):
         return found
 
     def _environment(
-        self, order: Order, report: Report, script: str, stores: StoreFactory
+        self, event: Event, report: Report, script: str, stores: StoreFactory
     ) -> dict[str, str]:
-        body = delegated(order.event, order.event.provider, report.job, report.attempt)
+        body = delegated(event, event.provider, report.job, report.attempt)
         text = json.dumps(body)
         found = {"JOB_UUID": report.job}
         if script:

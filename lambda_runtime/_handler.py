@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import BridgeError
-from bridge.events import decode, envelope, job_id
+from bridge.events import Event, decode, envelope, job_id
 from bridge.supervisor import (
-    Order,
     Report,
     ServiceConfig,
     load_event,
@@ -53,6 +52,15 @@ class Failed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class _Order(NamedTuple):
+    """One event, with the name and attempt that its dispatcher gave to the job."""
+
+    event: Event
+    job: str
+    attempt: int
+    dispatched: bool
 
 
 class Done(NamedTuple):
@@ -158,7 +166,7 @@ class Handler(NamedTuple):
             raise Failed(first._replace(message=note + first.message))
         return Done(b"".join(replies), tuple(elsewhere))
 
-    def _job(self, invocation: Invocation, order: Order, script: str) -> Report | Elsewhere:
+    def _job(self, invocation: Invocation, order: _Order, script: str) -> Report | Elsewhere:
         """Run one job, unless another run has it or it goes on elsewhere."""
         name = order.job or job_id(self.service.name, order.event)
         order = order._replace(job=name)
@@ -183,7 +191,7 @@ class Handler(NamedTuple):
         return earlier_success(held.job, place, stores, base) or held
 
     def _run_job(
-        self, invocation: Invocation, order: Order, script: str, passing: _Passing
+        self, invocation: Invocation, order: _Order, script: str, passing: _Passing
     ) -> Report:
         service = self.service.with_script(script.encode()) if script else self.service
         time = self.clock.time_for(invocation.deadline)
@@ -201,12 +209,16 @@ class Handler(NamedTuple):
             env=self._variables(invocation),
             credentials=True,
             report=self.environ.get("BRIDGE_REPORT", ""),
-            reply_limit=_REPLY,
+            reply_limit=0 if self._is_dispatched(order) else _REPLY,
             grace=time.grace,
             handover=passing if self.arbiter.batch is not None else None,
         )
 
-    def _too_late(self, order: Order, passing: _Passing) -> Report:
+    def _is_dispatched(self, order: _Order) -> bool:
+        """Whether somebody reads the report: the reply would only burden the destination."""
+        return order.dispatched and self.environ.get("BRIDGE_REPORT", "").startswith("s3://")
+
+    def _too_late(self, order: _Order, passing: _Passing) -> Report:
         text = "there was no time left for another job before the function's timeout"
         name = self.service.name
         report = Report(order.job, order.attempt, name, FAILED, reason=text, status=TIMED_OUT)
@@ -236,7 +248,7 @@ class Handler(NamedTuple):
 class _Passing:
     """Hands one job over when it comes to a limit; `found` is the Batch job then."""
 
-    def __init__(self, handler: Handler, holder: str, order: Order, script: str) -> None:
+    def __init__(self, handler: Handler, holder: str, order: _Order, script: str) -> None:
         self._handler = handler
         self._holder = holder
         self._order = order
@@ -247,7 +259,7 @@ class _Passing:
         handler = self._handler
         stores = stores_for(handler.service, handler.secrets)
         self.found = handler.arbiter.hand_over(
-            self._holder, self._order, report, self._script, stores
+            self._holder, self._order.event, report, self._script, stores
         )
         text = f"[supervisor] job {report.job}: handed over to Batch as {self.found}\n"
         handler.log.write(text.encode())
@@ -273,9 +285,11 @@ def _checked(response: bytes) -> bytes:
     return response
 
 
-def _orders(body: object, request: str) -> Iterator[Order]:
+def _orders(body: object, request: str) -> Iterator[_Order]:
     """The jobs of a body. Raw data is a job of its own for each request, also when it is equal."""
     wrapped = envelope(body)
     name, attempt = (wrapped.job, wrapped.attempt) if wrapped else ("", 1)
     for number, event in enumerate(decode(body, nonce=request), start=1):
-        yield Order(event, f"{name}-{number}" if name and number > 1 else name, attempt)
+        yield _Order(
+            event, f"{name}-{number}" if name and number > 1 else name, attempt, bool(name)
+        )

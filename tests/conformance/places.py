@@ -48,7 +48,10 @@ class Run:
 
 @dataclass
 class Place:
-    """One target on one engine. `name` is cluster, lambda or batch."""
+    """One target on one engine. `name` is cluster, lambda or batch.
+
+    `store` is what its services read and write, `other` a provider of another kind.
+    """
 
     name: str
     engine: str
@@ -57,6 +60,7 @@ class Place:
     provider: ProviderRef
     folder: Path
     account: Account
+    other: tuple[ProviderRef, Store]
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -178,25 +182,29 @@ def places(engine: str, folder: Path) -> Iterator[Mapping[str, Place]]:
         work.mkdir()
         on_cluster, on_aws = ProviderRef("minio"), ProviderRef("s3")
         access = {on_cluster: ProviderAccess(*minio.provider())}
+        secrets_of_aws = {
+            "access_key": Secret(keys["AWS_ACCESS_KEY_ID"]),
+            "secret_key": Secret(keys["AWS_SECRET_ACCESS_KEY"]),
+        }
+        from_outside = ProviderAccess({"endpoint": endpoint.url}, secrets_of_aws)
         cluster = LocalTarget(
             TargetSpec("my-cluster", "oscar"),
             executor,
             session=session,
             folder=folder / "cluster",
-            access=access,
+            access=access | {on_aws: from_outside},
             slots=2,
         )
         stack.callback(cluster.close)
-        secrets_of_aws = {
-            "access_key": Secret(keys["AWS_ACCESS_KEY_ID"]),
-            "secret_key": Secret(keys["AWS_SECRET_ACCESS_KEY"]),
-        }
         in_minio = open_store("minio.default", *minio.provider())
         in_s3 = open_store("s3.default", {"endpoint": endpoint.url}, secrets_of_aws)
+        to_aws, to_cluster = (on_aws, in_s3), (on_cluster, in_minio)
         functions = LambdaTarget(TargetSpec("aws-lambda", "lambda"), account, access)
         jobs = BatchTarget(TargetSpec("aws-batch", "batch"), account, access)
         yield {
-            "cluster": Place("cluster", engine, cluster, in_minio, on_cluster, work, account),
-            "lambda": Place("lambda", engine, functions, in_s3, on_aws, work, account),
-            "batch": Place("batch", engine, jobs, in_s3, on_aws, work, account),
+            "cluster": Place(
+                "cluster", engine, cluster, in_minio, on_cluster, work, account, to_aws
+            ),
+            "lambda": Place("lambda", engine, functions, in_s3, on_aws, work, account, to_cluster),
+            "batch": Place("batch", engine, jobs, in_s3, on_aws, work, account, to_cluster),
         }

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.events import decode, job_id
 from bridge.secret import Secret
-from bridge.targets import JobState
+from bridge.targets import Job, JobState
 from tests.conformance.places import MIB, Place
 
 COPY = 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"\n'
@@ -62,6 +63,33 @@ def test_the_script_sees_its_environment_and_nothing_of_ours(place: Place) -> No
     event = json.loads(run.outputs["event"])
     assert event["Records"][0]["s3"]["bucket"]["name"] == run.job.event.bucket
     assert secret not in "\n".join(run.log)
+
+
+def test_it_writes_to_another_provider(place: Place) -> None:
+    ref, store = place.other
+    service = place.service(COPY)
+    (path,) = service.outputs
+    service = replace(service, outputs=(path, replace(path, provider=ref)))
+    place.target.deploy([service])
+    run = place.finish(service, place.job(service))
+    assert run.ok, run
+    assert run.outputs == {"input.txt": b"data"}
+    assert [info.key for info in store.list(path.bucket, path.key_for(""))] == [
+        path.key_for("input.txt")
+    ]
+    assert {output["provider"] for output in run.update.report["outputs"]} == {
+        str(ref),
+        str(path.provider),
+    }
+
+
+def test_an_event_of_two_megabytes_arrives_whole(place: Place) -> None:
+    data = b"<neither JSON nor base64>\n" * (2 * MIB // 26)
+    service = place.service(COPY + 'cd "$TMP_OUTPUT_DIR"; mv * data\n', inputs=())
+    (event,) = decode(data, nonce=secrets.token_hex(8))
+    run = place.finish(service, Job(job_id(service.name, event), service.name, event))
+    assert run.ok, run
+    assert run.outputs == {"data": data}
 
 
 def test_outputs_are_filtered_by_prefix_and_suffix(place: Place) -> None:
