@@ -19,6 +19,7 @@ _NAMES: Final = 3
 _FAILURES: Final = 5
 _RESULTS: Final = 40
 _BAR: Final = 48
+_TIMELINE: Final = "timeline"
 _LEAST: Final = 12
 _GAP: Final = 2
 _COLUMNS: Final = ("service", "target", "state", "exit", "wait", "run", "input", "outputs")
@@ -101,8 +102,8 @@ def _timeline(out: Console, summary: Summary) -> None:
         return
     begin = min(line.moments["accepted"] for line in summary.lines)
     end = max(max(line.moments.values()) for line in summary.lines)
-    width = max(len(line.job.service) for line in lines)
-    out.print(f" {'timeline':<{width}}  0 s{seconds(end - begin):>{_BAR - 3}}", style="bold")
+    width = max(len(_TIMELINE), *(len(line.job.service) for line in lines))
+    out.print(f" {_TIMELINE:<{width}}  0 s{seconds(end - begin):>{_BAR - 3}}", style="bold")
     for line in lines:
         style = "" if line.ok else "red"
         bar = _bar(line, begin, end)

@@ -30,12 +30,12 @@ from bridge.targets.aws import (
 )
 from bridge.targets.render import ProviderAccess
 
-__all__ = ["Accept", "Places"]
+__all__ = ["AWS", "Accept", "Places"]
 
 Accept = Callable[[str, bytes, Mapping[str, str]], Any]
 """(provider, body, headers): persists the events in a body before it returns."""
 
-_AWS: Final = frozenset({"lambda", "batch"})
+AWS: Final = frozenset({"lambda", "batch"})
 _LOOPBACK: Final = "127.0.0.1"
 _POLL: Final = 0.1
 _WAIT: Final = 1
@@ -89,7 +89,7 @@ class Places:
             for number, ref in enumerate(sorted(self._refs))
             if ref.type == "minio"
         ]
-        if any(ref.type == "s3" for ref in self._refs) or self._kinds & _AWS:
+        if any(ref.type == "s3" for ref in self._refs) or self._kinds & AWS:
             work.append(self._start_aws)
         with ThreadPoolExecutor(len(work) or 1) as pool:
             for done in [pool.submit(each) for each in work]:
@@ -157,7 +157,7 @@ class Places:
         return made
 
     def _target(self, spec: TargetSpec) -> Target:
-        if spec.kind not in _AWS:
+        if spec.kind not in AWS:
             return LocalTarget(
                 spec,
                 self.executor,

@@ -34,7 +34,7 @@ from bridge.local._inputs import Awaited, Handover, plan_handovers
 from bridge.local._results import Result, Results
 from bridge.local.children import SessionFolder
 from bridge.local.executors.guard import Guard
-from bridge.local.places import Places
+from bridge.local.places import AWS, Places
 from bridge.pipeline import routes
 from bridge.scheduler import Decision, Snapshot, decide
 
@@ -223,14 +223,21 @@ class Session:
         for name, decision in self.decisions.items():
             for target in used_targets([decision]):
                 by_target.setdefault(target, []).append(self._services[name])
-        with ThreadPoolExecutor(len(by_target) or 1) as pool:
-            done = [
-                pool.submit(self._targets[name].deploy, services)
-                for name, services in by_target.items()
-            ]
-            for each in done:
-                each.result()
+        # Targets of one account share queues and environments, which both would make at once.
+        apart = [[name] for name in by_target if self._kind(name) not in AWS]
+        shared = [name for name in by_target if self._kind(name) in AWS]
+
+        def deploy(names: list[str]) -> None:
+            for name in names:
+                self._targets[name].deploy(by_target[name])
+
+        with ThreadPoolExecutor(len(apart) + 1) as pool:
+            for done in [pool.submit(deploy, names) for names in (*apart, shared)]:
+                done.result()
         self._places.watch([r for rules in self._routes.inputs().values() for r in rules])
+
+    def _kind(self, target: str) -> str:
+        return self.document.targets[target].kind
 
     # --- inputs -------------------------------------------------------------------------------
 

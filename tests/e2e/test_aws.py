@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.command import EXAMPLES, Done, bridge, python, write
-from tests.runs import SHOUT, Workshop, end, until
+from tests.runs import SHOUT, Workshop, end, jobs_of, until
 
 DEMO = EXAMPLES / "demo"
 YEARS = ("2012", "2013", "2014", "2015")
@@ -207,3 +207,37 @@ def test_every_example_is_valid() -> None:
     done = bridge("validate", *files)
     assert done.status == 0, done.err
     assert len(done.out.splitlines()) == len(files) == 5
+
+
+FREE = """
+targets:
+  near: {kind: kubernetes, slots: 1}
+  far: {kind: kubernetes, slots: 4, cost_per_hour: 9}
+functions:
+  bridge:
+  - name: anywhere
+    image: oscar-bridge/busybox:local
+    memory: 64Mi
+    cpu: '0.1'
+    script: copy.sh
+    input:
+    - {storage_provider: minio, path: data/in}
+    output:
+    - {storage_provider: s3, path: work-data/in}
+    placement: {policy: fastest}
+"""
+
+
+def test_jobs_are_placed_one_by_one(shop: Workshop) -> None:
+    """A service that is pinned nowhere fills the nearest place first, then the others."""
+    function = FUNCTION.format(mode="lambda-batch", timeout=60, take="work-data/in")
+    text = FREE + function.partition("functions:\n")[2].replace("work.sh", "copy.sh")
+    script = 'cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/"\nsleep 0.2\n'
+    fdl = write(shop.folder, {"fdl.yaml": text, "copy.sh": script}) / "fdl.yaml"
+    inputs = {f"{n}.txt": b"x" for n in range(8)}
+    done = shop.run(fdl, shop.inputs(inputs))
+    assert done.status == 0, (done.err, done.out[-4000:])
+    placed = jobs_of(done, "anywhere")
+    assert len({job["target"] for job in placed}) > 1
+    assert all(job["decision"]["target"] == job["target"] for job in placed)
+    assert shop.fetched() == {f"work/{name}": b"x" for name in inputs}
