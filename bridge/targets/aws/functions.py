@@ -27,6 +27,7 @@ _ENTRY: Final = "/opt/bridge/bin/bridge-lambda"
 # A destination's record repeats the payload, and a queue takes less than an invocation.
 _SHARE: Final = 8
 _WAIT: Final = 0.1
+_LOG_LAG: Final = 5.0
 _READY_TRIES: Final = 600
 
 
@@ -52,6 +53,7 @@ class LambdaTarget:
         self._lock = threading.Lock()
         self._services: dict[str, str] = {}
         self._both: set[str] = set()
+        self._ended: set[str] = set()
         self._read: list[Mapping[str, Any]] = []
         self._passed_on: dict[str, int] = {}
 
@@ -233,6 +235,7 @@ class LambdaTarget:
             return None
         with self._lock:
             self._services.setdefault(done.job, done.service)
+            self._ended.add(done.job)
         if done.elsewhere is not None:
             return self._follow(done, done.elsewhere.get("batch_job", ""))
         known = update_from_report(
@@ -264,20 +267,39 @@ class LambdaTarget:
         self._batch.cancel(job)
 
     def logs(self, job: str) -> Iterator[str]:
-        """Lines that the job's invocation wrote, from the function's log group; then Batch's."""
+        """Lines that the job's invocation wrote, from the function's log group; then Batch's.
+
+        CloudWatch lags behind: of an invocation that has ended, the end of its log is waited for a
+        few seconds.
+        """
         service = self._services.get(job)
         if service is None:
             return
+        deadline = time.monotonic() + (_LOG_LAG if job in self._ended else 0.0)
+        lines = list(self._lines(service, job))
+        while not _is_whole(lines) and time.monotonic() < deadline:
+            time.sleep(_WAIT)
+            lines = list(self._lines(service, job))
+        yield from lines
+        yield from self._batch.logs(job)
+
+    def _lines(self, service: str, job: str) -> Iterator[str]:
         client = self._account.client("logs")
         group = f"/aws/lambda/{service}"
         with contextlib.suppress(NotFoundError), translated(f"logs of {service}"):
-            hits = client.filter_log_events(logGroupName=group, filterPattern=f'"{job}"')["events"]
-            for stream in dict.fromkeys(hit["logStreamName"] for hit in hits):
+            pages = client.get_paginator("filter_log_events").paginate(
+                logGroupName=group, filterPattern=f'"{job}"'
+            )
+            hits = (hit["logStreamName"] for page in pages for hit in page["events"])
+            for stream in dict.fromkeys(hits):
                 yield from _invocation(log_lines(self._account, group, stream), job)
-        yield from self._batch.logs(job)
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
+
+
+def _is_whole(lines: Sequence[str]) -> bool:
+    return any(line.startswith("REPORT RequestId:") for line in lines)
 
 
 def _invocation(lines: Iterable[str], job: str) -> Iterator[str]:
