@@ -174,6 +174,8 @@ class Handler(NamedTuple):
         passing = _Passing(self, invocation.id, order, script)
         if held is not None:
             return self._held(held, passing)
+        # By this line an invocation is found in the log.
+        self.log.write(f"[supervisor] job {name}: attempt {order.attempt}\n".encode())
         report = self._run_job(invocation, order, script, passing)
         if report.state == HANDED_OVER:
             return Elsewhere(name, order.attempt, HANDED_OVER, passing.found)

@@ -27,6 +27,7 @@ from bridge.local.executors import Executor, Exit, Running, Task
 
 _MIB: Final = 1024 * 1024
 _TAIL: Final = 4_096
+_LAST_OUTPUT: Final = 5.0  # a log of megabytes is still on its way when its invocation is over
 _CORE_MB: Final = 1_769  # the memory at which AWS gives one whole core
 
 Failure = tuple[str, str]
@@ -151,7 +152,7 @@ class Environment:
     def _report(self, invocation: Invocation, seconds: float, outcome: Outcome) -> None:
         running = self._running
         if running is not None:
-            running.drain()
+            running.drain(_LAST_OUTPUT)
         self._say(f"END RequestId: {invocation.request_id}")
         peak = running.peak_memory if running is not None else None
         billed = int(seconds * 1000) + 1
