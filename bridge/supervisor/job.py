@@ -96,7 +96,7 @@ def run_job(
                 return _reported(run, folder, report, handover)
         except OSError as error:
             draft.fail(STAGE_IN_FAILED, f"cannot make a work folder in {base}: {error.strerror}")
-            return draft.finish()
+            return _written(draft, report, stores, base)
 
 
 def _reported(run: _Run, folder: WorkFolder, place: str, handover: Handover | None) -> Report:
@@ -113,10 +113,15 @@ def _reported(run: _Run, folder: WorkFolder, place: str, handover: Handover | No
         run.protected(folder)
     if handover is not None and _handed_over(draft, handover):
         return draft.finish()._replace(state=HANDED_OVER)
+    return _written(draft, place, run.stores, folder.path)
+
+
+def _written(draft: _Draft, place: str, stores: StoreFactory, folder: str) -> Report:
+    """The report, written; that it cannot be is the last thing that can fail."""
     done = draft.finish()
     if place:
         try:
-            write_report(done, place, run.stores, folder.path)
+            write_report(done, place, stores, folder)
         except BridgeError as error:
             draft.fail_for(STAGE_OUT_FAILED, "the report cannot be written", error)
             done = draft.finish()

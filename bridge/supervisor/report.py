@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,16 +88,14 @@ def parse_report(document: object) -> Report:
 def write_report(report: Report, place: str, stores: StoreFactory, folder: str) -> None:
     """Put the report at BRIDGE_REPORT's place: a file, replaced at once, or an object in S3.
 
-    A place that ends in a slash is a folder for `<job>.json`. `folder` is for a short-lived file.
+    A place that ends in a slash is a folder for `<job>.json`. On its way to S3 it needs no disk: a
+    full one is what it may have to tell of. `folder` is for systems without files in memory.
     Raises PermanentError or what the store raises.
     """
     if place.startswith(_S3):
         bucket, key = _object(place, report.job)
-        path = _write(report, os.path.join(folder, f".report-{os.getpid()}"))
-        try:
+        with _in_memory(report, folder) as path:
             stores("s3.default").put(bucket, key, path)
-        finally:
-            os.unlink(path)
         return
     final = os.path.join(place, f"{report.job}.json") if place.endswith("/") else place
     part = _write(report, f"{final}.{os.getpid()}.part")
@@ -129,6 +128,24 @@ def s3_place(url: str) -> tuple[str, str]:
 def _object(place: str, job: str) -> tuple[str, str]:
     bucket, prefix = s3_place(place)
     return bucket, f"{prefix.rstrip('/')}/{job}.json".lstrip("/")
+
+
+@contextmanager
+def _in_memory(report: Report, folder: str) -> Iterator[str]:
+    """A path that can be read while the block lasts, and that takes no room on a disk."""
+    if not hasattr(os, "memfd_create"):
+        path = _write(report, os.path.join(folder, f".report-{os.getpid()}"))
+        try:
+            yield path
+        finally:
+            os.unlink(path)
+        return
+    descriptor = os.memfd_create("report")
+    try:
+        os.write(descriptor, report.line())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def _write(report: Report, path: str) -> str:

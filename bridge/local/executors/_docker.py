@@ -18,6 +18,7 @@ from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from bridge.errors import PermanentError, TemporaryError
+from bridge.local.executors._cgroup import MemoryWatch, memory_file
 from bridge.local.executors._lines import LineSplitter
 from bridge.local.executors.model import Exit, OnExit, Sink, Task
 
@@ -147,8 +148,15 @@ class ContainerExecutor:
             "log_config": {"Type": "none", "Config": {}},
             "mounts": mounts,
         }
+        if task.read_only:
+            host["read_only"] = True
+        if task.scratch:
+            options = "rw,exec,nosuid,nodev,mode=1777,size="
+            host["tmpfs"] = {path: f"{options}{size}" for path, size in task.scratch.items()}
         if task.memory is not None:
-            host |= {"mem_limit": task.memory, "memswap_limit": task.memory}
+            # The kernel counts such folders as memory; what processes hold is watched beside it.
+            most = task.memory + sum(task.scratch.values())
+            host |= {"mem_limit": most, "memswap_limit": most}
         if task.cpus is not None:
             host["nano_cpus"] = int(min(task.cpus, self._cores) * _NANO)
         return dict(
@@ -184,6 +192,8 @@ class _RunningContainer:
         self._ended = threading.Event()
         self._exit: Exit | None = None
         self._last_output = 0.0
+        self._watch: MemoryWatch | None = None
+        self._excess = ""
 
     @property
     def id(self) -> str:
@@ -205,6 +215,8 @@ class _RunningContainer:
         )
         try:
             self._client.start(self._container)
+            if task.memory is not None and task.scratch:
+                self._watch_memory(task.memory)
         except APIError as error:
             raise _not_started(task, error) from error
         name = f"bridge-{self._container[:12]}"
@@ -233,6 +245,19 @@ class _RunningContainer:
         while time.monotonic() < limit and time.monotonic() - self._last_output < _QUIET:
             time.sleep(_QUIET)
 
+    def _watch_memory(self, limit: int) -> None:
+        """Enforce a limit that the engine cannot: that of processes without scratch folders."""
+        pid = int(self._client.inspect_container(self._container)["State"]["Pid"])
+        file = memory_file(pid) if pid else None
+        if file is not None:
+            self._watch = MemoryWatch(file, limit, self._out_of_memory)
+        elif pid:
+            self._client.update_container(self._container, mem_limit=limit, memswap_limit=limit)
+
+    def _out_of_memory(self, held: int) -> None:
+        self._excess = f"out of memory: {held >> 20} MiB held"
+        self._signal("SIGKILL")
+
     def _signal(self, name: str) -> None:
         try:
             self._client.kill(self._container, signal=name)
@@ -243,6 +268,8 @@ class _RunningContainer:
         try:
             self._read(frames)
             end = self._end_of_container()
+            if self._watch is not None:
+                self._watch.stop()
         except (OSError, DockerException, RequestException) as error:
             end = Exit(1, reason=f"the container engine lost the container: {error}")
         _remove(self._client, self._container)
@@ -265,9 +292,10 @@ class _RunningContainer:
         self._client.wait(self._container, timeout=None)
         state = self._client.inspect_container(self._container)["State"]
         code = int(state["ExitCode"])
-        oom = bool(state["OOMKilled"])
+        oom = bool(state["OOMKilled"]) or bool(self._excess)
         number = code - _SIGNAL_BASE if code > _SIGNAL_BASE else None
-        return Exit(code, number, oom, "out of memory" if oom else str(state.get("Error") or ""))
+        reason = self._excess or ("out of memory" if oom else str(state.get("Error") or ""))
+        return Exit(code, number, oom, reason)
 
 
 def connect(timeout: int | None) -> APIClient:

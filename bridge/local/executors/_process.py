@@ -303,6 +303,8 @@ def _environment(task: Task, name: str, place: Path) -> dict[str, str]:
         "HOME": str(place),
         "TMPDIR": str(place),
     }
+    if task.scratch:
+        base["BRIDGE_SCRATCH"] = str(place)
     own = {key: _on_host(value, task) for key, value in task.env.items()}
     return base | own | {_proc.MARKER: name}
 

@@ -21,7 +21,9 @@ class Task:
     the image's. `args` follow it and replace the image's CMD; empty keeps the image's CMD when
     `argv` is None. `memory` is in bytes, `cpus` in cores; None is no limit. `mounts` are host
     paths and where they appear, read-only; those of `writable` can be written. `workdir` None is
-    the image's own.
+    the image's own. `read_only` is the image's file system's; `scratch` are folders in memory that
+    can be written, each with its size in bytes, beside `memory`. Plain processes know neither:
+    they get their own folder as BRIDGE_SCRATCH where a task has a scratch folder.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Task:
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     writable: Mapping[Path, str] = field(default_factory=dict)
+    read_only: bool = False
+    scratch: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

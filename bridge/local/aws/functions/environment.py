@@ -194,6 +194,8 @@ class Environment:
             memory=function.memory * _MIB,
             cpus=max(function.memory / _CORE_MB, 0.1),
             workdir=function.workdir,
+            read_only=True,
+            scratch={"/tmp": function.storage * _MIB},  # noqa: S108  as on Lambda
         )
 
     def _variables(self, address: str) -> dict[str, str]:

@@ -12,7 +12,10 @@ from bridge.local.aws.model import Scope
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A version of an image function as it was configured. `timeout` seconds, `memory` MB."""
+    """A version of an image function as it was configured. `timeout` seconds, `memory` MB.
+
+    `storage` is the size of /tmp in MB.
+    """
 
     scope: Scope
     name: str
@@ -27,6 +30,7 @@ class Function:
     memory: int = 128
     log_group: str = ""
     revision: str = ""
+    storage: int = 512
 
     @property
     def key(self) -> tuple[Scope, str, str]:
@@ -41,7 +45,9 @@ class Function:
     def signature(self) -> str:
         """Everything that an environment is started with, as one text."""
         parts = [self.image, self.entry_point, self.command, self.workdir, dict(self.env)]
-        return json.dumps([*parts, self.timeout, self.memory, self.log_group], sort_keys=True)
+        return json.dumps(
+            [*parts, self.timeout, self.memory, self.storage, self.log_group], sort_keys=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
