@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,7 @@ def ours(kind: str, endpoint: AwsEndpoint, **settings: list[str]) -> Endpoint:
 def moto(folder: Path) -> Iterator[Endpoint]:
     """Where its containers reach it."""
     need_engine()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address=gateway(), port=0, verbose=False)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""An AWS endpoint as the contract sees it: where it is, who it is for, and what it leaves behind."""
+"""An AWS endpoint as the contract sees it: where it is, who it is for, what it leaves behind."""
 
 from __future__ import annotations
 

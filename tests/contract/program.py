@@ -1,4 +1,4 @@
-"""What functions and jobs of the contract run: nothing but Python's standard library and a shell."""
+"""What functions and jobs of the contract run: only Python's standard library and a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ FUNCTION = r"""
 import http.client, json, os, sys, time, urllib.error, urllib.request
 
 def put(url, text):
-    request = urllib.request.Request(url, text.encode(), method="PUT")
+    plain = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(url, text.encode(), plain, method="PUT")
     urllib.request.urlopen(request).read()
 
 def hold(url):
@@ -72,7 +73,8 @@ def handler(event, context):
 # Two shell functions before a job's script: `put URL TEXT`, and `hold URL` until it is there.
 SHELL = r"""
 put() { python3 -c 'import sys, urllib.request as u
-u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(), method="PUT"))' "$@"; }
+plain = {"Content-Type": "text/plain"}
+u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(), plain, method="PUT"))' "$@"; }
 hold() { python3 -c 'import sys, time, urllib.error, urllib.request as u
 while True:
     try:

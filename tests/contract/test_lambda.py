@@ -147,12 +147,11 @@ def test_a_runtime_that_does_not_start_is_told(aws: Endpoint) -> None:
 def test_a_timeout_ends_the_work_and_says_so(aws: Endpoint) -> None:
     function = aws.function(Timeout=1)
     mark = aws.mark()
-    aws.client("s3").put_object(Bucket=aws.bucket, Key=f"{mark.key}-warm", Body=b"")
-    answer, error = aws.invoke(function, {"sleep": 2.5, "late": mark.put})
+    answer, error = aws.invoke(function, {"sleep": 1.8, "late": mark.put})
     assert (error, answer["errorType"]) == ("Unhandled", "Sandbox.Timedout")
     assert answer["errorMessage"].endswith("Task timed out after 1.00 seconds")
     aws.eventually(lambda: any("Task timed out" in one for one in aws.function_lines(function)))
-    time.sleep(2)
+    time.sleep(1)
     assert mark.text() is None
 
 

@@ -16,7 +16,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from ministack import app as gateway
 from ministack.core import responses
@@ -24,6 +23,7 @@ from ministack.services import eventbridge, lambda_svc, s3, sqs, sts
 from ministack.services.cloudformation import provisioners
 
 from bridge.errors import NotFoundError, PermanentError, TemporaryError
+from bridge.local.aws._deliveries import delivery, json_request
 from bridge.local.aws._ecr import EcrFault, LocalRegistry, stored_query
 from bridge.local.aws._limits import lambda_limits
 from bridge.local.aws._log_pages import filtered
@@ -121,11 +121,7 @@ class EmulatedCloud:
         self, scope: Scope, target: str, body: str, attributes: Mapping[str, str] | None = None
     ) -> None:
         """See `Cloud.deliver`."""
-        service = (target.split(":") + [""] * 3)[2]
-        send = _SENDERS.get(service)
-        if send is None:
-            raise PermanentError(f"{target} is no queue, topic, function or event bus")
-        status, _, answer = send(scope, target, body, attributes or {})
+        status, _, answer = _call(scope, *delivery(target, body, attributes or {}))
         if status >= 300:
             raise NotFoundError(f"{target} did not take a message: {answer.decode()[:300]}")
 
@@ -343,6 +339,7 @@ def _function(config: Json) -> Function:
         env=(config.get("Environment") or {}).get("Variables") or {},
         timeout=int(config.get("Timeout") or 3),
         memory=int(config.get("MemorySize") or 128),
+        storage=int((config.get("EphemeralStorage") or {}).get("Size") or 512),
         log_group=(config.get("LoggingConfig") or {}).get("LogGroup") or "",
     )
 
@@ -447,8 +444,7 @@ def _call(
 
 
 def _json_call(scope: Scope, service: str, target: str, body: Mapping[str, Any]) -> Response:
-    headers = {"x-amz-target": target, "content-type": "application/x-amz-json-1.1"}
-    return _call(scope, service, "/", headers, json.dumps(body).encode())
+    return _call(scope, *json_request(service, target, body))
 
 
 def _logs(scope: Scope, action: str, body: Mapping[str, Any]) -> int:
@@ -456,46 +452,3 @@ def _logs(scope: Scope, action: str, body: Mapping[str, Any]) -> int:
     if status >= 500:
         raise TemporaryError(f"the log service failed at {action}: {answer.decode()[:300]}")
     return status
-
-
-def _to_queue(scope: Scope, arn: str, body: str, attributes: Mapping[str, str]) -> Response:
-    account, _, name = arn.partition(":sqs:")[2].partition(":")[2].partition(":")
-    typed = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items() if v}
-    message = {
-        "QueueUrl": f"http://sqs/{account}/{name}",
-        "MessageBody": body,
-        "MessageAttributes": typed,
-    }
-    return _json_call(scope, "sqs", "AmazonSQS.SendMessage", message)
-
-
-def _to_topic(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
-    form = urlencode({"Action": "Publish", "TopicArn": arn, "Message": body})
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    return _call(scope, "sns", "/", headers, form.encode())
-
-
-def _to_function(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
-    path = f"/2015-03-31/functions/{arn}/invocations"
-    return _call(scope, "lambda", path, {"x-amz-invocation-type": "Event"}, body.encode())
-
-
-def _to_bus(scope: Scope, arn: str, body: str, _: Mapping[str, str]) -> Response:
-    record = json.loads(body)
-    ok = record["requestContext"]["condition"] == "Success"
-    entry = {
-        "Source": "lambda",
-        "DetailType": f"Lambda Function Invocation Result - {'Success' if ok else 'Failure'}",
-        "Detail": body,
-        "EventBusName": arn,
-        "Resources": [arn, record["requestContext"]["functionArn"]],
-    }
-    return _json_call(scope, "events", "AWSEvents.PutEvents", {"Entries": [entry]})
-
-
-_SENDERS: Final[Mapping[str, Callable[[Scope, str, str, Mapping[str, str]], Response]]] = {
-    "sqs": _to_queue,
-    "sns": _to_topic,
-    "lambda": _to_function,
-    "events": _to_bus,
-}
