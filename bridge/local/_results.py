@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bridge.dispatch import JobRecord
 from bridge.errors import BridgeError, NotFoundError, UnsafePathError
 from bridge.fdl.model import ProviderRef, Service, StoragePath
+from bridge.local._together import Together
 from bridge.pipeline import Routes
 from bridge.storage import Store
 from bridge.targets import JobState
@@ -58,6 +59,7 @@ class Results:
         logs: Callable[[JobRecord], list[str]],
         names: Mapping[str, str],
         fetched: Callable[[int], None],
+        together: Together,
     ) -> None:
         self._services = services
         self._routes = routes
@@ -65,6 +67,7 @@ class Results:
         self._logs = logs
         self._names = names
         self._fetched = fetched
+        self._together = together
         self.problems: list[str] = []
 
     def fetch(self, jobs: Iterable[JobRecord], folder: Path) -> list[Result]:
@@ -80,10 +83,12 @@ class Results:
                     wanted |= {each.target: each for each in self._of(job, folder / job.service)}
                 else:
                     replies.append(job)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            work = [pool.submit(self._get, each) for each in wanted.values()]
-            work += [pool.submit(self._reply, job, folder / job.service) for job in replies]
-            found = [done for each in work if (done := each.result()) is not None]
+        work: list[Callable[[], Result | None]] = [
+            *(partial(self._get, each) for each in wanted.values()),
+            *(partial(self._reply, job, folder / job.service) for job in replies),
+        ]
+        done = self._together.run(work, _AT_ONCE)
+        found = [result for result in done if result is not None]
         return sorted(found, key=lambda result: (result.path.parent, result.path.name))
 
     def _of(self, job: JobRecord, folder: Path) -> Iterator[_Wanted]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from bridge.errors import UsageError
 from bridge.fdl.model import Document, ProviderRef, TargetSpec
+from bridge.local._together import Together
 from bridge.local.aws import AwsEndpoint
 from bridge.local.executors import Executor, choose, gateway
 from bridge.local.ingest import Ingest
@@ -60,6 +60,7 @@ class Places:
         session: str,
         folder: Path,
         stack: ExitStack,
+        together: Together,
         accept: Accept,
     ) -> None:
         self._specs = [document.targets[name] for name in dict.fromkeys(used)]
@@ -67,6 +68,7 @@ class Places:
         self._session = session
         self._folder = folder
         self._stack = stack
+        self._together = together
         self._accept = accept
         contained = engine == "container"
         self._address = gateway() if contained else _LOOPBACK
@@ -91,9 +93,7 @@ class Places:
         ]
         if any(ref.type == "s3" for ref in self._refs) or self._kinds & AWS:
             work.append(self._start_aws)
-        with ThreadPoolExecutor(len(work) or 1) as pool:
-            for done in [pool.submit(each) for each in work]:
-                done.result()
+        self._together.run(work, len(work))
         self._access = {ref: self._reach(ref) for ref in self._refs}
 
     @property

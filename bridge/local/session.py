@@ -19,8 +19,8 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -32,6 +32,7 @@ from bridge.local._engine import resolved
 from bridge.local._here import localised, snapshot, used_targets
 from bridge.local._inputs import Awaited, Handover, plan_handovers
 from bridge.local._results import Result, Results
+from bridge.local._together import Together
 from bridge.local.children import SessionFolder
 from bridge.local.executors.guard import Guard
 from bridge.local.places import AWS, Places
@@ -89,6 +90,7 @@ class Session:
         self._services = {service.name: service for service in document.services}
         self._routes = routes(document)
         self._stack = ExitStack()
+        self._together = Together()
         self._awaited: set[Awaited] = set()
         self._names: dict[str, str] = {}
         self._seen = ""
@@ -147,6 +149,8 @@ class Session:
         used = used_targets(self.decisions.values())
         name = secrets.token_hex(6)
         folder = self._folder(name)
+        # Closed before the folder goes; what it still started by then is closed before it, too.
+        self._stack.callback(self._together.close)
         self._store = self._stack.enter_context(SqliteStore(folder / "jobs.sqlite"))
         if self.engine == "container":
             self._watch.phase("preparing the runtime for containers")
@@ -158,6 +162,7 @@ class Session:
             session=name,
             folder=folder,
             stack=self._stack,
+            together=self._together,
             accept=self._accept,
         )
         self._places.start()
@@ -231,9 +236,7 @@ class Session:
             for name in names:
                 self._targets[name].deploy(by_target[name])
 
-        with ThreadPoolExecutor(len(apart) + 1) as pool:
-            for done in [pool.submit(deploy, names) for names in (*apart, shared)]:
-                done.result()
+        self._together.run([partial(deploy, names) for names in (*apart, shared)], len(by_target))
         self._places.watch([r for rules in self._routes.inputs().values() for r in rules])
 
     def _kind(self, target: str) -> str:
@@ -250,9 +253,7 @@ class Session:
         count = len(handovers)
         self._watch.phase(f"feeding {count} input{'s' if count > 1 else ''}")
         self._awaited.update(job for each in handovers for job in each.awaited())
-        with ThreadPoolExecutor(_UPLOADS) as pool:
-            for done in [pool.submit(self._feed, each) for each in handovers]:
-                done.result()
+        self._together.run([partial(self._feed, each) for each in handovers], _UPLOADS)
 
     def _feed(self, given: Handover) -> None:
         if given.place is None:
@@ -315,6 +316,7 @@ class Session:
             logs=self.logs,
             names=self._names,
             fetched=self._watch.fetched,
+            together=self._together,
         )
         found = results.fetch(self.jobs(), folder)
         self._problems += results.problems

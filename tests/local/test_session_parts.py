@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from bridge.fdl.model import Document
 from bridge.local._here import localised, snapshot, used_targets
 from bridge.local._inputs import plan_handovers
 from bridge.local._results import Results
+from bridge.local._together import Together
 from bridge.pipeline import routes
 from bridge.scheduler import decide
 from bridge.storage import open_store
@@ -155,6 +159,7 @@ class Bench:
             logs=lambda job: self.logs.get(job.id, []),
             names={"asked": "question"},
             fetched=self.moved.append,
+            together=Together(),
         )
 
     def job(self, name: str, number: int, *keys: str) -> JobRecord:
@@ -233,3 +238,36 @@ def test_a_reply_is_what_the_script_said(bench: Bench) -> None:
     ]
     bench.results.fetch([job], bench.output)
     assert bench.files() == {"ask/question.txt": "hello\n[not ours]\n"}
+
+
+def test_work_that_is_done_together_keeps_its_order() -> None:
+    assert Together().run([partial(int, str(n)) for n in range(20)], 3) == list(range(20))
+
+
+def test_the_first_error_of_work_done_together_is_raised_when_all_has_ended() -> None:
+    ended: list[str] = []
+
+    def slow() -> None:
+        time.sleep(0.2)
+        ended.append("slow")
+
+    with pytest.raises(ZeroDivisionError):
+        Together().run([slow, lambda: 1 // 0], 2)  # type: ignore[list-item]
+    assert ended == ["slow"]
+
+
+def test_nothing_begins_after_close_and_close_waits() -> None:
+    together, begun, ended = Together(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    waiting = threading.Thread(target=together.run, args=([slow, ended.clear], 1))
+    waiting.start()
+    assert begun.wait(5)
+    together.close()
+    assert ended.is_set()
+    waiting.join()
+    assert ended.is_set()
