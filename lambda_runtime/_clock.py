@@ -13,6 +13,8 @@ from bridge.errors import UsageError
 # a few calls of AWS more.
 _MOST_KEPT: Final = 6.0
 _SHARE: Final = 0.1
+_LEAST_KEPT: Final = 1.0
+_SHARE_OF_SHORT: Final = 0.3
 _MOST_KEPT_TO_HAND_OVER: Final = 10.0
 _SHARE_TO_HAND_OVER: Final = 0.3
 # A threshold of the service must leave the script something.
@@ -59,7 +61,8 @@ class Clock(NamedTuple):
             return min(self.wanted, left * _MOST_OF_SERVICE)
         if self.hands_over:
             return min(_MOST_KEPT_TO_HAND_OVER, left * _SHARE_TO_HAND_OVER)
-        return min(_MOST_KEPT, left * _SHARE)
+        least = min(_LEAST_KEPT, left * _SHARE_OF_SHORT)
+        return max(least, min(_MOST_KEPT, left * _SHARE))
 
 
 def threshold(environ: Mapping[str, str]) -> float | None:
