@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bridge.errors import UsageError
 from bridge.fdl.model import Document, ProviderRef, TargetSpec
+from bridge.local._signals import held_back
 from bridge.local._together import Together
 from bridge.local.aws import AwsEndpoint
 from bridge.local.executors import Executor, choose, gateway
@@ -194,8 +195,9 @@ class Places:
             source = QueueSource(
                 self._account, lambda body, headers: self._accept("", body, headers), wait=_WAIT
             )
-            source.start()
-            self._stack.callback(source.close)
+            with held_back():
+                self._stack.callback(source.close)
+                source.start()
 
     def open(self, ref: ProviderRef) -> Store:
         """The data path of a provider."""

@@ -14,12 +14,10 @@ happened inside it; when this process is killed, its guard does that.
 from __future__ import annotations
 
 import secrets
-import signal
-import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +30,7 @@ from bridge.local._engine import resolved
 from bridge.local._here import localised, snapshot, used_targets
 from bridge.local._inputs import Awaited, Handover, plan_handovers
 from bridge.local._results import Result, Results
+from bridge.local._signals import held_back, undisturbed
 from bridge.local._together import Together
 from bridge.local.children import SessionFolder
 from bridge.local.executors.guard import Guard
@@ -174,15 +173,16 @@ class Session:
 
     def _folder(self, name: str) -> Path:
         """The session's folder, and a guard over it and all processes of the session."""
-        folder = SessionFolder()
-        guard = Guard(name, folder.path, containers=self.engine == "container")
-        self._stack.callback(guard.close)
-        return self._stack.enter_context(folder).path
+        with held_back():
+            folder = SessionFolder()
+            guard = Guard(name, folder.path, containers=self.engine == "container")
+            self._stack.callback(guard.close)
+            return self._stack.enter_context(folder).path
 
     def _stop(self) -> None:
         """Whatever else is asked meanwhile, everything is stopped first."""
         try:
-            with _undisturbed():
+            with undisturbed():
                 self._watch.phase("stopping")
                 self._stack.close()
         finally:
@@ -209,8 +209,9 @@ class Session:
             listing=self._places.listing,
         )
         dispatcher.subscribe(self._watch.job)
-        dispatcher.start()
-        self._stack.callback(dispatcher.close)
+        with held_back():
+            self._stack.callback(dispatcher.close)
+            dispatcher.start()
         return dispatcher
 
     def _snapshot(self) -> Snapshot:
@@ -321,18 +322,3 @@ class Session:
         found = results.fetch(self.jobs(), folder)
         self._problems += results.problems
         return found
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals that ask this program to end are ignored in the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in asked}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -24,18 +24,23 @@ def shop(engine: Engine, image: Callable[[str], str], tmp_path: Path) -> Iterato
     """A place for one run; afterwards nothing of it may be left, no container either."""
     for name in ("busybox", "python"):
         image(name)
-    before = containers(engine)
     made = Workshop(tmp_path)
     yield made
     made.check_left_nothing()
-    assert eventually(lambda: not containers(engine) - before, 20), containers(engine) - before
+    assert eventually(lambda: not containers(engine, made), 20), containers(engine, made)
 
 
-def containers(engine: Engine) -> set[str]:
-    """Ids of the containers of sessions, ended ones too."""
+def containers(engine: Engine, shop: Workshop) -> list[str]:
+    """Ids of this run's containers, ended ones too: those that mount something of its folder."""
     command = [engine.command, "ps", "-aq", "--filter", "label=oscar-bridge.session"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    told = {
+        one: subprocess.run(
+            [engine.command, "inspect", one], check=False, capture_output=True, text=True
+        ).stdout
+        for one in found
+    }
+    return [one for one, text in told.items() if str(shop.tmp) in text]
 
 
 def test_the_demo_in_containers(shop: Workshop) -> None:
@@ -109,12 +114,11 @@ def test_a_failing_script_in_a_container(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_no_container_outlives_its_run(shop: Workshop, engine: Engine, kill: bool) -> None:
-    before = containers(engine)
     item = service("work", takes=["data/in"], gives=["data/out"])
     fdl = shop.fdl(item, work="sleep 600\n")
     child = shop.start(fdl, shop.inputs({"x": b"x"}), engine="container")
     until(child, "running")
-    assert eventually(lambda: bool(containers(engine) - before))
+    assert eventually(lambda: bool(containers(engine, shop)))
     if kill:
         child.kill()
         child.communicate(timeout=60)
