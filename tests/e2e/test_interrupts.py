@@ -49,8 +49,10 @@ def test_a_signal_in_any_phase(shop: Workshop, quick: Path, phase: str, number: 
     child = shop.start(quick, shop.inputs(many))
     until(child, phase)
     status, said = end(child, number)
-    assert (status, "Traceback" in said) == (130, False), said
-    assert "interrupted; everything that was started is stopped" in said
+    assert "Traceback" not in said
+    # On a busy machine all may have been fetched before the signal comes.
+    assert status == 130 or (phase, status) == ("fetching", 0), said
+    assert status == 0 or "interrupted; everything that was started is stopped" in said
     shop.check_left_nothing()
 
 
