@@ -70,10 +70,16 @@ class Workshop:
         """Run to the end."""
         return bridge(*self.arguments(fdl, *inputs, engine=engine), *more.split(), env=self.env)
 
-    def start(self, fdl: Path, *inputs: Path, engine: str = "process") -> subprocess.Popen[str]:
-        """Start a run whose standard error is read by the caller."""
+    def start(
+        self, fdl: Path, *inputs: Path, engine: str = "process", ignore: str = "PIPE"
+    ) -> subprocess.Popen[str]:
+        """Start a run whose standard error is read by the caller; it ignores that signal."""
         return subprocess.Popen(
-            [COMMAND, *self.arguments(fdl, *inputs, engine=engine)],
+            # Whoever runs the tests in the background may have us ignore signals; a user does not.
+            [
+                *("env", "--default-signal", f"--ignore-signal={ignore}"),
+                *(COMMAND, *self.arguments(fdl, *inputs, engine=engine)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -84,11 +84,7 @@ def test_a_signal_while_stopping_changes_nothing(shop: Workshop, quick: Path) ->
 
 def test_what_is_ignored_stays_ignored(shop: Workshop, quick: Path) -> None:
     """As under nohup, when the terminal is closed."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        child = shop.start(quick, shop.inputs({"x.txt": b"x"}))
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    child = shop.start(quick, shop.inputs({"x.txt": b"x"}), ignore="HUP")
     until(child, "running")
     status, said = end(child, signal.SIGHUP)
     assert status == 0, said
