@@ -35,6 +35,8 @@ _CREDENTIALS = (
     "AWS_PROFILE",
 )
 _OWN_PREFIX = "BRIDGE_"
+# Where plain processes run jobs, those of a job are found by it when its supervisor was killed.
+_MARK = "BRIDGE_TASK"
 _QUERY_PREFIX = "CONT_VAR_"
 # A launcher that changes a variable for us keeps the user's value under this prefix ("" for none).
 _SAVED_PREFIX = "BRIDGE_ORIG_"
@@ -84,6 +86,8 @@ def _of_event(event: Event, input_path: str) -> dict[str, str]:
 
 
 def _hidden(name: str, credentials: bool) -> bool:
+    if name == _MARK:
+        return False
     if name in _OURS or name.startswith((_OWN_PREFIX, _QUERY_PREFIX)):
         return True
     return not credentials and name.startswith(_CREDENTIALS)

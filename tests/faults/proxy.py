@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -23,16 +23,21 @@ class Proxy:
     """Where it listens."""
 
     url: str
+    _faults: list[int] = field(default_factory=list)
 
-    def rules(self, *rules: dict[str, Any]) -> None:
-        """Fail like this from now on, and forget what was."""
+    def rules(self, *rules: dict[str, Any], always: Sequence[dict[str, Any]] = ()) -> None:
+        """Fail like this from now on, and forget what was; `always` are no faults."""
         self._send("DELETE", "fired")
-        self._send("POST", "rules", list(rules))
+        self._send("POST", "rules", [*rules, *always])
+        found = json.loads(self._send("GET", "rules"))
+        known = found["rules"] if isinstance(found, dict) else found
+        self._faults[:] = [one["id"] for one in known[: len(rules)]]
 
     def fired(self) -> list[dict[str, Any]]:
         """Every fault that was injected since the rules were given."""
         found = json.loads(self._send("GET", "fired"))
-        return list(found["events"] if isinstance(found, dict) else found)
+        events = found["events"] if isinstance(found, dict) else found
+        return [event for event in events if event["rule_id"] in self._faults]
 
     def _send(self, method: str, path: str, body: object = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
