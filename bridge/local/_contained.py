@@ -110,5 +110,5 @@ def _outcome(work: Work, end: Exit) -> Outcome:
         return Outcome(report=report)
     reason = end.reason or f"the container ended with status {end.code} and no report"
     # A program that ended by itself would do so again; one that was killed may have better luck.
-    temporary = end.signal is not None or bool(end.reason)
+    temporary = end.signal is not None or (bool(end.reason) and not end.unable)
     return Outcome(reason=reason, exit_code=end.code, temporary=temporary)

@@ -73,6 +73,15 @@ def test_the_attempt_is_batchs(run: Run, reports: Reports) -> None:
     assert reports()["job-1"]["attempt"] == 3
 
 
+def test_batchs_own_retries_come_after_the_dispatchers(run: Run, reports: Reports) -> None:
+    run(
+        "true",
+        json.dumps({"event": "x", "job_id": "job-1", "attempt": 2}),
+        AWS_BATCH_JOB_ATTEMPT="1",
+    )
+    assert reports()["job-1"]["attempt"] == 2
+
+
 def queue(*bodies: str) -> dict[str, object]:
     """An event with several records, each with data of its own."""
     return {

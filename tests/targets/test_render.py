@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from bridge.errors import PermanentError
+from bridge.fdl import AwsOptions
 from bridge.fdl.model import ProviderRef, Resources, Service, StoragePath
+from bridge.fdl.options import ContainerOptions, LambdaOptions
 from bridge.secret import Secret
+from bridge.supervisor import parse_service
 from bridge.targets.render import ProviderAccess, service_document, used_access
 
 MINIO = ProviderRef("minio")
@@ -88,3 +93,15 @@ def test_what_is_no_setting_is_refused(value: object, kind: str) -> None:
     with pytest.raises(PermanentError, match=rf"minio.default.key is {kind}") as error:
         service_document(SERVICE, {MINIO: ProviderAccess({"key": value})})
     assert "a-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "there"), [("lambda", True), ("lambda-batch", True), ("batch", False)]
+)
+def test_what_scar_keeps_back_is_rendered_for_lambda(mode: Any, there: bool) -> None:
+    container = ContainerOptions(timeout_threshold=25)
+    options = AwsOptions(function=LambdaOptions(container=container))
+    document = service_document(replace(SERVICE, options=options, execution_mode=mode), ACCESS)
+    assert document.get("timeout_threshold") == (25 if there else None)
+    assert parse_service(document).timeout_threshold == (25.0 if there else None)
+    assert "timeout_threshold" not in service_document(SERVICE, ACCESS)

@@ -30,6 +30,7 @@ HOST_NAME: Final = "host.docker.internal"
 _ANSWER_SECONDS: Final = 10
 _QUIET: Final = 0.005
 _SIGNAL_BASE: Final = 128
+_FIRST: Final = 300
 _NAME_LENGTH: Final = 40
 _NANO: Final = 1_000_000_000
 
@@ -192,6 +193,8 @@ class _RunningContainer:
         self._ended = threading.Event()
         self._exit: Exit | None = None
         self._last_output = 0.0
+        self._program = ""
+        self._first = b""
         self._watch: MemoryWatch | None = None
         self._excess = ""
 
@@ -207,6 +210,7 @@ class _RunningContainer:
 
     def launch(self, task: Task) -> None:
         """Attach to the output, then start: no line can be missed."""
+        self._program = next(iter((*(task.argv or ()), *task.args)), "")
         frames = _ask(
             f"attach to {task.name}",
             lambda: self._client.attach(
@@ -244,6 +248,11 @@ class _RunningContainer:
         time.sleep(_QUIET)
         while time.monotonic() < limit and time.monotonic() - self._last_output < _QUIET:
             time.sleep(_QUIET)
+
+    def _is_refusal(self) -> bool:
+        """Whether all that was said is what the engine says of a program that it cannot run."""
+        said = self._first.decode("utf-8", "replace").strip()
+        return said == f"exec {self._program}: no such file or directory"
 
     def _watch_memory(self, limit: int) -> None:
         """Enforce a limit that the engine cannot: that of processes without scratch folders."""
@@ -284,6 +293,7 @@ class _RunningContainer:
             if out:
                 self._out.feed(out)
             if err:
+                self._first = self._first or err[:_FIRST]
                 self._err.feed(err)
         self._out.finish()
         self._err.finish()
@@ -292,6 +302,8 @@ class _RunningContainer:
         self._client.wait(self._container, timeout=None)
         state = self._client.inspect_container(self._container)["State"]
         code = int(state["ExitCode"])
+        if code and self._is_refusal():
+            return Exit(code, reason=_no_program(self._program), unable=True)
         oom = bool(state["OOMKilled"]) or bool(self._excess)
         number = code - _SIGNAL_BASE if code > _SIGNAL_BASE else None
         reason = self._excess or ("out of memory" if oom else str(state.get("Error") or ""))
@@ -331,6 +343,13 @@ def missing_image(image: str) -> PermanentError:
         f"image {image} is not on this machine",
         hint=f"docker pull {image}, or build it and tag it with this name",
     )
+
+
+def _no_program(program: str) -> str:
+    hint = "it is not in the image"
+    if program.startswith(RUNTIME_TARGET):
+        hint = "the image has no /bin/sh, or the runtime is not in it"
+    return f"{program} cannot be executed: {hint}"
 
 
 def _not_started(task: Task, error: Any) -> PermanentError:

@@ -45,13 +45,15 @@ class Task:
 class Exit:
     """How a task ended. `code` is 128 + `signal` when a signal ended it.
 
-    `oom` says that the memory limit was the cause; `reason` is a sentence or "".
+    `oom` says that the memory limit was the cause; `reason` is a sentence or "". `unable` says that
+    the program could not be executed at all, and never will in this image.
     """
 
     code: int
     signal: int | None = None
     oom: bool = False
     reason: str = ""
+    unable: bool = False
 
 
 OnExit = Callable[[Exit], None]

@@ -94,6 +94,8 @@ class Runner:
         attempt.exit_code = end.code
         if end.oom:
             attempt.reason = _OUT_OF_MEMORY
+        if end.unable:
+            attempt.reason = f"CannotStartContainerError: {end.reason}"
         attempt.status_reason = attempt.status_reason or _ESSENTIAL
 
     def _task(self, job: Job, hidden: Mapping[str, str]) -> Task:

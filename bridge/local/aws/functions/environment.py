@@ -250,6 +250,8 @@ _INIT_ERROR: Final = "InitError"
 
 def exit_failure(end: Exit) -> Failure:
     """How AWS words the end of a runtime that should not have ended."""
+    if end.unable:
+        return "Runtime.InvalidEntrypoint", f"Error: {end.reason}"
     if end.oom:
         return "Runtime.OutOfMemory", "Error: Runtime exited with error: signal: killed"
     if end.signal is not None:
