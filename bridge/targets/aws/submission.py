@@ -15,6 +15,8 @@ from bridge.targets.aws.account import Account, translated
 __all__ = ["Submission", "find_job", "submit_once"]
 
 _PATIENCE: Final = 60.0
+# Who is faster by a moment has an answer soon; who is not is left to the caller's next try.
+_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Submission:
 def submit_once(account: Account, wanted: Submission) -> str:
     """The id of the attempt's Batch job, which is submitted unless that has been done before.
 
-    TargetUnavailable when another run has the attempt at this moment.
+    TargetUnavailable when another run has the attempt at this moment, and for some seconds more.
     """
     holder = wanted.holder or secrets.token_hex(8)
     claims = account.claims
@@ -45,10 +47,7 @@ def submit_once(account: Account, wanted: Submission) -> str:
     if claim.batch_job:
         return claim.batch_job
     if claim.holder != holder:
-        found = find_job(account, wanted.queue, wanted.job)
-        if found:
-            return found
-        raise TargetUnavailable(f"job {wanted.job} is being submitted or run by somebody else")
+        return _submitted_by_another(account, wanted)
     # Batch has no token against repetition: who comes after another looks first.
     found = find_job(account, wanted.queue, wanted.job) if claim.again else ""
     try:
@@ -60,6 +59,18 @@ def submit_once(account: Account, wanted: Submission) -> str:
     run = wanted.run or claim.run
     claims.keep(wanted.job, wanted.attempt, Claim(holder, claim.until, True, handle, run))
     return handle
+
+
+def _submitted_by_another(account: Account, wanted: Submission) -> str:
+    for pause in _PAUSES:
+        time.sleep(pause)
+        claim = account.claims.read(wanted.job, wanted.attempt)
+        if claim and claim.batch_job:
+            return claim.batch_job
+    found = find_job(account, wanted.queue, wanted.job)
+    if found:
+        return found
+    raise TargetUnavailable(f"job {wanted.job} is being submitted or run by somebody else")
 
 
 def find_job(account: Account, queue: str, name: str) -> str:
