@@ -1,0 +1,56 @@
+"""The options by which every command that asks AWS finds the account and the deployment in it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bridge.targets.aws import Account
+
+__all__ = ["account_of", "aws_options", "json_option"]
+
+Command = Callable[..., Any]
+
+
+def aws_options(command: Command) -> Command:
+    """Add --profile, --region and --prefix; the command gets one keyword `account`.
+
+    The account is made when the command runs, without a call to AWS.
+    """
+
+    @click.option("--profile", default="", envvar="AWS_PROFILE", help="Profile of the AWS files.")
+    @click.option("--region", default="", help="AWS region; default: what the AWS files say.")
+    @click.option(
+        "--prefix",
+        default="oscar-bridge",
+        envvar="OSCAR_BRIDGE_PREFIX",
+        show_default=True,
+        help="What the base stack is called.",
+    )
+    @functools.wraps(command)
+    def with_account(*args: Any, profile: str, region: str, prefix: str, **options: Any) -> Any:
+        account = account_of(profile=profile, region=region, prefix=prefix)
+        return command(*args, account=account, **options)
+
+    return with_account
+
+
+def json_option(command: Command) -> Command:
+    """Add --json, which the command gets as `as_json`."""
+    text = "Print JSON instead of text."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def account_of(*, profile: str = "", region: str = "", prefix: str = "oscar-bridge") -> Account:
+    """The account that profile, region and the environment name.
+
+    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's. UsageError without any,
+    AccessError for a profile that is not there, MissingToolError without boto3.
+    """
+    from bridge.operate.session import account_for
+
+    return account_for(profile=profile, region=region, prefix=prefix)
