@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from bridge.cli.up import up
 from bridge.errors import BridgeError
 
 __all__ = ["app", "main"]
@@ -115,6 +116,9 @@ def run(
     from bridge.cli import oneshot
 
     return oneshot.run(fdl, inputs, output, engine=engine, timeout=timeout, as_json=as_json)
+
+
+app.add_command(up)
 
 
 @app.command()

@@ -32,9 +32,9 @@ _KEY_BYTES: Final = 20
 class AwsEndpoint:
     """An AWS API on this machine whose Lambda image functions and Batch jobs really run.
 
-    `folder` is for its files and is removed with them by `stop`; only its log, beside it, stays.
-    `engine` is `process` or `container`; containers need `address` to be the engine's bridge and
-    get `runtime` as /opt/bridge. The keys are made here and only who has them is served. It ends
+    `folder` is for its files and is removed with them by `stop`; only its log, by default beside
+    it, stays. `port` is 0 for any free one. `engine` is `process` or `container`; containers need
+    `address` to be the engine's bridge and get `runtime` as /opt/bridge. The keys are made here and only who has them is served. It ends
     with this process, however that ends, and leaves no process, container or file.
     """
 
@@ -45,14 +45,18 @@ class AwsEndpoint:
         engine: str = "process",
         session: str = "",
         address: str = "127.0.0.1",
+        port: int = 0,
         runtime: Path | None = None,
         settings: Settings | None = None,
+        log: Path | None = None,
     ) -> None:
         self._folder = folder
         self._engine = engine
         # Not the caller's own name: when the endpoint ends, it must not end the caller's tasks.
         self._session = f"{session or secrets.token_hex(6)}-aws"
         self._address = address
+        self._port = port
+        self._log = log or folder.with_name(f"{folder.name}.log")
         self._runtime = runtime
         self._settings = settings or Settings()
         self._place = Place("", "AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
@@ -78,7 +82,12 @@ class AwsEndpoint:
     @property
     def log(self) -> Path:
         """Its log file."""
-        return self._folder.with_name(f"{self._folder.name}.log")
+        return self._log
+
+    @property
+    def alive(self) -> bool:
+        """True while its process runs."""
+        return self._child is not None and self._child.alive
 
     def environment(self) -> dict[str, str]:
         """What an AWS SDK or CLI needs to use it; holds the secret key."""
@@ -127,7 +136,8 @@ class AwsEndpoint:
         self.stop()
 
     def _launch(self) -> Child:
-        words = ["--host", self._address, "--engine", self._engine, "--session", self._session]
+        words = ["--host", self._address, "--port", str(self._port), "--engine", self._engine]
+        words += ["--session", self._session]
         words += ["--folder", str(self._folder), "--settings", json.dumps(asdict(self._settings))]
         if self._runtime is not None:
             words += ["--runtime", str(self._runtime)]
