@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rows import IS_OPEN, JOB
-from bridge.dispatch._rules import permits, result
+from bridge.dispatch._rules import ended_attempt, permits, result
 from bridge.dispatch.model import Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
@@ -95,22 +95,10 @@ def _news(wish: Change, before: dict[str, Any], after: dict[str, Any]) -> JobEve
 
 def _archive(connection: sqlite3.Connection, wish: Change, before: dict[str, Any]) -> None:
     """Keep what became of the attempt that ends here."""
+    ended = ended_attempt(before, wish)
     connection.execute(
         "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            before["seq"],
-            before["attempt"],
-            before["target"],
-            JobState.FAILED.value,
-            before["handle"],
-            before["placed"],
-            before["submitted"],
-            before["started"] if wish.started is None else wish.started,
-            wish.at if wish.ended is None else wish.ended,
-            wish.exit_code,
-            wish.reason or before["reason"],
-            wish.log or before["log"],
-        ),
+        (before["seq"], *ended.values()),
     )
 
 
