@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
-from bridge.fdl import AwsOptions, limits
-from bridge.fdl.model import ProviderRef, Resources, Service, TargetSpec
-from bridge.fdl.options import ComputeResources
-from bridge.scheduler import batch_platform, fargate_size
+from bridge.fdl import limits
+from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.scheduler import batch_platform
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.common import (
     carried,
@@ -24,16 +21,21 @@ from bridge.targets.aws.common import (
     log_lines,
     update_from_report,
 )
+from bridge.targets.aws.definitions import (
+    BATCH_ENTRY,
+    batch_side,
+    compute_resources,
+    job_timeout,
+    job_variables,
+    requirements,
+)
 from bridge.targets.aws.submission import Submission, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
 __all__ = ["BatchTarget", "batch_side"]
 
-_ENTRY: Final = "/opt/bridge/bin/bridge-batch"
 _GROUP: Final = "/aws/batch/job"
-_MIB: Final = 1 << 20
-_LATE: Final = 30
 _OVERHEAD: Final = 2048
 _DESCRIBE: Final = 100
 _READY_TRIES: Final = 600
@@ -101,7 +103,7 @@ class BatchTarget:
                     computeEnvironmentName=name,
                     type="MANAGED",
                     state="ENABLED",
-                    computeResources=_compute(platform, services),
+                    computeResources=compute_resources(platform, services),
                 )
         self._wait("compute_environment", name)
         with translated(f"job queue {name}"):
@@ -129,15 +131,14 @@ class BatchTarget:
 
     def _register(self, service: Service) -> None:
         platform = batch_platform(service)
-        variables = deploy_service(self._account, service, self._access)
-        if service.timeout is not None:
-            variables["BRIDGE_TIMEOUT"] = f"{service.timeout:g}"
-        timeout = self._timeout(service)
+        places = deploy_service(self._account, service, self._access)
+        variables = job_variables(service, places)
+        timeout = job_timeout(service)
         properties: dict[str, Any] = {
             "image": service.image,
-            "command": [_ENTRY],
+            "command": [BATCH_ENTRY],
             "environment": [{"name": n, "value": v} for n, v in sorted(variables.items())],
-            "resourceRequirements": _requirements(service, platform),
+            "resourceRequirements": requirements(service, platform),
         }
         role = self._account.settings.role
         if role:
@@ -152,12 +153,6 @@ class BatchTarget:
                 tags={"createdby": "oscar-bridge"},
                 **({"timeout": {"attemptDurationSeconds": timeout}} if timeout else {}),
             )
-
-    def _timeout(self, service: Service) -> int | None:
-        """Batch's own limit, never below its minimum: the supervisor keeps the exact one."""
-        if service.timeout is None:
-            return None
-        return max(int(service.timeout) + _LATE, limits()["batch.timeout"].min or 0)
 
     def remove(self, services: Sequence[str]) -> None:
         """Deregister the services' job definitions; the shared queues stay."""
@@ -289,21 +284,6 @@ class BatchTarget:
         """Nothing to stop on this machine."""
 
 
-def batch_side(service: Service) -> Service:
-    """The service as Batch runs it: a `lambda-batch` service has sizes and a time limit for each.
-
-    Batch's own time limit is none unless the file gives one: long runs are what it is for.
-    """
-    options = service.options
-    if service.execution_mode != "lambda-batch":
-        return service
-    if not isinstance(options, AwsOptions):
-        return replace(service, timeout=None, execution_mode="batch")
-    batch = options.batch
-    resources = Resources(cpu=batch.vcpus, memory=batch.memory * _MIB, gpu=int(batch.enable_gpu))
-    return replace(service, resources=resources, timeout=batch.timeout, execution_mode="batch")
-
-
 def _was_reclaimed(found: Mapping[str, Any]) -> bool:
     """Whether the machine went away under a job that left no report, or somebody killed it."""
     container = found.get("container", {})
@@ -320,42 +300,3 @@ def _room() -> int:
 
 def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
-
-
-def _compute(platform: str, services: Sequence[Service]) -> dict[str, Any]:
-    """The environment that all services of a platform share, as the first to describe it says."""
-    options = [s.options.batch for s in services if isinstance(s.options, AwsOptions)]
-    wanted = next((o.compute_resources for o in options), ComputeResources())
-    compute: dict[str, Any] = {
-        "type": platform,
-        "maxvCpus": max([wanted.max_v_cpus, *(_cores(s) for s in services)]),
-        "subnets": list(wanted.subnets),
-        "securityGroupIds": list(wanted.security_group_ids),
-    }
-    if platform == "EC2":
-        compute |= {
-            "minvCpus": wanted.min_v_cpus,
-            "desiredvCpus": wanted.desired_v_cpus,
-            "instanceTypes": list(wanted.instance_types),
-            "instanceRole": wanted.instance_role or "ecsInstanceRole",
-        }
-    return compute
-
-
-def _cores(service: Service) -> int:
-    return math.ceil(service.resources.cpu)
-
-
-def _requirements(service: Service, platform: str) -> list[dict[str, str]]:
-    """vCPU, memory (MiB) and GPU in Batch's words; on Fargate the smallest size that fits."""
-    if platform == "FARGATE":
-        size = fargate_size(service.resources)
-        cores, memory = str(size.vcpu), size.memory
-    else:
-        cores, memory = str(_cores(service)), math.ceil(service.resources.memory / _MIB)
-    gpu = service.resources.gpu
-    return [
-        {"type": "VCPU", "value": cores},
-        {"type": "MEMORY", "value": str(memory)},
-        *([{"type": "GPU", "value": str(gpu)}] if gpu else []),
-    ]

@@ -9,50 +9,42 @@ from bridge.errors import NotFoundError
 from bridge.events import delegated
 from bridge.fdl.model import ProviderRef, Service
 from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.definitions import Places, secret_name, secret_values
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess, service_document
 from bridge.targets.reports import reported
 
-__all__ = ["carried", "deploy_service", "event_of", "log_lines", "update_from_report"]
+__all__ = [
+    "carried",
+    "deploy_service",
+    "event_of",
+    "log_lines",
+    "put_secret",
+    "update_from_report",
+]
 
 
 def deploy_service(
     account: Account, service: Service, access: Mapping[ProviderRef, ProviderAccess]
-) -> dict[str, str]:
-    """Put the rendered service and its secrets where jobs find them; the variables that say where.
+) -> Places:
+    """Put the rendered service and its secrets where jobs find them, and say where that is.
 
     Credentials go into one Secrets Manager secret per service, never into the environment.
     """
     document = service_document(service, access)
-    variables = {
-        **service.variables,
-        "BRIDGE_SERVICE_URL": account.put_service(document, service.script_text),
-        "BRIDGE_REPORT": account.reports,
-        "LOG_LEVEL": service.log_level,
-    }
-    values = _secret_values(service, access)
-    if values:
-        variables["BRIDGE_SECRETS_ID"] = _put_secret(account, service.name, values)
-    return variables
+    values = secret_values(service, access)
+    return Places(
+        document=account.put_service(document, service.script_text),
+        reports=account.reports,
+        claims=account.claims_url,
+        secret=put_secret(account, service.name, values) if values else "",
+    )
 
 
-def _secret_values(
-    service: Service, access: Mapping[ProviderRef, ProviderAccess]
-) -> dict[str, dict[str, str]]:
-    used = {path.provider for path in (*service.inputs, *service.outputs)}
-    values = {
-        str(ref): {name: secret.reveal() for name, secret in access[ref].secrets.items()}
-        for ref in used
-        if ref in access and access[ref].secrets
-    }
-    if service.secrets:
-        values["environment"] = {name: s.reveal() for name, s in service.secrets.items()}
-    return values
-
-
-def _put_secret(account: Account, service: str, values: Mapping[str, Mapping[str, str]]) -> str:
+def put_secret(account: Account, service: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    """Write the secret of a service, which is made when absent; its name."""
     client = account.client("secretsmanager")
-    name = f"{account.settings.name}/{service}"
+    name = secret_name(account.settings.name, service)
     text = json.dumps(values, sort_keys=True)
     with translated(f"secret {name}"):
         try:

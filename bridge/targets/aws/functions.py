@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
@@ -18,12 +19,12 @@ from bridge.targets.aws._destination import Destination, with_runs
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
+from bridge.targets.aws.definitions import LAMBDA_ENTRY, function_variables, secret_name
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
 __all__ = ["LambdaTarget"]
 
-_ENTRY: Final = "/opt/bridge/bin/bridge-lambda"
 # A destination's record repeats the payload, and a queue takes less than an invocation.
 _SHARE: Final = 8
 _WAIT: Final = 0.1
@@ -92,19 +93,18 @@ class LambdaTarget:
 
     def _configuration(self, service: Service) -> dict[str, Any]:
         size = lambda_size(service)
-        variables = deploy_service(self._account, service, self._access)
-        variables["BRIDGE_CLAIMS"] = self._account.claims_url
+        places = deploy_service(self._account, service, self._access)
         if service.name in self._both:
-            variables["BRIDGE_BATCH_QUEUE"] = self._batch.queue_of(service.name)
-            variables["BRIDGE_BATCH_DEFINITION"] = service.name
+            queue = self._batch.queue_of(service.name)
+            places = replace(places, queue=queue, definition=service.name)
         return {
             "FunctionName": service.name,
             "Role": self._role(service),
             "MemorySize": size.memory,
             "Timeout": size.timeout,
             "EphemeralStorage": {"Size": size.storage},
-            "ImageConfig": {"EntryPoint": [_ENTRY]},
-            "Environment": {"Variables": variables},
+            "ImageConfig": {"EntryPoint": [LAMBDA_ENTRY]},
+            "Environment": {"Variables": function_variables(service, places)},
             "Description": f"OSCAR Bridge service {service.name}",
         }
 
@@ -146,7 +146,7 @@ class LambdaTarget:
                 self._batch.remove([name])
             with contextlib.suppress(NotFoundError), translated(f"function {name}"):
                 self._account.client("lambda").delete_function(FunctionName=name)
-            secret = f"{self._account.settings.name}/{name}"
+            secret = secret_name(self._account.settings.name, name)
             with contextlib.suppress(NotFoundError), translated(f"secret {secret}"):
                 self._account.client("secretsmanager").delete_secret(
                     SecretId=secret, ForceDeleteWithoutRecovery=True
