@@ -66,6 +66,8 @@ _PASSING: Final = frozenset(
     }
 )
 
+_PATIENT: Final = {"mode": "adaptive", "total_max_attempts": 12}
+
 
 @dataclass(frozen=True, slots=True)
 class AccountSettings:
@@ -74,7 +76,8 @@ class AccountSettings:
     `endpoint` is a URL, or "" for what the environment says. `credentials` are boto3's own names
     (`aws_access_key_id`, …); empty for the ambient chain. `role` is the ARN that functions and jobs
     run under unless the FDL names one. `poll` is the least number of seconds between two looks at
-    the state of jobs.
+    the state of jobs. `patient` is for what may take long: calls slow down when they are throttled,
+    and try more often.
     """
 
     name: str = "oscar-bridge"
@@ -84,6 +87,7 @@ class AccountSettings:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     role: str = ""
     poll: float = 5.0
+    patient: bool = False
 
 
 class Account:
@@ -141,7 +145,7 @@ class Account:
             self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
         s3 = {"addressing_style": "path"} if self.settings.endpoint else {}
         config = Config(
-            retries={"mode": "standard"},
+            retries=_PATIENT if self.settings.patient else {"mode": "standard"},
             max_pool_connections=32,
             s3=s3,
             request_checksum_calculation="when_required",
