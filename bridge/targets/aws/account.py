@@ -31,6 +31,7 @@ _ABSENT: Final = frozenset(
         "AWS.SimpleQueueService.NonExistentQueue",
         "NoSuchBucket",
         "NoSuchKey",
+        "ParameterNotFound",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
     }
@@ -132,7 +133,16 @@ class Account:
                 self._clients[service] = self._make_client(service)
             return self._clients[service]
 
-    def _make_client(self, service: str) -> Any:
+    def asking_once(self, service: str, timeout: float) -> Any:
+        """A client of its own, which waits `timeout` seconds for an answer and never asks again."""
+        return self._make_client(
+            service,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            read_timeout=timeout,
+            tcp_keepalive=True,
+        )
+
+    def _make_client(self, service: str, **settings: Any) -> Any:
         try:
             import boto3
             from botocore.config import Config
@@ -155,7 +165,7 @@ class Account:
             service,
             region_name=self.region,
             endpoint_url=self.settings.endpoint or None,
-            config=config,
+            config=config.merge(Config(**settings)),
         )
 
     def prepare(self) -> None:
@@ -249,19 +259,23 @@ class Account:
         report: dict[str, Any] = json.loads(body)
         return report
 
+    def store_secrets(self) -> dict[str, Secret]:
+        """The credentials of this moment in the words of `bridge.storage`; empty without any."""
+        self.client("s3")  # makes the session
+        with translated("credentials"):
+            found = self._session.get_credentials()
+        if found is None:
+            return {}
+        pair = found.get_frozen_credentials()
+        secrets = {"access_key": Secret(pair.access_key), "secret_key": Secret(pair.secret_key)}
+        return secrets | ({"session_token": Secret(pair.token)} if pair.token else {})
+
     @property
     def claims(self) -> Claims:
         """Which run has an attempt of a job, with this account's credentials at this moment."""
         from bridge.storage.claims import Claims
 
-        self.client("s3")  # makes the session
-        with translated("credentials"):
-            found = self._session.get_credentials()
-        secrets = {}
-        if found is not None:
-            pair = found.get_frozen_credentials()
-            secrets = {"access_key": Secret(pair.access_key), "secret_key": Secret(pair.secret_key)}
-            secrets |= {"session_token": Secret(pair.token)} if pair.token else {}
+        secrets = self.store_secrets()
         settings = {"endpoint": self.settings.endpoint, "region": self.region}
         key = (tuple(sorted((name, one.reveal()) for name, one in secrets.items())),)
         with self._lock:
