@@ -15,7 +15,7 @@ from bridge.supervisor.report import s3_place
 from bridge.supervisor.stores import StoreFactory
 
 # pathlib is left out: importing it costs the supervisor a tenth of its start.
-# ruff: noqa: PTH103, PTH107, PTH113, PTH118, PTH120, PTH123
+# ruff: noqa: PTH103, PTH105, PTH107, PTH113, PTH118, PTH120, PTH123
 
 SERVICE_FILE = "/oscar/config/function_config.json"
 SCRIPT_FILE = "/oscar/config/script.sh"
@@ -27,8 +27,9 @@ def load_service(environ: Mapping[str, str], s3: StoreFactory) -> ServiceConfig:
     """The service and its script as the variables say.
 
     `s3` opens `s3.default`, for BRIDGE_SERVICE_URL; what is there is kept in a folder of this
-    machine, as its prefix is named by content. Raises PermanentError when there is no service or
-    it cannot be read, and what the store raises. A service without a script has `script` None.
+    machine, as its prefix or object is named by content. Raises PermanentError when there is no
+    service or it cannot be read, and what the store raises. A service without a script has
+    `script` None.
     """
     folder = ""
     if url := environ.get("BRIDGE_SERVICE_URL"):
@@ -117,12 +118,36 @@ def _cached(url: str, environ: Mapping[str, str], s3: StoreFactory) -> str:
     digest = hashlib.sha256(url.encode()).hexdigest()[:32]
     base = os.path.join(work_base(environ), f"bridge-services-{os.getuid()}")
     folder = _private(os.path.join(base, digest))
-    # The configuration comes last: where it is, the rest is too.
-    for name in reversed(_FILES):
-        path = os.path.join(folder, name)
-        if not os.path.isfile(os.path.join(folder, _FILES[0])):
-            _fetch(store, bucket, f"{prefix.rstrip('/')}/{name}".lstrip("/"), path)
+    if not prefix or prefix.endswith("/"):
+        # The configuration comes last: where it is, the rest is too.
+        for name in reversed(_FILES):
+            path = os.path.join(folder, name)
+            if not os.path.isfile(os.path.join(folder, _FILES[0])):
+                _fetch(store, bucket, f"{prefix.rstrip('/')}/{name}".lstrip("/"), path)
+    elif not os.path.isfile(os.path.join(folder, _FILES[0])):
+        _unpack(_fetched(url, s3, folder), url, folder)
     return folder
+
+
+def _unpack(body: bytes, url: str, folder: str) -> None:
+    """Write the service and the script of a single object as the files that they stand for."""
+    document = _json(body, url)
+    if not isinstance(document, dict) or "service" not in document:
+        raise PermanentError(f"{url} is not an object with a service")
+    script = document.get("script")
+    if script is not None and not isinstance(script, str):
+        raise PermanentError(f"the script in {url} must be text, not {type(script).__name__}")
+    if script is not None:
+        _write(os.path.join(folder, _FILES[1]), script.encode())
+    _write(os.path.join(folder, _FILES[0]), json.dumps(document["service"]).encode())
+
+
+def _write(path: str, body: bytes) -> None:
+    """Replace a file at once: another process may be reading it."""
+    part = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"
+    with open(part, "wb") as file:
+        file.write(body)
+    os.replace(part, path)
 
 
 def _private(folder: str) -> str:

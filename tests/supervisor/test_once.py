@@ -135,6 +135,51 @@ def test_everything_from_s3(world: World) -> None:
     assert [path for path in world.folder.iterdir() if path.name.startswith("bridge-event")] == []
 
 
+def from_one_object(world: World, body: bytes) -> dict[str, str]:
+    """The variables of a job whose service is one object in a bucket."""
+    own = world.server.make_bucket()
+    world.server.client().put_object(own, "abc.json", io.BytesIO(body), len(body))
+    return {
+        "AWS_ENDPOINT_URL_S3": world.server.endpoint,
+        "AWS_ACCESS_KEY_ID": world.server.access_key,
+        "AWS_SECRET_ACCESS_KEY": world.server.secret_key,
+        "BRIDGE_SERVICE_FILE": "",
+        "BRIDGE_SERVICE_URL": f"s3://{own}/abc.json",
+        "TMPDIR": str(world.folder),
+        "BRIDGE_WORK_DIR": "",
+    }
+
+
+def test_the_service_and_its_script_may_be_one_object(world: World) -> None:
+    body = {"service": world.document, "script": COPY, "fdl": "functions: {}"}
+    variables = from_one_object(world, json.dumps(body).encode())
+    world.upload("in/a")
+    first = world.once(None, world.record("in/a"), **variables)
+    assert first.returncode == 0, first.stdout
+    assert list(world.objects()) == ["out/a"]
+    # Named by content, so it is fetched once.
+    bucket = variables["BRIDGE_SERVICE_URL"].removeprefix("s3://").partition("/")[0]
+    world.server.client().remove_object(bucket, "abc.json")
+    assert world.once(None, world.record("in/a"), **variables).returncode == 0
+    assert not list(world.folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"[]", "is not an object with a service"),
+        (b'{"script": "true"}', "is not an object with a service"),
+        (b'{"service": {"name": "s"}, "script": 7}', "must be text, not int"),
+    ],
+)
+def test_an_object_that_is_no_service_is_refused(world: World, body: bytes, words: str) -> None:
+    world.upload("in/a")
+    refused = world.once(None, world.record("in/a"), **from_one_object(world, body))
+    assert refused.returncode == 125
+    assert words in (refused.stdout + refused.stderr).decode()
+
+
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
 def test_the_exit_status_is_the_scripts(world: World, code: int) -> None:
     world.upload("in/a")
