@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
 from bridge.dispatch.model import Change, JobRecord
@@ -215,20 +216,22 @@ class Lane:
     # --- when the target does not take a job --------------------------------------------------
 
     def _refused(self, record: JobRecord, error: TemporaryError) -> None:
+        core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
-        tries = record.tries if busy else record.tries + 1
-        if tries >= self._core.settings.max_submits:
-            self._give_up(replace(record, tries=tries), error)
+        later = steps.submit_later(record, error, now, core.settings, counts=not busy)
+        if later is None:
+            self._give_up(replace(record, tries=record.tries + 1), error)
             return
-        now = self._core.clock()
-        due = now + self._core.settings.delay(record.id, max(1, tries), error.delay)
         if busy:
             self._paused = now + error.delay
         if record.state is JobState.PLACED:
-            self._put_back(record, tries, due, error)
+            with self._lock:
+                self._watch.pop(record.id, None)
+            core.persist([later])
             return
+        assert later.due is not None and later.tries is not None
         with self._lock:
-            self._resume.append(_Resume(due, replace(record, tries=tries)))
+            self._resume.append(_Resume(later.due, replace(record, tries=later.tries)))
 
     def _is_busy(self, job: str) -> bool:
         """True when the target answers and has other jobs of ours: then it is only full."""
@@ -236,59 +239,19 @@ class Lane:
             others = len(self._with_target) - (job in self._with_target)
             return self._healthy and others > 0
 
-    def _put_back(self, record: JobRecord, tries: int, due: float, error: TemporaryError) -> None:
-        now = self._core.clock()
-        with self._lock:
-            self._watch.pop(record.id, None)
-        change = Change(
-            record.id,
-            record.attempt,
-            JobState.PLACED,
-            now,
-            tries=tries,
-            due=due,
-            reason=error.message,
-            release=True,
-        )
-        self._core.persist([change])
-
     def _give_up(self, record: JobRecord, error: TemporaryError) -> None:
         """Go to the next fallback target, or be dead."""
+        core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
-        fallback = self._fallback(record)
-        if not fallback:
-            self._finish(record, JobState.DEAD, why)
-            return
-        # A submit that was refused may have arrived all the same.
-        self._try_stop(record.id)
-        now = self._core.clock()
-        change = Change(
-            record.id,
-            record.attempt,
-            JobState.PLACED,
-            now,
-            again=True,
-            target=fallback,
-            due=now,
-            reason=why,
-            release=True,
-        )
-        self._core.persist([change])
+        fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
+        if fallback:
+            # A submit that was refused may have arrived all the same.
+            self._try_stop(record.id)
+        core.persist([steps.given_up(record, why, fallback, core.clock())])
         self.drop(record.id)
 
-    def _fallback(self, record: JobRecord) -> str:
-        """The next of the decision's fallback targets that this job has not been to."""
-        detail = self._core.store.detail(record.id)
-        if detail is None or not detail.decisions:
-            return ""
-        been = {attempt.target for attempt in detail.attempts}
-        options = detail.decisions[-1].get("fallback", ())
-        return next((t for t in options if t in self._core.lanes and t not in been), "")
-
     def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
-        now = self._core.clock()
-        change = Change(record.id, record.attempt, state, now, tries=record.tries, reason=reason)
-        self._core.persist([change])
+        self._core.persist([steps.ended(record, state, reason, self._core.clock())])
         self.drop(record.id)
 
     # --- news -------------------------------------------------------------------------------

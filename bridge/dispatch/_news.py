@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.dispatch._codec import outputs_of, tag
-from bridge.dispatch._core import Core
-from bridge.dispatch.model import Change, Expected, JobRecord, Output
+from bridge.dispatch.model import Change, Expected, JobDetail, JobRecord, Output
+from bridge.dispatch.protocol import Routes
+from bridge.dispatch.settings import Settings
 from bridge.targets import JobState, JobUpdate
 
-__all__ = ["Watched", "change_of", "watched"]
+if TYPE_CHECKING:
+    from bridge.dispatch._core import Core
+
+__all__ = ["Grounds", "Watched", "change_of", "follow_ups", "watched", "watched_of"]
+
+
+class Grounds(Protocol):
+    """What news is judged on."""
+
+    @property
+    def settings(self) -> Settings:
+        """How patient to be."""
+        ...
+
+    @property
+    def routes(self) -> Routes:
+        """Which outputs start other jobs."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds since the epoch."""
+        ...
 
 
 @dataclass(slots=True)
@@ -26,42 +51,48 @@ class Watched:
 
 def watched(record: JobRecord, core: Core) -> Watched:
     """What is to be remembered of a job while it is with a target."""
-    old: frozenset[str] = frozenset()
     if record.attempt > 1 and (detail := core.store.detail(record.id)) is not None:
-        old = frozenset(a.handle for a in detail.attempts[:-1] if a.handle)
-    return Watched(record.id, record.service, record.attempt, record.state, record.handle, old)
+        return watched_of(JobDetail(record, detail.attempts))
+    return watched_of(JobDetail(record))
 
 
-def change_of(update: JobUpdate, job: Watched, core: Core) -> Change | None:
+def watched_of(detail: JobDetail) -> Watched:
+    """The same, from all that is known of the job."""
+    job = detail.job
+    old = frozenset(a.handle for a in detail.attempts[:-1] if a.handle)
+    return Watched(job.id, job.service, job.attempt, job.state, job.handle, old)
+
+
+def change_of(update: JobUpdate, job: Watched, grounds: Grounds) -> Change | None:
     """None for what is old, repeated or says nothing."""
     if _is_stale(update, job):
         return None
     if update.state is JobState.RUNNING:
-        return None if job.state is JobState.RUNNING else _plain_change(update, job, core)
+        return None if job.state is JobState.RUNNING else _plain_change(update, job, grounds)
     if not update.state.final:
         return None
     if update.state is JobState.FAILED and update.temporary:
-        return _again(update, job, core)
+        return _again(update, job, grounds)
     if update.state is JobState.DEAD:
         update = replace(update, state=JobState.FAILED)
-    return _final(update, job, core)
+    return _final(update, job, grounds)
 
 
 def _is_stale(update: JobUpdate, job: Watched) -> bool:
     """News of an earlier attempt of the same job."""
     if update.handle and update.handle == job.handle:
         return False
-    attempt = update.report.get("attempt")
+    attempt = update.attempt or update.report.get("attempt")
     older = isinstance(attempt, int) and attempt < job.attempt
     return older or update.handle in job.old
 
 
-def _plain_change(update: JobUpdate, job: Watched, core: Core) -> Change:
+def _plain_change(update: JobUpdate, job: Watched, grounds: Grounds) -> Change:
     return Change(
         job.job,
         job.attempt,
         update.state,
-        core.clock(),
+        grounds.clock(),
         handle=update.handle or None,
         started=update.started,
         ended=update.ended,
@@ -70,10 +101,10 @@ def _plain_change(update: JobUpdate, job: Watched, core: Core) -> Change:
     )
 
 
-def _final(update: JobUpdate, job: Watched, core: Core) -> Change:
+def _final(update: JobUpdate, job: Watched, grounds: Grounds) -> Change:
     outputs = outputs_of(update.report)
     change = replace(
-        _plain_change(update, job, core),
+        _plain_change(update, job, grounds),
         reason=update.reason or str(update.report.get("reason") or ""),
         report=update.report,
         outputs=outputs,
@@ -81,23 +112,23 @@ def _final(update: JobUpdate, job: Watched, core: Core) -> Change:
     if change.exit_code is None and isinstance(code := update.report.get("exit_code"), int):
         change = replace(change, exit_code=code)
     if update.state is JobState.SUCCEEDED:
-        return replace(change, expected=follow_ups(job.job, outputs, core))
+        return replace(change, expected=follow_ups(job.job, outputs, grounds))
     return change
 
 
-def follow_ups(job: str, outputs: tuple[Output, ...], core: Core) -> tuple[Expected, ...]:
+def follow_ups(job: str, outputs: tuple[Output, ...], grounds: Grounds) -> tuple[Expected, ...]:
     """The jobs that these outputs must start."""
-    now = core.clock()
+    now = grounds.clock()
     return tuple(
         Expected(service, job, replace(output, etag=tag(output.etag)), now)
         for output in outputs
-        for service in core.routes.match(output.provider, output.bucket, output.key)
+        for service in grounds.routes.match(output.provider, output.bucket, output.key)
     )
 
 
-def _again(update: JobUpdate, job: Watched, core: Core) -> Change:
+def _again(update: JobUpdate, job: Watched, grounds: Grounds) -> Change:
     """A run that failed for a reason that is not its own: another attempt, or the end."""
-    settings, change = core.settings, _plain_change(update, job, core)
+    settings, change = grounds.settings, _plain_change(update, job, grounds)
     why = update.reason or "the run was lost"
     if job.attempt >= settings.max_attempts:
         reason = f"{job.attempt} runs failed for reasons that may pass; the last: {why}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
+from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Decide
 from bridge.errors import BridgeError, TemporaryError
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot, as_json
+from bridge.scheduler import Decision, Snapshot
 from bridge.targets import JobState
 
 __all__ = ["Placer"]
@@ -65,8 +66,7 @@ class Placer:
             return self._later(job, f"placement broke: {error!r}")
 
     def _decision(self, job: JobRecord, service: Service) -> Decision:
-        # The last digits of a job's name are those of a digest: a fair and repeatable seed.
-        return self._decide(service, job.event, self._snapshot(), seed=int(job.id[-8:], 16))
+        return self._decide(service, job.event, self._snapshot(), seed=steps.seed(job.id))
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
         if not decision.target:
@@ -75,43 +75,11 @@ class Placer:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
         self._core.tally.reserve(decision.target)
-        now = self._core.clock()
-        return Change(
-            job.id,
-            job.attempt,
-            JobState.PLACED,
-            now,
-            target=decision.target,
-            tries=0,
-            due=now,
-            decision=as_json(decision),
-            release=True,
-        )
+        return steps.placed(job, decision, self._core.clock())
 
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:
-        return Change(
-            job.id,
-            job.attempt,
-            JobState.FAILED,
-            self._core.clock(),
-            reason=why,
-            decision=None if decision is None else as_json(decision),
-        )
+        return steps.failed(job, why, self._core.clock(), decision)
 
     def _later(self, job: JobRecord, why: str, least: float = 0.0) -> Change:
-        """Another try after a while, or the end when there were enough."""
-        settings, now, tries = self._core.settings, self._core.clock(), job.tries + 1
-        if tries >= settings.max_submits:
-            reason = f"not placed in {tries} tries; the last: {why}"
-            return Change(job.id, job.attempt, JobState.DEAD, now, tries=tries, reason=reason)
-        due = now + settings.delay(job.id, tries, least)
-        return Change(
-            job.id,
-            job.attempt,
-            JobState.ACCEPTED,
-            now,
-            tries=tries,
-            due=due,
-            reason=why,
-            release=True,
-        )
+        core = self._core
+        return steps.place_later(job, why, core.clock(), core.settings, least)

@@ -50,6 +50,7 @@ class JobUpdate:
     (see bridge.supervisor.report) as a plain mapping. `handle` is the target's own name of the run
     (Batch job id, Lambda request id, process id), `log` names where its log is.
     `temporary` says that a failure is not the job's own fault and may be tried again.
+    `attempt` is the one that the news is about, 0 when that is not known.
     """
 
     job: str
@@ -62,6 +63,7 @@ class JobUpdate:
     temporary: bool = False
     log: str = ""
     report: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 0
 
 
 class Target(Protocol):

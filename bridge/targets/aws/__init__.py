@@ -7,6 +7,7 @@ reads AWS_ENDPOINT_URL, profiles and credentials as it always does.
 from bridge.targets.aws.account import Account, AccountSettings
 from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.buckets import Buckets
+from bridge.targets.aws.deployed import Deployed
 from bridge.targets.aws.functions import LambdaTarget
 from bridge.targets.aws.source import QueueSource
 
@@ -15,6 +16,7 @@ __all__ = [
     "AccountSettings",
     "BatchTarget",
     "Buckets",
+    "Deployed",
     "LambdaTarget",
     "QueueSource",
 ]

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
@@ -29,6 +30,7 @@ from bridge.targets.aws.definitions import (
     job_variables,
     requirements,
 )
+from bridge.targets.aws.deployed import Deployed
 from bridge.targets.aws.submission import Submission, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -60,6 +62,9 @@ class BatchTarget:
     account has 50 of each). Batch's
     own retries are off, because the dispatcher decides about retries. One DescribeJobs call per
     hundred open jobs serves `poll`, no more often than the account's `poll` setting.
+
+    Services that were deployed by somebody else are made known with `adopt`; their news is pushed
+    by EventBridge and `read` says what it means, so `poll` has none of them.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class BatchTarget:
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
         self._queues: dict[str, str] = {}
+        self._definitions: dict[str, str] = {}
+        self._pushed = False
         self._streams: dict[str, str] = {}
         self._last = 0.0
 
@@ -85,6 +92,13 @@ class BatchTarget:
         for service in services:
             self._register(service)
             self._queues[service.name] = self._queue(batch_platform(service))
+
+    def adopt(self, services: Sequence[Deployed]) -> None:
+        """Take these services, and only these, as deployed; whoever did sees to their news."""
+        self._pushed = True
+        both = [one for one in services if one.queue and one.definition]
+        self._queues = {one.service: one.queue for one in both}
+        self._definitions = {one.service: one.definition for one in both}
 
     def queue_of(self, service: str) -> str:
         """The job queue of a deployed service."""
@@ -167,7 +181,9 @@ class BatchTarget:
     def submit(self, job: Job) -> str:
         """Submit a Batch job named like the job; the handle is Batch's id of it."""
         name, value = event_of(self._account, job, _room())
-        return self._submitted(job.service, job.id, job.attempt, {name: value})
+        handle = self._submitted(job.service, job.id, job.attempt, {name: value})
+        self.follow(job.id, job.attempt, handle)
+        return handle
 
     def pass_on(self, service: str, payload: Mapping[str, Any], holder: str, reason: str) -> str:
         """Submit what a Lambda invocation could not finish; `payload` is the invocation's own."""
@@ -197,21 +213,23 @@ class BatchTarget:
         holder: str = "",
         run: Mapping[str, Any] | None = None,
     ) -> str:
+        if service not in self._queues:
+            raise NotFoundError(f"service {service} is not deployed on Batch")
         wanted = Submission(
             job=job,
             attempt=attempt,
             queue=self._queues[service],
-            definition=service,
+            definition=self._definitions.get(service, service),
             environment={**environment, "JOB_UUID": job},
             holder=holder,
             run=run or {},
         )
-        handle = submit_once(self._account, wanted)
-        self.follow(job, attempt, handle)
-        return handle
+        return submit_once(self._account, wanted)
 
     def follow(self, job: str, attempt: int, handle: str) -> None:
         """From now on `poll` tells about this Batch job."""
+        if self._pushed:
+            return
         with self._lock:
             self._open[handle] = _Open(job, attempt)
 
@@ -223,36 +241,48 @@ class BatchTarget:
                 return []
             self._last = now
             handles = list(self._open)
-        updates: list[JobUpdate] = []
+        return [u for found in self.describe(handles) if (u := self._news(found))]
+
+    def describe(self, handles: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        """Batch's own words about these of its jobs, from one call per hundred."""
         for start in range(0, len(handles), _DESCRIBE):
             with translated("describe jobs"):
                 found = self._account.client("batch").describe_jobs(
-                    jobs=handles[start : start + _DESCRIBE]
+                    jobs=list(handles[start : start + _DESCRIBE])
                 )
-            updates += [u for d in found["jobs"] if (u := self._news(d))]
-        return updates
+            yield from found["jobs"]
 
     def _news(self, found: Mapping[str, Any]) -> JobUpdate | None:
-        handle, status = str(found["jobId"]), str(found["status"])
+        handle = str(found["jobId"])
         job = self._open.get(handle)
         if job is None:
             return None
-        stream = str(found.get("container", {}).get("logStreamName", ""))
-        if stream:
-            self._streams[job.name] = stream
-        if status not in ("SUCCEEDED", "FAILED"):
-            state = _RUNNING.get(status, JobState.SUBMITTED)
-            return JobUpdate(job.name, state, handle=handle, log=stream)
-        with self._lock:
-            self._open.pop(handle, None)
-        return self._final(job, found, stream)
+        update = self.read(found, job.name, job.attempt)
+        if update.log:
+            self._streams[job.name] = update.log
+        if update.state.final:
+            with self._lock:
+                self._open.pop(handle, None)
+        return update
+
+    def read(self, found: Mapping[str, Any], job: str, attempt: int) -> JobUpdate:
+        """What Batch's words about its job mean for this attempt of a job of ours.
+
+        They are an entry of DescribeJobs, or the `detail` of a Batch Job State Change event.
+        """
+        handle, status = str(found["jobId"]), str(found["status"])
+        stream = str(found.get("container", {}).get("logStreamName") or "")
+        if status in ("SUCCEEDED", "FAILED"):
+            return self._final(_Open(job, attempt), found, stream)
+        state = _RUNNING.get(status, JobState.SUBMITTED)
+        return JobUpdate(job, state, handle=handle, log=stream, attempt=attempt)
 
     def _final(self, job: _Open, found: Mapping[str, Any], stream: str) -> JobUpdate:
         handle = str(found["jobId"])
         known = update_from_report(self._account, job.name, job.attempt, handle, stream)
         ok = found["status"] == "SUCCEEDED"
         if known is not None and (known.state is JobState.SUCCEEDED) is ok:
-            return known
+            return replace(known, attempt=job.attempt)
         container = found.get("container", {})
         reason = container.get("reason") or found.get("statusReason") or ""
         return JobUpdate(
@@ -265,6 +295,7 @@ class BatchTarget:
             reason="" if ok else str(reason),
             temporary=not ok and _was_reclaimed(found),
             log=stream,
+            attempt=job.attempt,
         )
 
     def cancel(self, job: str) -> None:

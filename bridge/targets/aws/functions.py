@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.events import delegated
@@ -20,6 +20,7 @@ from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
 from bridge.targets.aws.definitions import LAMBDA_ENTRY, function_variables, secret_name
+from bridge.targets.aws.deployed import Deployed
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
@@ -32,6 +33,14 @@ _LOG_LAG: Final = 5.0
 _READY_TRIES: Final = 600
 
 
+class Reply(NamedTuple):
+    """A function's answer: its JSON, whether it failed, and the request's id."""
+
+    value: Any
+    failed: bool
+    handle: str
+
+
 class LambdaTarget:
     """Runs services as Lambda functions whose image has the runtime at /opt/bridge.
 
@@ -42,6 +51,9 @@ class LambdaTarget:
     A `lambda-batch` service has a Batch side too. A job of it that comes to the end of its time or
     memory is handed over, by the invocation or, when that was killed, from here; it is RUNNING
     with Batch's handle then, and ends as its Batch job does. The report's `runs` has both.
+
+    Services that were deployed by somebody else are made known with `adopt`; their news is pushed
+    and `read` says what it means, so `poll` is not to be called then.
     """
 
     def __init__(
@@ -54,6 +66,8 @@ class LambdaTarget:
         self._lock = threading.Lock()
         self._services: dict[str, str] = {}
         self._both: set[str] = set()
+        self._functions: dict[str, str] = {}
+        self._pushed = False
         self._ended: set[str] = set()
         self._read: list[Mapping[str, Any]] = []
         self._passed_on: dict[str, int] = {}
@@ -68,6 +82,13 @@ class LambdaTarget:
             self._deploy(service)
         for service in services:
             self._wait_ready(service.name)
+
+    def adopt(self, services: Sequence[Deployed]) -> None:
+        """Take these services, and only these, as deployed; whoever did sees to their news."""
+        self._pushed = True
+        self._batch.adopt(services)
+        self._functions = {one.service: one.function for one in services if one.function}
+        self._both = {one.service for one in services if one.hands_over}
 
     def _deploy(self, service: Service) -> None:
         wanted = self._configuration(service)
@@ -172,11 +193,35 @@ class LambdaTarget:
         payload = self._payload(job)
         with translated(f"invoke {job.service}"):
             answer = self._account.client("lambda").invoke(
-                FunctionName=job.service, InvocationType="Event", Payload=payload
+                FunctionName=self._function(job.service), InvocationType="Event", Payload=payload
             )
-        with self._lock:
-            self._services[job.id] = job.service
+        if not self._pushed:
+            with self._lock:
+                self._services[job.id] = job.service
         return str(answer["ResponseMetadata"]["RequestId"])
+
+    def run(self, service: str, request: Mapping[str, Any]) -> Reply:
+        """Invoke the function with a request and wait for its answer, which is Lambda's own.
+
+        There is no record, no report is read and nothing is tried again.
+        """
+        with translated(f"invoke {service}"):
+            answer = self._account.client("lambda").invoke(
+                FunctionName=self._function(service), Payload=json.dumps(request).encode()
+            )
+            body = answer["Payload"].read()
+        return Reply(
+            json.loads(body) if body else None,
+            failed="FunctionError" in answer,
+            handle=str(answer["ResponseMetadata"]["RequestId"]),
+        )
+
+    def _function(self, service: str) -> str:
+        if not self._pushed:
+            return service
+        if service not in self._functions:
+            raise NotFoundError(f"service {service} is not deployed on Lambda")
+        return self._functions[service]
 
     def _payload(self, job: Job) -> bytes:
         wrapped = delegated(job.event, job.event.provider, job.id, job.attempt)
@@ -236,28 +281,46 @@ class LambdaTarget:
         with self._lock:
             self._services.setdefault(done.job, done.service)
             self._ended.add(done.job)
+        update = self._said(done)
+        if update is not None and not update.state.final:
+            self._batch.follow(done.job, done.attempt, update.handle)
+            self._passed_on[done.job] = done.attempt
+        return update
+
+    def read(self, message: Mapping[str, Any]) -> JobUpdate | None:
+        """What a function's destination was sent means; None when it says nothing of a job of ours.
+
+        An attempt that Lambda has killed at a limit is handed over to Batch here, if its service
+        has that side: once, however often the message comes.
+        """
+        done = Destination.read(message)
+        return self._said(done) if done.job else None
+
+    def _said(self, done: Destination) -> JobUpdate | None:
         if done.elsewhere is not None:
-            return self._follow(done, done.elsewhere.get("batch_job", ""))
+            return _in_batch(done, done.elsewhere.get("batch_job", ""))
         known = update_from_report(
             self._account, done.job, done.attempt, done.handle, done.log_group
         )
         if known is not None and (known.state is JobState.SUCCEEDED) is not done.failed:
-            return known
-        if done.came_to_a_limit and done.service in self._both:
-            return self._follow(
-                done, self._batch.pass_on(done.service, done.payload, done.handle, done.reason)
+            return replace(known, attempt=done.attempt)
+        service = self._service_of(done.service)
+        if done.came_to_a_limit and service in self._both:
+            return _in_batch(
+                done, self._batch.pass_on(service, done.payload, done.handle, done.reason)
             )
-        state = JobState.FAILED
-        log = done.log_group
-        return JobUpdate(done.job, state, handle=done.handle, reason=done.reason, log=log)
+        return JobUpdate(
+            done.job,
+            JobState.FAILED,
+            handle=done.handle,
+            reason=done.reason,
+            log=done.log_group,
+            attempt=done.attempt,
+        )
 
-    def _follow(self, done: Destination, batch_job: str) -> JobUpdate | None:
-        """The job goes on in Batch; None when another invocation knows better how."""
-        if not batch_job:
-            return None
-        self._batch.follow(done.job, done.attempt, batch_job)
-        self._passed_on[done.job] = done.attempt
-        return JobUpdate(done.job, JobState.RUNNING, handle=batch_job, log=done.log_group)
+    def _service_of(self, function: str) -> str:
+        found = (service for service, name in self._functions.items() if name == function)
+        return next(found, function)
 
     def cancel(self, job: str) -> None:
         """End the job's Batch job, if it has one.
@@ -296,6 +359,14 @@ class LambdaTarget:
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
+
+
+def _in_batch(done: Destination, batch_job: str) -> JobUpdate | None:
+    """The job goes on in Batch; None when another invocation knows better how."""
+    if not batch_job:
+        return None
+    state, log = JobState.RUNNING, done.log_group
+    return JobUpdate(done.job, state, handle=batch_job, log=log, attempt=done.attempt)
 
 
 def _is_whole(lines: Sequence[str]) -> bool:

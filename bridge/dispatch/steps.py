@@ -1,0 +1,128 @@
+"""The steps of a job's life as changes, and when each is taken. Pure; every dispatcher's rules.
+
+Both dispatchers use them: the one with threads (`Dispatcher`) and the one on AWS, which lives from
+message to message. Times are in seconds since the epoch; `now` is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bridge.dispatch._news import Grounds, Watched, change_of, watched_of
+from bridge.dispatch.model import Change, JobDetail, JobRecord
+from bridge.dispatch.settings import Settings
+from bridge.errors import TemporaryError
+from bridge.scheduler import Decision, as_json
+from bridge.targets import JobState
+
+__all__ = [
+    "Grounds",
+    "Watched",
+    "change_of",
+    "ended",
+    "failed",
+    "given_up",
+    "next_fallback",
+    "place_later",
+    "placed",
+    "seed",
+    "submit_later",
+    "watched_of",
+]
+
+
+def seed(job: str) -> int:
+    """For the decision about a job: fair and repeatable, from the digest in its name."""
+    return int(job[-8:], 16)
+
+
+def placed(job: JobRecord, decision: Decision, now: float) -> Change:
+    """accepted → placed, on the decision's target."""
+    return Change(
+        job.id,
+        job.attempt,
+        JobState.PLACED,
+        now,
+        target=decision.target,
+        tries=0,
+        due=now,
+        decision=as_json(decision),
+        release=True,
+    )
+
+
+def failed(job: JobRecord, why: str, now: float, decision: Decision | None = None) -> Change:
+    """→ failed: no target can run it, or will."""
+    said = None if decision is None else as_json(decision)
+    return Change(job.id, job.attempt, JobState.FAILED, now, reason=why, decision=said)
+
+
+def ended(job: JobRecord, state: JobState, why: str, now: float) -> Change:
+    """The end of a job that its target did not take."""
+    return Change(job.id, job.attempt, state, now, tries=job.tries, reason=why)
+
+
+def place_later(
+    job: JobRecord, why: str, now: float, settings: Settings, least: float = 0.0
+) -> Change:
+    """Another try to place it after a while, or the end when there were enough."""
+    tries = job.tries + 1
+    if tries >= settings.max_submits:
+        reason = f"not placed in {tries} tries; the last: {why}"
+        return Change(job.id, job.attempt, JobState.DEAD, now, tries=tries, reason=reason)
+    due = now + settings.delay(job.id, tries, least)
+    return _put_back(job, JobState.ACCEPTED, now, tries=tries, due=due, why=why)
+
+
+def submit_later(
+    job: JobRecord,
+    error: TemporaryError,
+    now: float,
+    settings: Settings,
+    *,
+    counts: bool = True,
+) -> Change | None:
+    """Another try to submit it after a while; None when there were enough.
+
+    `counts` is False for a target that is only full.
+    """
+    tries = job.tries + counts
+    if tries >= settings.max_submits:
+        return None
+    due = now + settings.delay(job.id, max(1, tries), error.delay)
+    return _put_back(job, JobState.PLACED, now, tries=tries, due=due, why=error.message)
+
+
+def _put_back(
+    job: JobRecord, state: JobState, now: float, *, tries: int, due: float, why: str
+) -> Change:
+    return Change(job.id, job.attempt, state, now, tries=tries, due=due, reason=why, release=True)
+
+
+def given_up(job: JobRecord, why: str, fallback: str, now: float) -> Change:
+    """The attempt ends: the job goes to its fallback target, or is dead without one.
+
+    `job.tries` are the tries that it had.
+    """
+    if not fallback:
+        return ended(job, JobState.DEAD, why, now)
+    return Change(
+        job.id,
+        job.attempt,
+        JobState.PLACED,
+        now,
+        again=True,
+        target=fallback,
+        due=now,
+        reason=why,
+        release=True,
+    )
+
+
+def next_fallback(detail: JobDetail | None, targets: Collection[str]) -> str:
+    """The next of the decision's fallback targets that the job has not been to; "" for none."""
+    if detail is None or not detail.decisions:
+        return ""
+    been = {attempt.target for attempt in detail.attempts}
+    options = detail.decisions[-1].get("fallback", ())
+    return next((name for name in options if name in targets and name not in been), "")
