@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,11 +52,11 @@ _DENIED: Final = frozenset(
 )
 _PASSING: Final = frozenset(
     {
-        "500",
-        "503",
         "InternalError",
         "InternalFailure",
         "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
         "RequestTimeout",
         "ServerException",
         "ServiceException",
@@ -67,7 +68,12 @@ _PASSING: Final = frozenset(
     }
 )
 
+# Where S3 has an address of its own, its buckets have no names in the DNS.
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _PATIENT: Final = {"mode": "adaptive", "total_max_attempts": 12}
+
+_SERVER_ERROR: Final = 500
+_TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class AccountSettings:
     (`aws_access_key_id`, …); empty for the ambient chain. `role` is the ARN that functions and jobs
     run under unless the FDL names one. `poll` is the least number of seconds between two looks at
     the state of jobs. `patient` is for what may take long: calls slow down when they are throttled,
-    and try more often.
+    and try more often. `bucket` is the work bucket's name, "" for the usual one.
     """
 
     name: str = "oscar-bridge"
@@ -89,6 +95,7 @@ class AccountSettings:
     role: str = ""
     poll: float = 5.0
     patient: bool = False
+    bucket: str = ""
 
 
 class Account:
@@ -124,7 +131,7 @@ class Account:
     @property
     def bucket(self) -> str:
         """Name of the work bucket: it must be unique in the world, so it carries the account."""
-        return f"{self.settings.name}-{self.id}-{self.region}"
+        return self.settings.bucket or f"{self.settings.name}-{self.id}-{self.region}"
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service, made once."""
@@ -153,7 +160,8 @@ class Account:
         if self._session is None:
             profile = self.settings.profile or None
             self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
-        s3 = {"addressing_style": "path"} if self.settings.endpoint else {}
+        elsewhere = self.settings.endpoint or any(name in os.environ for name in _ENDPOINTS)
+        s3 = {"addressing_style": "path"} if elsewhere else {}
         config = Config(
             retries=_PATIENT if self.settings.patient else {"mode": "standard"},
             max_pool_connections=32,
@@ -320,6 +328,7 @@ def _of_client(error: Any, what: str) -> BridgeError:
         return NotFoundError(message)
     if code in _DENIED:
         return AccessError(message, hint=f"the credentials in use lack a permission for {what}")
-    if code in _PASSING:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _PASSING or status >= _SERVER_ERROR or status == _TOO_MANY:
         return TargetUnavailable(message)
     return PermanentError(message)
