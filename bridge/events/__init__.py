@@ -9,7 +9,7 @@ from bridge.events._build import minio_record, s3_record
 from bridge.events._decode import decode
 from bridge.events._envelope import Envelope, delegated, envelope, original, payload
 from bridge.events._names import file_name
-from bridge.events.model import Event, EventKind, job_id
+from bridge.events.model import Event, EventKind, job_id, job_prefix
 
 __all__ = [
     "Envelope",
@@ -20,6 +20,7 @@ __all__ = [
     "envelope",
     "file_name",
     "job_id",
+    "job_prefix",
     "minio_record",
     "original",
     "payload",

@@ -70,5 +70,10 @@ def job_id(service: str, event: Event) -> str:
     service's name, a dash and 32 hex digits of the event's and the service's identity.
     """
     digest = hashlib.sha256(f"{service}\0{event.identity}".encode()).hexdigest()[:32]
+    return f"{job_prefix(service)}{digest}"
+
+
+def job_prefix(service: str) -> str:
+    """What the names of all jobs of a service start with."""
     stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in service.lower())[:30]
-    return f"{stem.strip('-') or 'job'}-{digest}"
+    return f"{stem.strip('-') or 'job'}-"

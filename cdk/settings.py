@@ -1,0 +1,125 @@
+"""What the user of the CDK app asks for: the context of `cdk deploy -c key=value`, as one value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, cast, get_args
+
+from bridge.errors import UsageError
+
+__all__ = ["Assets", "Images", "Settings"]
+
+Images = Literal["push", "as-is"]
+Assets = Literal["bootstrap", "own", "auto"]
+
+_PREFIX: Final = re.compile(r"[a-z][a-z0-9-]{0,24}[a-z0-9]")
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
+_KNOWN: Final = (
+    "fdl",
+    "name",
+    "prefix",
+    "stacks",
+    "images",
+    "policy",
+    "region",
+    "vpc",
+    "alarms",
+    "tags",
+    "assets",
+    "facts",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one FDL file is deployed.
+
+    `name` is the deployment's, `prefix` that of the base stack and of all shared names. `stacks` is
+    over how many stacks the services are spread. `images` is `push` (service images are made and
+    pushed to ECR) or `as-is` (the image names of the file, for endpoints that bring the runtime).
+    `policy` takes the place of the file's placement policies. `region` is "" for the one of the
+    credentials, `vpc` "" for the account's default VPC, else one that is made. `alarms` is the ARN
+    of a topic that alarms notify. `tags` are put on everything.
+    `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is.
+    """
+
+    fdl: Path
+    name: str
+    prefix: str = "oscar-bridge"
+    stacks: int = 1
+    images: Images = "push"
+    policy: str = ""
+    region: str = ""
+    vpc: str = ""
+    alarms: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    assets: Assets = "bootstrap"
+
+    @classmethod
+    def read(cls, context: Mapping[str, object]) -> Settings:
+        """Read the context; UsageError says which value cannot be used and how to write it."""
+        given = {key: str(context[key]) for key in _KNOWN if context.get(key) not in (None, "")}
+        if "fdl" not in given:
+            raise UsageError("no FDL file is named", hint="give it with -c fdl=FILE")
+        fdl = Path(given["fdl"])
+        prefix = _matching(given.get("prefix", "oscar-bridge"), _PREFIX, "prefix", _PREFIX_HINT)
+        return cls(
+            fdl=fdl,
+            name=_matching(given.get("name") or legal_name(fdl.stem), _NAME, "name", _NAME_HINT),
+            prefix=prefix,
+            stacks=_number(given.get("stacks", "1")),
+            images=cast(Images, _one_of(given.get("images", "push"), get_args(Images), "images")),
+            policy=given.get("policy", ""),
+            region=given.get("region", ""),
+            vpc=given.get("vpc", ""),
+            alarms=given.get("alarms", ""),
+            tags=_tags(given.get("tags", "")),
+            assets=cast(
+                Assets, _one_of(given.get("assets", "bootstrap"), get_args(Assets), "assets")
+            ),
+        )
+
+    @property
+    def stack_names(self) -> tuple[str, ...]:
+        """The names of the file's stacks."""
+        whole = f"{self.prefix}-{self.name}"
+        if self.stacks == 1:
+            return (whole,)
+        return tuple(f"{whole}-{number}" for number in range(1, self.stacks + 1))
+
+
+_PREFIX_HINT: Final = "2 to 26 small letters, digits and hyphens, first a letter (buckets carry it)"
+_NAME_HINT: Final = "letters, digits and hyphens, at most 64"
+
+
+def legal_name(stem: str) -> str:
+    """The nearest name that a stack may have."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:64].strip("-") or "services"
+
+
+def _matching(text: str, pattern: re.Pattern[str], key: str, hint: str) -> str:
+    if not pattern.fullmatch(text):
+        raise UsageError(f"{key}={text!r} cannot be used", hint=hint)
+    return text
+
+
+def _one_of(text: str, allowed: tuple[str, ...], key: str) -> str:
+    if text not in allowed:
+        raise UsageError(f"{key}={text!r} is not known", hint=f"write one of {', '.join(allowed)}")
+    return text
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 200:
+        raise UsageError(f"stacks={text!r} is not a number of stacks", hint="write 1 to 200")
+    return int(text)
+
+
+def _tags(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not key.strip() or not equals for key, equals, _ in pairs):
+        raise UsageError(f"tags={text!r} cannot be read", hint="write tags=key=value,key=value")
+    return {key.strip(): value.strip() for key, _, value in pairs}
