@@ -29,6 +29,8 @@ class Engines:
         emulator.install_logs()
         emulator.install_registry(LocalRegistry(local_images if contained else dict))
         emulator.install_batch(api.handle, resource_handlers(api))
+        emulator.install_routes()
+        emulator.install_stacks()
 
     def close(self) -> None:
         """End everything that runs, then write the last logs."""

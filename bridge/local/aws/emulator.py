@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from ministack import app as gateway
 from ministack.core import responses
-from ministack.services import eventbridge, lambda_svc, s3, sqs, sts
-from ministack.services.cloudformation import provisioners
+from ministack.services import apigateway_v1, eventbridge, lambda_svc, s3, sqs, sts
+from ministack.services.cloudformation import drift, provisioners, stacks
 
 from bridge.errors import NotFoundError, PermanentError, TemporaryError
 from bridge.local.aws._deliveries import delivery, json_request
@@ -28,6 +28,7 @@ from bridge.local.aws._ecr import EcrFault, LocalRegistry, stored_query
 from bridge.local.aws._limits import lambda_limits
 from bridge.local.aws._log_pages import filtered
 from bridge.local.aws._notifications import ambiguous, unreachable
+from bridge.local.aws._proxy import FAILED, is_answer
 from bridge.local.aws._secrets import question, value
 from bridge.local.aws.functions import (
     AsyncEvent,
@@ -42,6 +43,7 @@ from bridge.local.aws.functions import (
     refusal,
 )
 from bridge.local.aws.model import LogEvent, Scope
+from bridge.local.aws.stacks import REPLACING, Answer, Api, Question, mended
 
 Json = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
@@ -60,14 +62,20 @@ TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
         "function_policy_for_arn",
         "invoke_async_with_retry",
     ),
+    "ministack.services.apigateway_v1": ("_lambda_proxy_response",),
     "ministack.services.eventbridge": ("_dispatch_event", "_dispatch_to_lambda", "_rules"),
     "ministack.services.s3": ("_invalid_notification_config", "_validate_notification_configs"),
     "ministack.services.sqs": ("_queue_by_arn",),
     "ministack.services.sts": ("_sessions",),
-    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
+    "ministack.services.cloudformation.drift": ("_DRIFT_READERS",),
+    "ministack.services.cloudformation.provisioners": (
+        "_REPLACING_PROPERTIES",
+        "_RESOURCE_HANDLERS",
+    ),
+    "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
 }
 
-_FUNCTION_TYPE: Final = "AWS::Lambda::Function"
+_QUEUE_TYPE: Final = "AWS::SQS::Queue"
 _NUMBER: Final = b"x-amzn-requestid"
 _request_id: contextvars.ContextVar[str] = contextvars.ContextVar("bridge_request_id", default="")
 
@@ -162,6 +170,44 @@ def install_batch(handler: Handler, resources: ResourceHandlers) -> None:
     """Put our Batch in the place of the emulator's, in its API and in its CloudFormation."""
     gateway.SERVICE_HANDLERS["batch"] = handler
     provisioners._RESOURCE_HANDLERS.update(resources)
+
+
+def install_stacks() -> None:
+    """Let CloudFormation make, change and delete as AWS does. After all other installations."""
+    made = mended(provisioners._RESOURCE_HANDLERS, Api(_ask), _is_taken)
+    provisioners._RESOURCE_HANDLERS.update(made)
+    provisioners._REPLACING_PROPERTIES.update(REPLACING)
+    original = stacks._runs_on_worker_thread
+    # Off the loop, which has to answer what they ask.
+    stacks._runs_on_worker_thread = lambda kind: kind in made or original(kind)
+
+
+def _ask(service: str, question: Question) -> Answer:
+    handler = gateway.SERVICE_HANDLERS[service]
+    answer: Answer = gateway.call_service_handler_sync(handler, *question)
+    return answer
+
+
+def _is_taken(kind: str, name: str) -> bool:
+    scope = current_scope()
+    if kind == _QUEUE_TYPE:
+        return sqs._queue_by_arn(f"arn:aws:sqs:{scope.region}:{scope.account}:{name}") is not None
+    return drift._DRIFT_READERS[kind][0](name, {}) is not None
+
+
+def install_routes() -> None:
+    """Let REST APIs refuse what is no answer of a proxy, without a word of why."""
+    original = apigateway_v1._lambda_proxy_response
+
+    def shaped(result: Json) -> tuple[Json | None, str | None]:
+        if not result.get("throttle") and (
+            result.get("error") or not is_answer(_plain(result.get("body")))
+        ):
+            return None, FAILED
+        answer: tuple[Json | None, str | None] = original(result)
+        return answer
+
+    apigateway_v1._lambda_proxy_response = shaped
 
 
 def install_storage() -> None:
@@ -263,18 +309,12 @@ def _replace_dispatch(pool: Pool) -> None:
 
 def _replace_retirement(pool: Pool) -> None:
     original = lambda_svc._pool_kill_function
-    delete = provisioners._RESOURCE_HANDLERS[_FUNCTION_TYPE]["delete"]
 
     def retire(account: str, name: str) -> None:
         pool.retire(Scope(account, responses.get_region()), name)
         original(account, name)
 
-    def delete_function(physical_id: str, *rest: Any) -> Any:
-        pool.retire(current_scope(), physical_id)
-        return delete(physical_id, *rest)
-
     lambda_svc._pool_kill_function = retire
-    provisioners._RESOURCE_HANDLERS[_FUNCTION_TYPE]["delete"] = delete_function
 
 
 def _replace_queue(invoker: AsyncInvoker) -> None:
@@ -374,8 +414,10 @@ def _async_event(config: Json, func: Json, event: Any) -> AsyncEvent:
 
 
 def _policy(config: Json, func: Json, qualifier: str) -> AsyncPolicy:
-    stored = (func.get("event_invoke_configs") or {}).get(qualifier)
-    rules = stored or (None if qualifier else func.get("event_invoke_config")) or {}
+    every = func.get("event_invoke_configs") or {}
+    # Without a qualifier it is $LATEST that is asked, and the other way round.
+    unqualified = func.get("event_invoke_config") or every.get("$LATEST") or every.get("")
+    rules = every.get(qualifier) or (unqualified if qualifier in {"", "$LATEST"} else None) or {}
     targets = rules.get("DestinationConfig") or {}
     limits = lambda_limits()
     retries = rules.get("MaximumRetryAttempts")

@@ -34,8 +34,9 @@ class AwsEndpoint:
 
     `folder` is for its files and is removed with them by `stop`; only its log, by default beside
     it, stays. `port` is 0 for any free one. `engine` is `process` or `container`; containers need
-    `address` to be the engine's bridge and get `runtime` as /opt/bridge. The keys are made here and only who has them is served. It ends
-    with this process, however that ends, and leaves no process, container or file.
+    `address` to be the engine's bridge and get `runtime` as /opt/bridge. The keys are made here and
+    only who has them is served. It ends with this process, however that ends, and leaves no
+    process, container or file.
     """
 
     def __init__(
