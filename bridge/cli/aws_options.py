@@ -11,9 +11,27 @@ import click
 if TYPE_CHECKING:
     from bridge.targets.aws import Account
 
-__all__ = ["account_of", "aws_options", "json_option"]
+__all__ = ["account_of", "aws_choices", "aws_options", "json_option"]
 
 Command = Callable[..., Any]
+
+
+def aws_choices(command: Command) -> Command:
+    """Add --profile, --region and --prefix, which `account_of` takes."""
+    options = (
+        click.option("--profile", default="", envvar="AWS_PROFILE", help="Profile of AWS's files."),
+        click.option("--region", default="", help="AWS region; default: what AWS's files say."),
+        click.option(
+            "--prefix",
+            default="oscar-bridge",
+            envvar="OSCAR_BRIDGE_PREFIX",
+            show_default=True,
+            help="What the base stack is called.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def aws_options(command: Command) -> Command:
@@ -22,15 +40,7 @@ def aws_options(command: Command) -> Command:
     The account is made when the command runs, without a call to AWS.
     """
 
-    @click.option("--profile", default="", envvar="AWS_PROFILE", help="Profile of the AWS files.")
-    @click.option("--region", default="", help="AWS region; default: what the AWS files say.")
-    @click.option(
-        "--prefix",
-        default="oscar-bridge",
-        envvar="OSCAR_BRIDGE_PREFIX",
-        show_default=True,
-        help="What the base stack is called.",
-    )
+    @aws_choices
     @functools.wraps(command)
     def with_account(*args: Any, profile: str, region: str, prefix: str, **options: Any) -> Any:
         account = account_of(profile=profile, region=region, prefix=prefix)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from bridge.cli.operate import register as register_day_two
 from bridge.cli.up import up
 from bridge.errors import BridgeError
 
@@ -119,6 +120,7 @@ def run(
 
 
 app.add_command(up)
+register_day_two(app)
 
 
 @app.command()

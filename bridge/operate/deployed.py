@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.errors import BridgeError, NotFoundError, PermanentError
-from bridge.fdl import parse
 from bridge.fdl.model import Document
 from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.deployed import Deployed, deployed_document, deployed_services
 
 __all__ = ["Deployed", "Status", "document", "place_of", "service", "services", "statuses"]
 
 _READY: Final = "ready"
 _AT_ONCE: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """One service as its stack describes it. "" for what it does not have.
-
-    `document` is the s3:// URL of the service as jobs read it, `function` its Lambda function,
-    `queue` and `definition` its Batch side, `secret` a name in Secrets Manager.
-    """
-
-    service: str
-    deployment: str = ""
-    document: str = ""
-    function: str = ""
-    queue: str = ""
-    definition: str = ""
-    secret: str = ""
-    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +34,8 @@ class Status:
 
 def services(account: Account) -> list[Deployed]:
     """Every service of this prefix in the account's region, by name; empty when there is none."""
-    path = f"/{account.settings.name}/services"
-    pages = account.client("ssm").get_paginator("get_parameters_by_path")
-    with translated(f"parameters {path}"):
-        found = [one for page in pages.paginate(Path=path) for one in page["Parameters"]]
-    return sorted((_deployed(one) for one in found), key=lambda one: one.service)
+    found = (Deployed.read(name, text) for name, text in deployed_services(account).items())
+    return sorted(found, key=lambda one: one.service)
 
 
 def service(account: Account, name: str) -> Deployed:
@@ -65,32 +43,14 @@ def service(account: Account, name: str) -> Deployed:
     path = f"/{account.settings.name}/services/{name}"
     try:
         with translated(f"parameter {path}"):
-            return _deployed(account.client("ssm").get_parameter(Name=path)["Parameter"])
+            found = account.client("ssm").get_parameter(Name=path)["Parameter"]
+            return Deployed.read(path, found["Value"])
     except NotFoundError:
         pass
     there = ", ".join(one.service for one in services(account))
     where = f"{account.region} (prefix {account.settings.name})"
     hint = f"there are: {there}" if there else "deploy an FDL file with `oscar-bridge apply`"
     raise NotFoundError(f"no service {name!r} is deployed in {where}", hint=hint)
-
-
-def _deployed(parameter: Mapping[str, Any]) -> Deployed:
-    name = str(parameter["Name"])
-    try:
-        value = json.loads(parameter["Value"])
-        texts = {key: str(value.get(key) or "") for key in _TEXTS}
-        return Deployed(
-            **{**texts, "service": texts["service"] or name.rpartition("/")[2]},
-            targets=tuple(map(str, value.get("targets") or ())),
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise PermanentError(
-            f"the parameter {name} does not describe a service: {error}",
-            hint="deploy the file again with `oscar-bridge apply`",
-        ) from None
-
-
-_TEXTS: Final = ("service", "deployment", "document", "function", "queue", "definition", "secret")
 
 
 def place_of(url: str) -> tuple[str, str]:
@@ -104,18 +64,7 @@ def place_of(url: str) -> tuple[str, str]:
 
 def document(account: Account, deployed: Deployed) -> Document:
     """The FDL of the service as it was deployed, without secrets."""
-    bucket, key = place_of(deployed.document)
-    with translated(deployed.document):
-        body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    try:
-        value = json.loads(body)
-        script = value.get("script") or ""
-        return parse(value["fdl"], file=deployed.document, read_script=lambda _: str(script))
-    except (ValueError, KeyError, TypeError) as error:
-        raise PermanentError(
-            f"{deployed.document} is not the document of a service: {error!r}",
-            hint="deploy the file again with `oscar-bridge apply`",
-        ) from None
+    return deployed_document(account, deployed.document)
 
 
 def statuses(account: Account, those: Sequence[Deployed]) -> list[Status]:

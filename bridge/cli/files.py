@@ -1,0 +1,158 @@
+"""`invoke`, `submit`, `put` and `get`: bytes that go to services and buckets, and come back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from bridge.cli.output import print_json, size
+from bridge.errors import PermanentError, UsageError
+
+if TYPE_CHECKING:
+    from bridge.operate.submit import Submitted
+    from bridge.operate.transfer import Moved, Place
+    from bridge.targets.aws import Account
+
+__all__ = ["get", "invoke", "put", "submit"]
+
+_FAILED = 1
+
+
+def invoke(account: Account, service: str, file: BinaryIO, output: Path | None) -> None:
+    """Send a body, wait, and write the reply, byte for byte."""
+    from bridge.operate import deployed
+    from bridge.operate.invoke import invoke as ask
+
+    found = deployed.service(account, service)
+    reply = ask(account, found, file.read())
+    if output is None:
+        sys.stdout.buffer.write(reply.body)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        output.write_bytes(reply.body)
+    except OSError as error:
+        raise PermanentError(f"cannot write {output}: {error.strerror}") from error
+    click.echo(f"{output} ({size(len(reply.body))})", err=True)
+
+
+def put(account: Account, where: str, files: tuple[Path, ...], *, as_json: bool) -> int:
+    """Upload; status 1 when one could not be."""
+    from bridge.operate import transfer
+
+    named = transfer.named_files(files)
+    place = _place(account, where, outputs=False)
+    show = _silent if as_json else _uploaded
+    return _end(transfer.put(place, named, show), as_json=as_json)
+
+
+def get(account: Account, where: str, folder: Path, *, as_json: bool) -> int:
+    """Download; status 1 when one could not be."""
+    from bridge.operate import transfer
+
+    place = _place(account, where, outputs=True)
+    show = _silent if as_json else _downloaded
+    return _end(transfer.get(place, folder, show), as_json=as_json)
+
+
+def _place(account: Account, where: str, *, outputs: bool) -> Place:
+    from bridge.operate import deployed, transfer
+
+    if "://" in where:
+        return transfer.place_at(account, where)
+    found = deployed.service(account, where)
+    if outputs:
+        return transfer.output_of(account, found)
+    service = deployed.document(account, found).service(found.service)
+    if not service.inputs:
+        raise UsageError(f"service {where} has no input path", hint="name an s3:// URL")
+    return transfer.store_of(account, found, service.inputs[0])
+
+
+def _silent(one: object) -> None:
+    """Nothing: JSON is printed at the end."""
+
+
+def _uploaded(one: Moved) -> None:
+    _say(one.problem, f"{one.path} → {one.url} ({size(one.size)})")
+
+
+def _downloaded(one: Moved) -> None:
+    _say(one.problem, f"{one.url} → {one.path} ({size(one.size)})")
+
+
+def _say(problem: str, line: str) -> None:
+    click.echo(problem or line, err=bool(problem))
+
+
+def _end(moved: list[Moved], *, as_json: bool) -> int:
+    failed = [one for one in moved if one.problem]
+    if as_json:
+        print_json({"files": [_plain(one) for one in moved]})
+    elif failed:
+        click.echo(f"{len(failed)} of {len(moved)} files could not be moved", err=True)
+    return _FAILED if failed else 0
+
+
+def _plain(one: Moved) -> dict[str, Any]:
+    return {
+        "file": str(one.path),
+        "url": one.url,
+        "size": one.size,
+        "etag": one.etag,
+        "problem": one.problem,
+    }
+
+
+def submit(
+    account: Account,
+    service: str,
+    files: tuple[Path, ...],
+    *,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Hand files over; with `wait` until their jobs have ended. Status 1 when something failed."""
+    from bridge.dispatch.table import JobTable
+    from bridge.operate import deployed, transfer
+    from bridge.operate import submit as handing
+
+    found = deployed.service(account, service)
+    named = transfer.named_files(files)
+    table = JobTable(account)
+    known = handing.jobs_before(table, service) if wait else frozenset()
+    handed = handing.submit(account, found, named, _silent if as_json else _handed)
+    failed = any(one.problem for one in handed)
+    jobs = []
+    if wait:
+        for job in handing.awaited(table, service, handed, known, timeout=timeout):
+            jobs.append(job)
+            failed |= job.state.value != "succeeded"
+            if not as_json:
+                _say("", f"{job.id}: {job.state}" + (f", {job.reason}" if job.reason else ""))
+    if as_json:
+        from bridge.cli.jobs import plain_job
+
+        print_json(
+            {"files": [_plain_handed(h) for h in handed], "jobs": [plain_job(j) for j in jobs]}
+        )
+    return _FAILED if failed else 0
+
+
+def _handed(one: Submitted) -> None:
+    to = one.url or ", ".join(one.jobs)
+    _say(one.problem, f"{one.path} → {to} ({size(one.size)})")
+
+
+def _plain_handed(one: Submitted) -> dict[str, Any]:
+    return {
+        "file": str(one.path),
+        "url": one.url,
+        "jobs": list(one.jobs),
+        "size": one.size,
+        "problem": one.problem,
+    }

@@ -1,0 +1,161 @@
+"""The commands of day two: what is deployed, its jobs, logs and costs, and files in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bridge.cli.aws_options import aws_choices, aws_options, json_option
+
+if TYPE_CHECKING:
+    from bridge.targets.aws import Account
+
+__all__ = ["register"]
+
+_PATH: Final = click.Path(path_type=Path)
+_SERVICE: Final = click.argument("service")
+_STATES: Final = (
+    "accepted",
+    "placed",
+    "submitted",
+    "running",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "dead",
+)
+
+
+@click.command("ls")
+@aws_options
+@json_option
+def ls(account: Account, as_json: bool) -> None:
+    """List the deployed services and how they stand now."""
+    from bridge.cli import services
+
+    services.show(account, as_json=as_json)
+
+
+@click.command("logs")
+@_SERVICE
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or the end of --job.")
+@click.option("--job", default="", help="Only this job: all its attempts, on Lambda and Batch.")
+@click.option("--since", default="", help="10m, 2h, 1d or an ISO time; default: 1h, or the job.")
+@aws_options
+@json_option
+def logs(service: str, account: Account, **options: Any) -> int:
+    """Print what a service's runs wrote, in order of time; of failed jobs too."""
+    from bridge.cli import logs as printing
+
+    return printing.show(account, service, **options)
+
+
+@click.command("jobs")
+@click.argument("service", default="")
+@click.option("--state", "-s", "states", multiple=True, type=click.Choice(_STATES))
+@click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@aws_options
+@json_option
+def jobs(service: str, account: Account, **options: Any) -> None:
+    """List the newest jobs, of all services or of one."""
+    from bridge.cli import jobs as printing
+
+    printing.show(account, service, **options)
+
+
+@click.command("job")
+@click.argument("job")
+@aws_options
+@json_option
+def job(job: str, account: Account, as_json: bool) -> None:
+    """Show one job: its attempts, why it was placed there, and what it wrote."""
+    from bridge.cli import jobs as printing
+
+    printing.show_one(account, job, as_json=as_json)
+
+
+@click.command("invoke")
+@_SERVICE
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--output", "-o", type=_PATH, help="Write the reply there, not to standard output.")
+@aws_options
+def invoke(service: str, file: Any, output: Path | None, account: Account) -> None:
+    """Run a Lambda service once on FILE (or standard input) and print its reply.
+
+    It is asked once, and waited for as long as its function may run. A script that failed gives
+    exit status 1 and the end of its log.
+    """
+    from bridge.cli import files
+
+    files.invoke(account, service, file, output)
+
+
+@click.command("submit")
+@_SERVICE
+@click.argument("files", nargs=-1, required=True, type=_PATH)
+@click.option("--wait", "-w", is_flag=True, help="Wait until the jobs have ended; 1 if one failed.")
+@click.option("--timeout", default=3600.0, show_default=True, help="Seconds to --wait at most.")
+@aws_options
+@json_option
+def submit(service: str, files: tuple[Path, ...], account: Account, **options: Any) -> int:
+    """Start a job for each file: upload it below the service's input, or send it as an event."""
+    from bridge.cli import files as moving
+
+    return moving.submit(account, service, files, **options)
+
+
+@click.command("put")
+@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER")
+@click.argument("files", nargs=-1, required=True, type=_PATH)
+@aws_options
+@json_option
+def put(where: str, files: tuple[Path, ...], account: Account, as_json: bool) -> int:
+    """Upload files, and folders file by file, to a bucket or below a service's input."""
+    from bridge.cli import files as moving
+
+    return moving.put(account, where, files, as_json=as_json)
+
+
+@click.command("get")
+@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER")
+@click.argument("folder", type=_PATH)
+@aws_options
+@json_option
+def get(where: str, folder: Path, account: Account, as_json: bool) -> int:
+    """Download an object, or all objects below a folder of a bucket or a service's output."""
+    from bridge.cli import files as moving
+
+    return moving.get(account, where, folder, as_json=as_json)
+
+
+@click.command("cost")
+@_SERVICE
+@click.option("--runs", "-n", default=100, show_default=True, type=click.IntRange(0, 10_000))
+@aws_options
+@json_option
+def cost(service: str, runs: int, account: Account, as_json: bool) -> None:
+    """Say what a job of a service costs, by list prices, and what its last runs did cost."""
+    from bridge.cli import services
+
+    services.cost(account, service, runs=runs, as_json=as_json)
+
+
+@click.command("import-scar")
+@click.argument("source", metavar="FILE|FUNCTION")
+@click.option("--output", "-o", type=_PATH, help="Write the FDL there, and scripts beside it.")
+@click.option("--reveal", is_flag=True, help="Write secrets too, as they are in the source.")
+@aws_choices
+@json_option
+def import_scar(source: str, **options: Any) -> int:
+    """Make FDL of a YAML file of SCAR (2018 on), or of a function that SCAR deployed."""
+    from bridge.cli import scar
+
+    return scar.run(source, **options)
+
+
+def register(app: click.Group) -> None:
+    """Add these commands to the program."""
+    for command in (ls, logs, jobs, job, invoke, submit, put, get, cost, import_scar):
+        app.add_command(command)
