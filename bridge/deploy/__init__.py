@@ -1,0 +1,70 @@
+"""Deploying to AWS: what is wanted less what is there is a `Plan`; apply, destroy, drift, rollback.
+
+    synth (the CDK app, as a program of its own) → Assembly
+    plan (reads only) → Plan, ordered typed steps that can be printed, compared and tested
+    apply (under a lock; may be stopped anywhere and done again) → Applied, and the history
+
+A destruction and a rollback are plans too. docs/deploying.md tells the rest.
+"""
+
+from bridge.deploy._destroy import destruction
+from bridge.deploy._drift import Drifted, DriftReport, drift
+from bridge.deploy._executor import Applied, apply
+from bridge.deploy._history import Entry, History
+from bridge.deploy._names import deployment_name
+from bridge.deploy._planner import plan
+from bridge.deploy._rollback import restoration
+from bridge.deploy._secrets import secret_steps, write_secret
+from bridge.deploy._stacks import Pace
+from bridge.deploy._synth import synth
+from bridge.deploy.assembly import read_assembly
+from bridge.deploy.model import (
+    Assembly,
+    AssetStep,
+    BucketStep,
+    Change,
+    FileAsset,
+    ImageStep,
+    Plan,
+    PropertyChange,
+    SecretStep,
+    Settings,
+    Stack,
+    StackStep,
+    Step,
+)
+from bridge.deploy.watch import Silent, Watch
+
+__all__ = [
+    "Applied",
+    "Assembly",
+    "AssetStep",
+    "BucketStep",
+    "Change",
+    "DriftReport",
+    "Drifted",
+    "Entry",
+    "FileAsset",
+    "History",
+    "ImageStep",
+    "Pace",
+    "Plan",
+    "PropertyChange",
+    "SecretStep",
+    "Settings",
+    "Silent",
+    "Stack",
+    "StackStep",
+    "Step",
+    "Watch",
+    "apply",
+    "deployment_name",
+    "destruction",
+    "drift",
+    "plan",
+    "read_assembly",
+    "restoration",
+    "secret_steps",
+    "synth",
+    "write_secret",
+]
