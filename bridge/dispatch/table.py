@@ -99,10 +99,11 @@ class JobTable:
             ExpressionAttributeNames={"#job": "job"},
         )
 
-    def change(self, change: Change) -> bool:
+    def change(self, change: Change, *, only_from: Sequence[JobState] = ()) -> bool:
         """Carry out a change; False when the rules do not allow it, or there is no such job.
 
-        `expected` and `release` mean nothing here.
+        `only_from` narrows the states in which the job may make it: of several that try at once
+        one does. `expected` and `release` mean nothing here.
         """
         if change.again:
             return self._again(change)
@@ -112,7 +113,7 @@ class JobTable:
             values["reason"] = _items.shortened(change.reason)
         if change.decision is not None:
             values["decision"] = dumps(change.decision)
-        update = _Update(change)
+        update = _Update(change, only_from)
         update.set(values)
         if (name := stamp(change)) and name not in values:
             update.set_once(name, change.at)
@@ -292,11 +293,11 @@ class JobTable:
 class _Update:
     """One UpdateItem call that carries out a change where its rules allow it."""
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, only_from: Sequence[JobState] = ()) -> None:
         self._names = {"#state": "state", "#attempt": "attempt"}
         self._sets: list[str] = []
         self._removes: list[str] = []
-        before = states_before(change)
+        before = only_from or states_before(change)
         marks = [f":was{number}" for number in range(len(before))]
         self._values = {m: {"S": s.value} for m, s in zip(marks, before, strict=True)}
         self._values[":attempt"] = {"N": str(change.attempt)}

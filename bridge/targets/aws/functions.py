@@ -29,6 +29,8 @@ __all__ = ["LambdaTarget"]
 # A destination's record repeats the payload, and a queue takes less than an invocation.
 _SHARE: Final = 8
 _WAIT: Final = 0.1
+# No function runs longer: its answer, or none, is there by then.
+_LONGEST_RUN: Final = 905.0
 _LOG_LAG: Final = 5.0
 _READY_TRIES: Final = 600
 
@@ -68,6 +70,7 @@ class LambdaTarget:
         self._both: set[str] = set()
         self._functions: dict[str, str] = {}
         self._pushed = False
+        self._patient: Any = None
         self._ended: set[str] = set()
         self._read: list[Mapping[str, Any]] = []
         self._passed_on: dict[str, int] = {}
@@ -205,16 +208,19 @@ class LambdaTarget:
 
         There is no record, no report is read and nothing is tried again.
         """
+        if self._patient is None:
+            self._patient = self._account.asking_once("lambda", _LONGEST_RUN)
         with translated(f"invoke {service}"):
-            answer = self._account.client("lambda").invoke(
+            answer = self._patient.invoke(
                 FunctionName=self._function(service), Payload=json.dumps(request).encode()
             )
             body = answer["Payload"].read()
-        return Reply(
-            json.loads(body) if body else None,
-            failed="FunctionError" in answer,
-            handle=str(answer["ResponseMetadata"]["RequestId"]),
-        )
+        try:
+            value = json.loads(body) if body else None
+        except ValueError:
+            value = body.decode(errors="replace")
+        failed, handle = "FunctionError" in answer, str(answer["ResponseMetadata"]["RequestId"])
+        return Reply(value, failed, handle)
 
     def _function(self, service: str) -> str:
         if not self._pushed:

@@ -1,0 +1,56 @@
+"""All of the dispatcher, put together: one method for each handler."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Final
+
+from lambda_runtime.dispatcher.intake import Intake
+from lambda_runtime.dispatcher.news import News
+from lambda_runtime.dispatcher.reconcile import Reconciliation
+from lambda_runtime.dispatcher.records import Message, Records, messages, parsed
+from lambda_runtime.dispatcher.web import Web
+from lambda_runtime.dispatcher.worker import Worker
+from lambda_runtime.dispatcher.world import World
+
+__all__ = ["Dispatcher"]
+
+LOG: Final = logging.getLogger("oscar-bridge")
+# What is left of an invocation's time for the last jobs that were begun.
+_MARGIN: Final = 20.0
+
+
+class Dispatcher:
+    """The handlers' work. Safe to use from several threads."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        worker = Worker(world)
+        self._intake = Intake(world, worker)
+        self._news = News(world, worker)
+        self._events = Records(world.letters, "events")
+        self._states = Records(world.letters, "states")
+        self._reconciliation = Reconciliation(world, worker, self._news)
+        self.web = Web(world, worker)
+
+    def events(self, event: object) -> dict[str, Any]:
+        """Objects that were made: in SQS, or straight from S3 or EventBridge.
+
+        The answer is SQS's partial batch response.
+        """
+        return self._events.each(list(messages(event)), self._intake.take)
+
+    def states(self, event: object) -> dict[str, Any]:
+        """News of jobs, from functions' destinations and Batch; in SQS or not."""
+
+        def take(message: Message) -> None:
+            self._news.take(parsed(message))
+
+        return self._states.each(list(messages(event)), take)
+
+    def reconcile(self, seconds: float) -> dict[str, int]:
+        """Look after silent jobs for that long; what was done, by its name."""
+        done = self._reconciliation.run(time.monotonic() + max(1.0, seconds - _MARGIN))
+        LOG.info("reconciled: %s", done)
+        return done

@@ -1,0 +1,102 @@
+"""What functions' destinations and Batch say about jobs, as messages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bridge.dispatch.model import JobDetail
+from bridge.errors import EventError, PermanentError
+from bridge.targets import JobState, JobUpdate
+from bridge.targets.aws import Deployed
+from bridge.targets.aws._destination import with_runs
+from lambda_runtime.dispatcher.worker import GO_ON, Worker
+from lambda_runtime.dispatcher.world import World
+
+__all__ = ["News"]
+
+LOG: Final = logging.getLogger("oscar-bridge")
+_BATCH_EVENT: Final = "Batch Job State Change"
+
+
+class News:
+    """Records what messages say. The same message again changes nothing."""
+
+    def __init__(self, world: World, worker: Worker) -> None:
+        self._world = world
+        self._worker = worker
+
+    def take(self, message: object) -> None:
+        """One message, as its JSON. EventError when it is not one that we know."""
+        if not isinstance(message, dict):
+            raise EventError("a message about jobs must be a JSON object")
+        if isinstance(own := message.get(GO_ON), dict):
+            self._worker.resume(str(own.get("job")), int(own.get("attempt") or 0))
+        elif message.get("detail-type") == _BATCH_EVENT:
+            detail = message.get("detail")
+            if not isinstance(detail, dict) or not {"jobId", "jobName", "status"} <= detail.keys():
+                raise EventError("the event of Batch names no job")
+            self.of_batch(detail)
+        elif "requestPayload" in message and "requestContext" in message:
+            self._of_function(message)
+        else:
+            raise EventError("the message is neither a function's record nor an event of Batch")
+
+    def _of_function(self, message: Mapping[str, Any]) -> None:
+        self._world.services()
+        payload = message.get("requestPayload")
+        job = str(payload.get("job_id", "")) if isinstance(payload, dict) else ""
+        detail = self._world.table.detail(job) if job else None
+        if detail is None:
+            LOG.info("an invocation that is none of our jobs has ended")
+            return
+        if detail.job.state.final:
+            return
+        update = self._read(message, detail)
+        if update is not None:
+            self._worker.learn(update, detail)
+
+    def _read(self, message: Mapping[str, Any], detail: JobDetail) -> JobUpdate | None:
+        """What the record says; a hand-over that is refused for good ends the attempt."""
+        try:
+            return self._world.lambdas.read(message)
+        except PermanentError as error:
+            why = f"it came to a limit and Batch does not take it: {error.message}"
+            return JobUpdate(detail.job.id, JobState.FAILED, reason=why)
+
+    def of_batch(self, found: Mapping[str, Any]) -> None:
+        """Batch's own words about a job of it: a described job, or the detail of an event."""
+        handle, name = str(found["jobId"]), str(found["jobName"])
+        detail = self._world.table.detail(name)
+        if detail is None:
+            LOG.info("Batch job %s (%s) is none of ours", handle, name)
+        elif not detail.job.state.final and self._is_present(handle, detail):
+            self.learn_of_batch(found, detail)
+
+    def learn_of_batch(self, found: Mapping[str, Any], detail: JobDetail) -> None:
+        """The same, when it is known to be about the job's present attempt."""
+        world, job = self._world, detail.job
+        update = world.batches.read(found, job.id, job.attempt)
+        known = world.service(job.service)
+        if update.state.final and _hands_over(known.at if known else None):
+            claim = world.account.claims.read(job.id, job.attempt)
+            update = with_runs(update, claim.run if claim else {})
+        self._worker.learn(update, detail)
+
+    def _is_present(self, handle: str, detail: JobDetail) -> bool:
+        """Whether this Batch job runs the present attempt.
+
+        Its handle may not be recorded yet; then the claim of the attempt knows it.
+        """
+        job = detail.job
+        if handle == job.handle:
+            return True
+        if any(handle == earlier.handle for earlier in detail.attempts[:-1]):
+            return False
+        claim = self._world.account.claims.read(job.id, job.attempt)
+        return claim is not None and claim.batch_job in (handle, "")
+
+
+def _hands_over(at: Deployed | None) -> bool:
+    return at is None or at.hands_over

@@ -1,0 +1,244 @@
+"""accepted → placed → submitted: each step is recorded, and may be taken again by anybody.
+
+Between any two lines the process may end. What was accepted is in the table, and the message that
+brought it comes again, or the reconciliation finds it: then the work goes on at the step where it
+stopped, with the target that was recorded. Of an attempt that was submitted twice one run goes on
+(see `bridge.storage.claims`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import replace
+from typing import Final
+
+from bridge.dispatch import steps
+from bridge.dispatch.model import Change, JobDetail, JobRecord, NewJob
+from bridge.errors import BridgeError, PermanentError, TemporaryError
+from bridge.events import Event, job_id
+from bridge.scheduler import Decision, decide
+from bridge.targets import Job, JobState, JobUpdate
+from bridge.targets.aws.account import translated
+from bridge.targets.aws.common import update_from_report
+from bridge.targets.aws.submission import find_job
+from lambda_runtime.dispatcher.registry import Known
+from lambda_runtime.dispatcher.world import World
+
+__all__ = ["GO_ON", "Worker"]
+
+LOG: Final = logging.getLogger("oscar-bridge")
+
+GO_ON: Final = "oscar-bridge"
+"""The key of our own messages: a job whose next try is due."""
+
+_LONGEST_DELAY: Final = 900
+# Lambda keeps an asynchronous event for six hours.
+_LONGEST_EVENT: Final = 7 * 3600.0
+_FENCE: Final = "dispatcher"
+_NOT_WITH_A_TARGET: Final = (JobState.ACCEPTED, JobState.PLACED)
+
+
+class Worker:
+    """Makes jobs of events and takes each as far as its target."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    # --- accepting --------------------------------------------------------------------------
+
+    def accept(self, service: str, event: Event, *, again: bool) -> str:
+        """Make a job and hand it over; its name. Durable as soon as it is in the table.
+
+        A job that is known is somebody's already, unless the message that brings it comes `again`:
+        then whoever had it may have died.
+        """
+        job = NewJob(job_id(service, event), service, event)
+        now = self._world.clock()
+        if self._world.table.accept(job, now):
+            self.advance(
+                JobRecord(job.id, service, event, JobState.ACCEPTED, accepted=now, due=now)
+            )
+        elif again:
+            self.resume(job.id)
+        return job.id
+
+    def resume(self, job: str, attempt: int = 0) -> None:
+        """Go on with a job that is not with its target yet, as far as anybody knows."""
+        record = self._world.table.job(job)
+        if record is None or record.state not in _NOT_WITH_A_TARGET:
+            return
+        if attempt in (0, record.attempt):
+            self.advance(record, again=True)
+
+    # --- placing ----------------------------------------------------------------------------
+
+    def advance(self, job: JobRecord, *, again: bool = False) -> None:
+        """Take the next steps of an open job, up to its target."""
+        placed: JobRecord | None = job
+        if job.state is JobState.ACCEPTED:
+            placed = self._place(job)
+        elif again and self._is_over(job):
+            return
+        if placed is not None:
+            self._submit(placed)
+
+    def _place(self, job: JobRecord) -> JobRecord | None:
+        """None when it cannot be placed (now), or when another was faster."""
+        world = self._world
+        known = world.service(job.service)
+        if known is None:
+            self.fail(job, f"service {job.service} is not deployed here")
+            return None
+        try:
+            decision = decide(
+                known.service, job.event, world.snapshot(known), seed=steps.seed(job.id)
+            )
+        except PermanentError as error:
+            self.fail(job, error.message)
+            return None
+        if not decision.target:
+            self.fail(job, decision.reason, decision)
+            return None
+        world.reserve(decision.target)
+        change = steps.placed(job, decision, world.clock())
+        if not world.table.change(change, only_from=(JobState.ACCEPTED,)):
+            return None
+        return replace(job, state=JobState.PLACED, target=decision.target, tries=0)
+
+    def fail(self, job: JobRecord, why: str, decision: Decision | None = None) -> None:
+        """The end of a job that nothing can run; the reason is in the dead-letter queue."""
+        self.end(job, steps.failed(job, why, self._world.clock(), decision))
+
+    def end(self, job: JobRecord, change: Change) -> None:
+        """Leave a letter and record the end, in this order: a second letter is better than none."""
+        self._world.letters.send(
+            change.reason or "no reason given",
+            source="dispatcher",
+            service=job.service,
+            job=job.id,
+            body=_described(job),
+        )
+        self._world.table.change(change)
+
+    # --- submitting -------------------------------------------------------------------------
+
+    def _is_over(self, job: JobRecord) -> bool:
+        """Whether an attempt that was submitted, but not recorded, has left its report already."""
+        account = self._world.account
+        update = update_from_report(account, job.id, job.attempt, job.handle, job.log)
+        return update is not None and self.learn(update, JobDetail(job))
+
+    def _submit(self, job: JobRecord) -> None:
+        world = self._world
+        known = world.service(job.service)
+        target = known and world.target(known, job.target)
+        if not known or not target:
+            self.fail(job, f"service {job.service} is not deployed on {job.target}")
+            return
+        try:
+            handle = target.submit(Job(job.id, job.service, job.event, job.attempt))
+        except TemporaryError as error:
+            self._refused(job, known, error)
+            return
+        except PermanentError as error:
+            self.fail(job, f"{job.target} does not take it: {error.message}")
+            return
+        self._submitted(job, handle)
+
+    def _submitted(self, job: JobRecord, handle: str) -> None:
+        world = self._world
+        state, now = JobState.SUBMITTED, world.clock()
+        world.table.change(
+            Change(job.id, job.attempt, state, now, handle=handle or None, tries=job.tries)
+        )
+
+    def _refused(self, job: JobRecord, known: Known, error: TemporaryError) -> None:
+        """Try again after a while; then go to the fallback target, or be dead."""
+        world = self._world
+        later = steps.submit_later(job, error, world.clock(), world.settings)
+        if later is not None:
+            if world.table.change(later):
+                self.wake(later)
+            return
+        tries = job.tries + 1
+        why = f"{job.target} did not take it in {tries} tries; the last: {error.message}"
+        arrived = self._arrived(job, known)
+        if arrived is not None:
+            self._submitted(job, arrived)
+            return
+        detail = world.table.detail(job.id)
+        names = [name for name in known.document.targets if world.target(known, name)]
+        fallback = steps.next_fallback(detail, names)
+        change = steps.given_up(replace(job, tries=tries), why, fallback, world.clock())
+        if not fallback:
+            self.end(job, change)
+        elif world.table.change(change):
+            self._submit(_next(job, change))
+
+    def hand_over(self, job: JobRecord) -> None:
+        """Finish a hand-over to Batch that stopped half-way."""
+        world = self._world
+        handle = world.batches.submit(Job(job.id, job.service, job.event, job.attempt))
+        state, now = JobState.RUNNING, world.clock()
+        world.table.change(Change(job.id, job.attempt, state, now, handle=handle))
+
+    def _arrived(self, job: JobRecord, known: Known) -> str | None:
+        """The handle of a submit that was refused and did arrive, "" when only that is known.
+
+        None when it did not, and then it does not run later either: its claim is ours.
+        """
+        world = self._world
+        if world.target(known, job.target) is world.batches:
+            return find_job(world.account, known.at.queue, job.id) or None
+        claim = world.account.claims.take(
+            job.id, job.attempt, _FENCE, world.clock() + _LONGEST_EVENT
+        )
+        return None if claim.holder == _FENCE else claim.batch_job
+
+    def wake(self, change: Change) -> None:
+        """Send ourselves a message for when the job is due again.
+
+        Should it be lost, the reconciliation takes its place.
+        """
+        world = self._world
+        attempt = change.attempt + change.again
+        wait = math.ceil(max(0.0, (change.due or 0.0) - world.clock()))
+        try:
+            with translated("queue of job states"):
+                world.account.client("sqs").send_message(
+                    QueueUrl=world.environment.states,
+                    MessageBody=json.dumps({GO_ON: {"job": change.job, "attempt": attempt}}),
+                    DelaySeconds=min(wait, _LONGEST_DELAY),
+                )
+        except BridgeError as error:
+            LOG.warning("job %s waits for the reconciliation: %s", change.job, error)
+
+    # --- news -------------------------------------------------------------------------------
+
+    def learn(self, update: JobUpdate, detail: JobDetail) -> bool:
+        """Record what a target said; False when it says nothing new."""
+        change = steps.change_of(update, steps.watched_of(detail), self._world)
+        if change is None:
+            return False
+        if change.state is JobState.DEAD:
+            self.end(detail.job, change)
+        elif self._world.table.change(change) and change.again:
+            self.wake(change)
+        return True
+
+
+def _next(job: JobRecord, change: Change) -> JobRecord:
+    """The job as it is after a change that begins another attempt."""
+    return replace(
+        job, attempt=job.attempt + 1, tries=0, target=change.target or "", handle="", log=""
+    )
+
+
+def _described(job: JobRecord) -> str:
+    """The job's event, for whoever reads the letter and wants it to run after all."""
+    event = job.event
+    if event.is_storage:
+        return json.dumps(event.record, default=str)
+    return (event.body or b"").decode(errors="replace")

@@ -1,0 +1,153 @@
+"""What all handlers share: the account, the job table, the services, the targets, the clock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bridge.dispatch.settings import Settings
+from bridge.dispatch.table import JobTable
+from bridge.errors import BridgeError
+from bridge.fdl.model import TargetSpec
+from bridge.pipeline import Routes
+from bridge.scheduler import Snapshot, TargetState
+from bridge.targets import JobState
+from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
+from lambda_runtime.dispatcher.environment import Environment
+from lambda_runtime.dispatcher.letters import DeadLetters
+from lambda_runtime.dispatcher.registry import Known, Registry, Services
+
+__all__ = ["PATIENCE", "World"]
+
+LOG: Final = logging.getLogger("oscar-bridge")
+
+PATIENCE: Final = Settings(max_submits=8, backoff=2.0, backoff_cap=300.0)
+"""As patient as the local dispatcher, but a wait is a message: seconds, up to some minutes."""
+
+_LOADS: Final = 10.0
+_KINDS: Final = ("lambda", "batch")
+_BUSY: Final = (JobState.SUBMITTED, JobState.RUNNING)
+
+
+class World:
+    """Made once per process. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        account: Account | None = None,
+        settings: Settings = PATIENCE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.environment = environment
+        self.account = account or _account(environment)
+        self.settings = settings
+        self.clock = clock
+        self.table = JobTable(self.account, environment.table)
+        self.letters = DeadLetters(self.account, environment.dead)
+        self.registry = Registry(self.account)
+        self.lambdas = LambdaTarget(TargetSpec("aws-lambda", "lambda"), self.account, {})
+        self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
+        self._adopted: Services | None = None
+        self._loads = _Loads(self.table)
+
+    @property
+    def routes(self) -> Routes:
+        """Which outputs start other jobs: for AWS, S3 itself tells of them."""
+        return _NO_ROUTES
+
+    def services(self, *, again: bool = False) -> Services:
+        """What is deployed, made known to the targets."""
+        services = self.registry.services(again=again)
+        if services is not self._adopted:
+            self.lambdas.adopt(services.deployed)
+            self.batches.adopt(services.deployed)
+            self._adopted = services
+        return services
+
+    def service(self, name: str) -> Known | None:
+        """One service, looked for again when it is not known."""
+        return self.services().get(name) or self.services(again=True).get(name)
+
+    def target(self, known: Known, name: str) -> LambdaTarget | BatchTarget | None:
+        """The target of this name, None when the service has no such side."""
+        spec = _specs(known).get(name)
+        if spec is None:
+            return None
+        return self.lambdas if spec.kind == "lambda" else self.batches
+
+    def snapshot(self, known: Known) -> Snapshot:
+        """The sides that the service has, with what runs there as far as that matters."""
+        specs = _specs(known)
+        loads = self._loads.now() if len(specs) > 1 else {}
+        return Snapshot(
+            tuple(TargetState(spec, *loads.get(name, (0, 0))) for name, spec in specs.items())
+        )
+
+    def reserve(self, target: str) -> None:
+        """A job was placed on the target: the next decision sees it."""
+        self._loads.reserve(target)
+
+
+class _Loads:
+    """Jobs running and queued by target, read now and then; with what was placed here since."""
+
+    def __init__(self, table: JobTable) -> None:
+        self._table = table
+        self._lock = threading.Lock()
+        self._at = float("-inf")
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def now(self) -> Mapping[str, tuple[int, int]]:
+        with self._lock:
+            if time.monotonic() - self._at >= _LOADS:
+                self._at = time.monotonic()
+                self._read()
+            return dict(self._counts)
+
+    def _read(self) -> None:
+        try:
+            found = self._table.loads(1000)
+        except BridgeError as error:
+            # A decision without it is better than none.
+            LOG.warning("the load of the targets is not known: %s", error)
+            return
+        self._counts = {}
+        for (target, state), count in found.items():
+            running, queued = self._counts.get(target, (0, 0))
+            if state in _BUSY:
+                running += count
+            else:
+                queued += count
+            self._counts[target] = (running, queued)
+
+    def reserve(self, target: str) -> None:
+        with self._lock:
+            running, queued = self._counts.get(target, (0, 0))
+            self._counts[target] = (running, queued + 1)
+
+
+def _specs(known: Known) -> dict[str, TargetSpec]:
+    """The AWS targets that the service was deployed for, by name, in the file's order."""
+    at = known.at
+    there = {"lambda": bool(at.function), "batch": bool(at.queue and at.definition)}
+    return {
+        name: spec
+        for name, spec in known.document.targets.items()
+        if name in at.targets and there.get(spec.kind, False)
+    }
+
+
+def _account(environment: Environment) -> Account:
+    return Account(
+        AccountSettings(
+            name=environment.prefix, region=environment.region, bucket=environment.bucket
+        )
+    )
+
+
+_NO_ROUTES: Final = Services().routes
