@@ -130,8 +130,8 @@ def test_a_function_takes_from_a_queue_and_gives_single_messages_back(aws: Endpo
         {
             "Role": trust("lambda"),
             "Dead": kind("SQS::Queue", MessageRetentionPeriod=1209600),
-            "Queue": kind("SQS::Queue", VisibilityTimeout=1, RedrivePolicy=redrive),
-            "Function": zip_function(aws, CONSUMER, Timeout=1),
+            "Queue": kind("SQS::Queue", VisibilityTimeout=8, RedrivePolicy=redrive),
+            "Function": zip_function(aws, CONSUMER, Timeout=8),
             "Mapping": kind(
                 "Lambda::EventSourceMapping",
                 EventSourceArn=arn("Queue"),

@@ -25,6 +25,7 @@ class Engines:
         self._batch = BatchEngine(executor, cloud, self._logs, place, settings)
         api = BatchApi(self._batch, settings, emulator.current_scope)
         emulator.install_functions(self._pool, self._invoker, executor.check)
+        emulator.install_keys(place.keys())
         emulator.install_storage()
         emulator.install_logs()
         emulator.install_registry(LocalRegistry(local_images if contained else dict))

@@ -18,25 +18,33 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ministack import app as gateway
-from ministack.core import responses
+from ministack.core import lambda_runtime, responses
 from ministack.services import apigateway_v1, eventbridge, lambda_svc, s3, sqs, sts
 from ministack.services.cloudformation import drift, provisioners, stacks
 
 from bridge.errors import NotFoundError, PermanentError, TemporaryError
 from bridge.local.aws._deliveries import delivery, json_request
 from bridge.local.aws._ecr import EcrFault, LocalRegistry, stored_query
-from bridge.local.aws._limits import lambda_limits
 from bridge.local.aws._log_pages import filtered
 from bridge.local.aws._notifications import ambiguous, unreachable
 from bridge.local.aws._proxy import FAILED, is_answer
 from bridge.local.aws._secrets import question, value
+from bridge.local.aws._translation import (
+    Response,
+    decoded,
+    disabled,
+    error_response,
+    function_of,
+    new_image,
+    plain,
+    policy_of,
+    result_of,
+    split,
+)
 from bridge.local.aws.functions import (
     AsyncEvent,
     AsyncInvoker,
-    AsyncPolicy,
-    Function,
     Invocation,
-    Outcome,
     Pool,
     Reply,
     is_invocation,
@@ -46,12 +54,12 @@ from bridge.local.aws.model import LogEvent, Scope
 from bridge.local.aws.stacks import REPLACING, Answer, Api, Question, mended
 
 Json = dict[str, Any]
-Response = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Response]]
 ResourceHandlers = Mapping[str, Mapping[str, Callable[..., Any]]]
 
 TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
     "ministack.app": ("app", "SERVICE_HANDLERS", "call_service_handler_sync"),
+    "ministack.core.lambda_runtime": ("execution_credentials",),
     "ministack.core.responses": ("get_account_id", "get_region", "request_scope"),
     "ministack.services.lambda_svc": (
         "_execute_function_dispatch",
@@ -59,6 +67,7 @@ TOUCHED: Final[Mapping[str, tuple[str, ...]]] = {
         "_execution_record_for_config",
         "_get_func_record_for_ref",
         "_pool_kill_function",
+        "execution_credentials",
         "function_policy_for_arn",
         "invoke_async_with_retry",
     ),
@@ -201,7 +210,7 @@ def install_routes() -> None:
 
     def shaped(result: Json) -> tuple[Json | None, str | None]:
         if not result.get("throttle") and (
-            result.get("error") or not is_answer(_plain(result.get("body")))
+            result.get("error") or not is_answer(plain(result.get("body")))
         ):
             return None, FAILED
         answer: tuple[Json | None, str | None] = original(result)
@@ -293,6 +302,16 @@ def install_functions(
     gateway.SERVICE_HANDLERS["lambda"] = _checked(gateway.SERVICE_HANDLERS["lambda"], check_image)
 
 
+def install_keys(keys: Mapping[str, str]) -> None:
+    """Give zip functions these variables as their credentials; theirs are the account's id."""
+
+    def credentials(_: Json) -> Json:
+        return dict(keys)
+
+    lambda_runtime.execution_credentials = credentials
+    lambda_svc.execution_credentials = credentials
+
+
 def _replace_dispatch(pool: Pool) -> None:
     original = lambda_svc._execute_function_dispatch
 
@@ -302,7 +321,7 @@ def _replace_dispatch(pool: Pool) -> None:
             return original(func, config, event, number, started)
         payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         invocation = Invocation(number, payload, str(config["FunctionArn"]))
-        return _result(pool.invoke(_function(config), invocation))
+        return result_of(pool.invoke(function_of(config, current_scope()), invocation))
 
     lambda_svc._execute_function_dispatch = dispatch
 
@@ -324,7 +343,7 @@ def _replace_queue(invoker: AsyncInvoker) -> None:
     def from_rule(arn: str, payload: str) -> None:
         func, config, _ = lambda_svc._get_func_record_for_ref(arn)
         if func and config:
-            accept(lambda_svc._execution_record_for_config(func, config), _decoded(payload))
+            accept(lambda_svc._execution_record_for_config(func, config), decoded(payload))
 
     lambda_svc.invoke_async_with_retry = accept
     eventbridge._dispatch_to_lambda = from_rule
@@ -336,7 +355,7 @@ def _checked(original: Handler, check_image: Callable[[str], None]) -> Handler:
     ) -> Response:
         if refused := refusal(method, path, headers, body):
             return error_response(refused.code, refused.message, refused.status)
-        if image := _new_image(method, path, body):
+        if image := new_image(method, path, body):
             try:
                 await asyncio.to_thread(check_image, image)
             except PermanentError as error:
@@ -347,60 +366,10 @@ def _checked(original: Handler, check_image: Callable[[str], None]) -> Handler:
     return handle
 
 
-def error_response(code: str, message: str, status: int = 400) -> Response:
-    """An error as services that speak JSON send it."""
-    body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
-    return status, {"Content-Type": "application/json", "x-amzn-errortype": code}, body
-
-
-def _new_image(method: str, path: str, body: bytes) -> str:
-    """The image that a request gives to a function, or ""."""
-    creates = method == "POST" and path.rstrip("/").endswith("/functions")
-    if not creates and not (method == "PUT" and path.rstrip("/").endswith("/code")):
-        return ""
-    wanted = _decoded(body.decode(errors="replace"))
-    code = wanted.get("Code") if creates and isinstance(wanted, dict) else wanted
-    return str(code.get("ImageUri") or "") if isinstance(code, dict) else ""
-
-
-def _function(config: Json) -> Function:
-    """What the emulator stores of a function → ours."""
-    overrides = (config.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
-    entry_point = overrides.get("EntryPoint")
-    return Function(
-        scope=current_scope(),
-        name=config["FunctionName"],
-        arn=config["FunctionArn"],
-        image=config["ImageUri"],
-        version=config.get("Version") or "$LATEST",
-        entry_point=tuple(entry_point) if entry_point else None,
-        command=tuple(overrides.get("Command") or ()),
-        workdir=overrides.get("WorkingDirectory") or None,
-        env=(config.get("Environment") or {}).get("Variables") or {},
-        timeout=int(config.get("Timeout") or 3),
-        memory=int(config.get("MemorySize") or 128),
-        storage=int((config.get("EphemeralStorage") or {}).get("Size") or 512),
-        log_group=(config.get("LoggingConfig") or {}).get("LogGroup") or "",
-    )
-
-
-def _result(outcome: Outcome) -> Json:
-    """Our outcome → what the emulator's callers expect of an execution."""
-    value = outcome.value
-    return {
-        "body": value,
-        "error": bool(outcome.error),
-        "function_error": outcome.error or None,
-        "log": outcome.log,
-        # Text that is no JSON must reach the caller as it is.
-        "raw_payload": isinstance(value, str) and not outcome.payload.startswith(b'"'),
-    }
-
-
 def _async_event(config: Json, func: Json, event: Any) -> AsyncEvent:
     scope = current_scope()
     reference = str(config["FunctionArn"])
-    plain, qualifier = _split(reference)
+    plain, qualifier = split(reference)
     request_id = _request_id.get() or str(uuid.uuid4())
     return AsyncEvent(
         scope=scope,
@@ -408,25 +377,8 @@ def _async_event(config: Json, func: Json, event: Any) -> AsyncEvent:
         version=config.get("Version") or "$LATEST",
         request_id=request_id,
         payload=event,
-        policy=_policy(config, func, qualifier),
+        policy=policy_of(config, func, qualifier),
         execute=lambda: _execute(scope, reference, event, request_id),
-    )
-
-
-def _policy(config: Json, func: Json, qualifier: str) -> AsyncPolicy:
-    every = func.get("event_invoke_configs") or {}
-    # Without a qualifier it is $LATEST that is asked, and the other way round.
-    unqualified = func.get("event_invoke_config") or every.get("$LATEST") or every.get("")
-    rules = every.get(qualifier) or (unqualified if qualifier in {"", "$LATEST"} else None) or {}
-    targets = rules.get("DestinationConfig") or {}
-    limits = lambda_limits()
-    retries = rules.get("MaximumRetryAttempts")
-    return AsyncPolicy(
-        retries=limits.retry_attempts if retries is None else int(retries),
-        max_age=float(rules.get("MaximumEventAgeInSeconds") or limits.event_age_seconds),
-        on_success=(targets.get("OnSuccess") or {}).get("Destination") or "",
-        on_failure=(targets.get("OnFailure") or {}).get("Destination") or "",
-        dead_letters=(config.get("DeadLetterConfig") or {}).get("TargetArn") or "",
     )
 
 
@@ -444,33 +396,9 @@ def _execute(scope: Scope, reference: str, event: Any, request_id: str) -> Reply
         finally:
             _request_id.reset(token)
     if result.get("throttle"):
-        return Reply(result.get("body"), "Unhandled", throttled=True, disabled=_disabled(func))
+        return Reply(result.get("body"), "Unhandled", throttled=True, disabled=disabled(func))
     error = (result.get("function_error") or "Unhandled") if result.get("error") else ""
-    return Reply(_plain(result.get("body")), error)
-
-
-def _disabled(func: Json) -> bool:
-    reserved = func.get("concurrency")
-    if isinstance(reserved, dict):
-        reserved = reserved.get("ReservedConcurrentExecutions")
-    return reserved == 0
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """A function's ARN → without its qualifier, and the qualifier or ""."""
-    parts = reference.split(":")
-    return ":".join(parts[:7]), parts[7] if len(parts) > 7 else ""
-
-
-def _plain(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _decoded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {"body": text}
+    return Reply(plain(result.get("body")), error)
 
 
 def _call(

@@ -36,9 +36,15 @@ class Place:
         return {
             "AWS_REGION": scope.region,
             "AWS_DEFAULT_REGION": scope.region,
+            "AWS_ENDPOINT_URL": self.url,
+            **self.keys(),
+        }
+
+    def keys(self) -> dict[str, str]:
+        """The variables from which an AWS SDK takes keys."""
+        return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_ENDPOINT_URL": self.url,
         }
 
 

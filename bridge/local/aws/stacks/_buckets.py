@@ -30,7 +30,8 @@ class Buckets:
         """Put the settings of a template, and take away what it no longer says."""
         for name, (setting, document) in _SETTINGS.items():
             if name in new:
-                self._api.bucket("PUT", bucket, setting, document(new[name] or {}))
+                if body := document(new[name] or {}):
+                    self._api.bucket("PUT", bucket, setting, body)
             elif name in old:
                 self._api.bucket("DELETE", bucket, setting)
 
@@ -77,10 +78,12 @@ def _move(given: Json) -> Json:
 
 
 def encryption(configuration: Json) -> str:
-    """PutBucketEncryption's body."""
+    """PutBucketEncryption's body; "" for AWS's own key of KMS, which is not here."""
     rules = []
     for one in configuration.get("ServerSideEncryptionConfiguration") or ():
         default = dict(one.get("ServerSideEncryptionByDefault") or {})
+        if "kms" in str(default.get("SSEAlgorithm")) and "KMSMasterKeyID" not in default:
+            return ""
         rule: Json = {"ApplyServerSideEncryptionByDefault": default} if default else {}
         if "BucketKeyEnabled" in one:
             rule["BucketKeyEnabled"] = one["BucketKeyEnabled"]
