@@ -14,7 +14,7 @@ from bridge.deploy._masking import Mask
 from bridge.deploy._secrets import all_secrets, secret_steps
 from bridge.deploy._stackplan import Context, Deployed, deletion, look, stack_step
 from bridge.deploy._stacks import Pace, Stacks, Standing
-from bridge.deploy._templates import given_name, resources_of, services_of
+from bridge.deploy._templates import given_name, holds_data, resources_of, services_of
 from bridge.deploy.model import (
     DEPLOYMENT_TAG,
     Assembly,
@@ -125,8 +125,8 @@ def _without_clashes(
 
     A name that another stack of the deployment gives up is taken out of that one first.
     """
-    wanted = {one: step.stack.name for step in steps for one in _new_names(step, deployed)}
-    found = _live.existing(account, wanted)
+    wanted = {one for step in steps for one in _new_names(step, deployed)}
+    found = _live.existing(account, sorted(wanted))
     leaving = {one for step in stale for one in _names(step.stack.template)}
     holders = {
         one: (step.stack.name, logical)
@@ -140,14 +140,33 @@ def _without_clashes(
     ]
     if refused:
         raise PermanentError("\n".join(refused), hint=_REMEDY)
-    moved: dict[str, set[str]] = {}
-    for one, stack in wanted.items():
-        if one in holders and holders[one][0] != stack:
-            moved.setdefault(holders[one][0], set()).add(holders[one][1])
+    moved = _moved(steps, holders, deployed)
     return [
         replace(step, first=tuple(sorted({*step.first, *moved.get(step.stack.name, ())})))
         for step in steps
     ]
+
+
+def _moved(
+    steps: list[StackStep],
+    holders: Mapping[Named, tuple[str, str]],
+    deployed: Mapping[str, Deployed],
+) -> Mapping[str, set[str]]:
+    """By stack, the logical ids whose names another resource is to have."""
+    found: dict[str, set[str]] = {}
+    for step in steps:
+        for logical, one in _named(step.stack.template):
+            stack, old = holders.get(one, (step.stack.name, logical))
+            if (stack, old) == (step.stack.name, logical):
+                continue
+            if holds_data(deployed[stack].template, old):
+                raise PermanentError(
+                    f"{one[1]}, which holds data, would move from {old} of stack {stack} to "
+                    f"{logical} of stack {step.stack.name}",
+                    hint="import it there with the CDK: `cdk import`",
+                )
+            found.setdefault(stack, set()).add(old)
+    return found
 
 
 _REMEDY: Final = (

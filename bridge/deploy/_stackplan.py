@@ -178,8 +178,8 @@ def _gone(
     if not kept:
         return absent, ()
     note = (
-        f"stack {stack.name}: {', '.join(sorted(absent))} was deleted by hand, and {', '.join(kept)}"
-        ", which holds data, depends on it; make it again by hand with the same name"
+        f"stack {stack.name}: {', '.join(sorted(absent))} was deleted by hand, and "
+        f"{', '.join(kept)}, which holds data, depends on it; make it again by hand with its name"
     )
     return frozenset(), (note,)
 
