@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,22 +22,36 @@ __all__ = ["get", "invoke", "put", "submit"]
 _FAILED = 1
 
 
-def invoke(account: Account, service: str, file: BinaryIO, output: Path | None) -> None:
+def invoke(
+    account: Account, service: str, file: BinaryIO, *, output: Path | None, decode: bool
+) -> None:
     """Send a body, wait, and write the reply, byte for byte."""
     from bridge.operate import deployed
     from bridge.operate.invoke import invoke as ask
 
     found = deployed.service(account, service)
-    reply = ask(account, found, file.read())
+    reply = ask(account, found, file.read()).body
+    _give(_decoded(reply, service) if decode else reply, output)
+
+
+def _give(reply: bytes, output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(reply.body)
+        sys.stdout.buffer.write(reply)
         sys.stdout.buffer.flush()
         return
     try:
-        output.write_bytes(reply.body)
+        output.write_bytes(reply)
     except OSError as error:
         raise PermanentError(f"cannot write {output}: {error.strerror}") from error
-    click.echo(f"{output} ({size(len(reply.body))})", err=True)
+    click.echo(f"{output} ({size(len(reply))})", err=True)
+
+
+def _decoded(reply: bytes, service: str) -> bytes:
+    try:
+        return b64decode(reply, validate=True)
+    except ValueError:
+        hint = "its script printed something and left no file: leave out --decode"
+        raise PermanentError(f"the reply of {service} is not base64", hint=hint) from None
 
 
 def put(account: Account, where: str, files: tuple[Path, ...], *, as_json: bool) -> int:

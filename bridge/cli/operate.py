@@ -80,16 +80,18 @@ def job(job: str, account: Account, as_json: bool) -> None:
 @_SERVICE
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--output", "-o", type=_PATH, help="Write the reply there, not to standard output.")
+@click.option("--decode", "-d", is_flag=True, help="The reply is a file in base64, or a zip.")
 @aws_options
-def invoke(service: str, file: Any, output: Path | None, account: Account) -> None:
+def invoke(service: str, file: Any, account: Account, **options: Any) -> None:
     """Run a Lambda service once on FILE (or standard input) and print its reply.
 
     It is asked once, and waited for as long as its function may run. A script that failed gives
-    exit status 1 and the end of its log.
+    exit status 1 and the end of its log. The reply is what the script printed; when it left files
+    instead it is base64: of the file, or of a zip of several.
     """
     from bridge.cli import files
 
-    files.invoke(account, service, file, output)
+    files.invoke(account, service, file, **options)
 
 
 @click.command("submit")

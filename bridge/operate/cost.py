@@ -90,11 +90,11 @@ def cost_of(
 ) -> CostReport:
     """The report of a deployed service, from its FDL and its jobs, newest first.
 
-    Targets of AWS are priced in `region` where they do not name one. Pure.
+    Targets of AWS are priced in `region`, where the service is deployed. Pure.
     """
     service = document.service(deployed.service)
     specs = {
-        spec.name: spec if spec.region else replace(spec, region=region)
+        spec.name: replace(spec, region=region)
         for spec in document.targets.values()
         if spec.kind in _AWS
     }

@@ -159,7 +159,8 @@ class Account:
             ) from error
         if self._session is None:
             profile = self.settings.profile or None
-            self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
+            with translated("AWS session"):
+                self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
         elsewhere = self.settings.endpoint or any(name in os.environ for name in _ENDPOINTS)
         s3 = {"addressing_style": "path"} if elsewhere else {}
         config = Config(
