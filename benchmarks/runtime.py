@@ -1,8 +1,10 @@
-"""The runtime folder and the Lambda entry beside the least that could do the same.
+"""The runtime folder, the entries and their places beside the least that could do the same.
 
 The first table is divided by the virtual environment's own `python -c pass`; the aim for the
 supervisor, ready in the runtime folder, is below 4x. The second is divided by a bare `sh -c :`,
-which is what a Lambda invocation cannot do without.
+which is what a Lambda invocation cannot do without; one of its sides is AWS's own client of the
+Runtime API. Then come Lambda and Batch on the local endpoint, and at last the supervisor by its
+parts and beside OSCAR's own.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from _measure import Measure, report, run, skipped
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import _places, supervisor
+from benchmarks._measure import Measure, report, run, skipped
+from benchmarks._peers import install
 from bridge import runtime
 from bridge.errors import MissingToolError
 from tests.lambda_runtime.runtime_api import Function
@@ -95,7 +98,13 @@ def main() -> None:
         if built:
             program = [built / "bin" / "bridge-lambda"]
             rows += invocations("runtime folder", folder, variables, program)
+        if python := install(folder):
+            client = [python, "-m", "awslambdaric", "peer_handler.handle"]
+            found = {**variables, "PYTHONPATH": str(folder)}
+            rows += invocations("awslambdaric that only starts the script", folder, found, client)
         report("Lambda entry", rows, SHELL)
+    _places.measure()
+    supervisor.main()
 
 
 def build(target: Path) -> Path | None:

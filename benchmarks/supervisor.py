@@ -1,7 +1,8 @@
 """What the supervisor costs per job: 10 KB in, a copy, 10 KB out, against bare curl and sh.
 
-Both sides move the same objects of the same server in the same run, in turns. curl has presigned
-URLs. Bytecode is compiled before, as in an installed package.
+All sides move the same objects of the same server in the same run, in turns; one of them is
+OSCAR's own supervisor, from PyPI. curl has presigned URLs. Bytecode is compiled before, as in an
+installed package.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks._measure import skipped
+from benchmarks._peers import install, supervisor_environment
 from bridge.events import minio_record
 from tests.servers import ObjectStore, juicefs_gateway, juicefs_program
 
@@ -107,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, juicefs_gateway() as server:
         folder = Path(work)
         env = _prepare(folder, server)
-        _print(_cold(env, folder), "bare curl + sh")
+        _print(_cold(env, folder, server), "bare curl + sh")
         _print(_parts(env, folder), "python -c pass")
         _print(_warm(env, folder), "the copy alone (sh)")
 
@@ -145,15 +147,42 @@ def _prepare(folder: Path, server: ObjectStore) -> dict[str, str]:
     }
 
 
-def _cold(env: Mapping[str, str], folder: Path) -> list[Row]:
+def _cold(env: Mapping[str, str], folder: Path, server: ObjectStore) -> list[Row]:
     """One process per job."""
-    bare, ours = Row("bare curl + sh"), Row("supervisor, one process per job")
+    sides = {
+        "bare curl + sh": (["sh", "-c", BARE], dict(env)),
+        "supervisor, one process per job": ([sys.executable, "-m", "bridge.supervisor"], dict(env)),
+    }
+    if python := install(folder):
+        upstream = "sh", "-c", f"exec {python} -m faassupervisor.supervisor < $BRIDGE_EVENT_FILE"
+        sides["upstream's supervisor (from source)"] = (list(upstream), _of_upstream(env, server))
+    rows = {name: Row(name) for name in sides}
     for number in range(RUNS + 1):
         if number == 1:  # the first round compiles and warms the server
-            bare, ours = Row(bare.name), Row(ours.name)
-        bare.time(["sh", "-c", BARE], env)
-        ours.time([sys.executable, "-m", "bridge.supervisor"], env)
-    return [bare, ours]
+            rows = {name: Row(name) for name in sides}
+        for name, (argv, variables) in sides.items():
+            rows[name].time(argv, variables)
+            _must_have_written(server, name)
+    return list(rows.values())
+
+
+def _must_have_written(server: ObjectStore, name: str) -> None:
+    """A side that failed without a word would look fast."""
+    client = server.client()
+    (bucket,) = client.list_buckets()
+    found = [one.object_name for one in client.list_objects(bucket.name, "out/")]
+    if not found:
+        raise RuntimeError(f"{name} wrote nothing")
+    for key in found:
+        client.remove_object(bucket.name, str(key))
+
+
+def _of_upstream(env: Mapping[str, str], server: ObjectStore) -> dict[str, str]:
+    service = json.loads(Path(env["BRIDGE_SERVICE_FILE"]).read_text())
+    keys = {"access_key": server.access_key, "secret_key": server.secret_key}
+    mine = supervisor_environment(service, keys, server.endpoint, SCRIPT)
+    wanted = ("PATH", "PYTHONPYCACHEPREFIX", "BRIDGE_EVENT_FILE")
+    return {**mine, **{name: env[name] for name in wanted}}
 
 
 def _parts(env: Mapping[str, str], folder: Path) -> list[Row]:

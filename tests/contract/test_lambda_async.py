@@ -99,28 +99,40 @@ def test_throttled_events_wait(aws: Endpoint) -> None:
     assert len(set(starts)) == len(starts) == 3
 
 
-def test_messages_of_a_queue_start_a_function_and_failed_ones_come_back(aws: Endpoint) -> None:
-    function = aws.function()
+def mapped(aws: Endpoint, function: str, visibility: int) -> tuple[str, str, str]:
+    """A queue whose messages start a function once: its URL and ARN, and that of dead letters."""
     sqs = aws.client("sqs")
     dead, dead_arn = aws.queue("lambda.amazonaws.com")
     queue, arn = aws.queue("lambda.amazonaws.com")
     redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": "1"}
-    sqs.set_queue_attributes(
-        QueueUrl=queue,
-        Attributes={"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": "1"},
-    )
+    attributes = {"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": str(visibility)}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
     aws.client("lambda").create_event_source_mapping(
         EventSourceArn=arn, FunctionName=function, BatchSize=1
     )
-    sqs.send_message(QueueUrl=queue, MessageBody="from the queue")
+    return queue, arn, dead
+
+
+def test_messages_of_a_queue_start_a_function(aws: Endpoint) -> None:
+    function = aws.function()
+    queue, arn, dead = mapped(aws, function, 60)
+    aws.client("sqs").send_message(QueueUrl=queue, MessageBody='"from the queue"')
     aws.eventually(lambda: any("from the queue" in one for one in aws.function_lines(function)))
     events = [one for one in aws.function_lines(function) if one.startswith("event ")]
     [record] = json.loads(events[0].removeprefix("event "))["Records"]
-    assert record["body"] == "from the queue"
+    assert record["body"] == '"from the queue"'
     assert (record["eventSource"], record["eventSourceARN"]) == ("aws:sqs", arn)
     assert record["messageId"]
     assert record["receiptHandle"]
     assert aws.received(dead) == []
+
+
+def test_a_message_whose_function_fails_goes_to_the_dead_letters(aws: Endpoint) -> None:
+    function = aws.function(Environment={"Variables": {"START": "exit"}}, Timeout=3)
+    queue, _, dead = mapped(aws, function, 3)
+    aws.client("sqs").send_message(QueueUrl=queue, MessageBody='"nobody can read this"')
+    [letter] = aws.messages(dead)
+    assert letter["Body"] == "nobody can read this"
 
 
 def test_a_rule_of_the_event_bus_starts_a_function(aws: Endpoint) -> None:

@@ -41,6 +41,13 @@ class _Waiting:
     answers: queue.Queue[Answer] = field(default_factory=queue.Queue)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Runtimes are killed in the middle of anything."""
+
+
 class RuntimeApi:
     """Serves the 2018-06-01 API on loopback. `largest` bytes is the limit of a response."""
 
@@ -50,8 +57,7 @@ class RuntimeApi:
         self.cut = threading.Event()
         self._inbox: queue.Queue[str] = queue.Queue()
         self._known: dict[str, _Waiting] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -88,6 +94,7 @@ class RuntimeApi:
 def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one write per answer: a second one would wait for the first one's receipt
 
         def log_message(self, *_: object) -> None:
             """Tests read answers, not logs."""
@@ -122,10 +129,13 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for header, value in (headers or {}).items():
                 self.send_header(header, value)
+            # AWS's own client crashes without a type.
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             with contextlib.suppress(OSError):  # a runtime that was stopped does not listen
                 self.end_headers()
                 self.wfile.write(body)
+                self.wfile.flush()
 
     return Handler
 
