@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from bridge.cli.deployment import register as register_deployment
 from bridge.cli.operate import register as register_day_two
 from bridge.cli.up import up
 from bridge.errors import BridgeError
@@ -41,8 +42,8 @@ def _json(command: Command) -> Command:
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit status: 0 success, 1 a job failed, 2 bad FDL or usage, 3 a missing tool, "
-        "70 an error of ours, 130 interrupted."
+        "Exit status: 0 success, 1 a job failed or AWS refused, 2 bad FDL or usage, 3 a missing "
+        "tool, 4 a difference was found (drift), 70 an error of ours, 130 interrupted."
     ),
     no_args_is_help=True,
 )
@@ -69,17 +70,6 @@ def graph(fdl: Path, form: str, as_json: bool) -> None:
     from bridge.cli import check
 
     check.graph(fdl, "json" if as_json else form)
-
-
-@app.command()
-@_fdl
-@click.option("--policy", default="", help="Place every service by this policy.")
-@_json
-def plan(fdl: Path, policy: str, as_json: bool) -> None:
-    """Show where each service would run, why, and what a job would cost there."""
-    from bridge.cli import placement
-
-    placement.plan(fdl, policy=policy, as_json=as_json)
 
 
 @app.command()
@@ -120,6 +110,7 @@ def run(
 
 
 app.add_command(up)
+register_deployment(app)
 register_day_two(app)
 
 

@@ -14,9 +14,9 @@ from bridge.deploy._history import Entry, History
 from bridge.deploy._names import deployment_name
 from bridge.deploy._planner import plan
 from bridge.deploy._rollback import restoration
-from bridge.deploy._secrets import secret_steps, write_secret
+from bridge.deploy._secrets import all_secrets, secret_steps, write_secret
 from bridge.deploy._stacks import Pace
-from bridge.deploy._synth import synth
+from bridge.deploy._synth import check_tools, synth
 from bridge.deploy.assembly import read_assembly
 from bridge.deploy.model import (
     Assembly,
@@ -57,7 +57,9 @@ __all__ = [
     "StackStep",
     "Step",
     "Watch",
+    "all_secrets",
     "apply",
+    "check_tools",
     "deployment_name",
     "destruction",
     "drift",

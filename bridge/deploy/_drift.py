@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ from bridge.deploy._templates import given_name, resources_of
 from bridge.deploy.model import DEPLOYMENT_TAG, PropertyChange, Template
 from bridge.deploy.watch import Silent, Watch
 from bridge.errors import BridgeError, NotFoundError, TargetUnavailable
+from bridge.secret import Secret
 from bridge.targets.aws.account import Account
 
 __all__ = ["DriftReport", "Drifted", "drift"]
@@ -49,7 +50,7 @@ def drift(
     name: str,
     account: Account,
     *,
-    mask: Mask | None = None,
+    secrets: Iterable[Secret] = (),
     watch: Watch | None = None,
     pace: Pace | None = None,
 ) -> DriftReport:
@@ -57,10 +58,10 @@ def drift(
 
     CloudFormation's own drift detection is asked where the endpoint has it; what it does not check
     is compared here, as far as the template says a value and the service tells it.
-    NotFoundError when nothing of that name is deployed.
+    `secrets` are kept out of what is shown. NotFoundError when nothing of that name is deployed.
     """
     watch, pace = watch or Silent(), pace or Pace()
-    stacks = Stacks(account, watch, pace=pace)
+    stacks, mask = Stacks(account, watch, pace=pace), Mask(secrets)
     base = account.settings.name
     ours = stacks.all()
     mine = [one.name for one in ours if one.tags.get(DEPLOYMENT_TAG) == name and one.name != base]
@@ -72,7 +73,7 @@ def drift(
     for one in looked:
         watch.step(f"stack {one}: comparing")
         stacks.rest(one)
-        rows, unknown = _Stack(account, stacks, one, mask or Mask(), pace).look()
+        rows, unknown = _Stack(account, stacks, one, mask, pace).look()
         found += rows
         unchecked += unknown
     return DriftReport(tuple(looked), tuple(found), unchecked)

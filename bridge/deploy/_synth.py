@@ -23,7 +23,7 @@ from bridge.errors import MissingToolError, NotFoundError, PermanentError, Usage
 from bridge.fdl.model import Document
 from bridge.targets.aws.account import Account
 
-__all__ = ["own_bucket", "synth"]
+__all__ = ["check_tools", "own_bucket", "synth"]
 
 _BOOTSTRAP: Final = "/cdk-bootstrap/hnb659fds/version"
 _QUIET: Final = {
@@ -49,7 +49,7 @@ def synth(
     MissingToolError without Node or the CDK; UsageError for what the file asks for and stacks
     cannot have; PermanentError with what the app said when it fails.
     """
-    _check_tools()
+    check_tools()
     name = deployment_name(fdl, settings.name)
     assets = "bootstrap" if _bootstrapped(account) else "own"
     with tempfile.TemporaryDirectory(prefix="oscar-bridge-assembly-") as folder:
@@ -78,7 +78,8 @@ def synth(
         )
 
 
-def _check_tools() -> None:
+def check_tools() -> None:
+    """MissingToolError when the CDK app cannot run on this machine."""
     if shutil.which("node") is None:
         raise MissingToolError(
             "the CDK app needs Node.js, which is not on PATH", hint="install Node.js 22 or newer"
