@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import (
@@ -20,6 +20,7 @@ from bridge.errors import (
     TargetUnavailable,
 )
 from bridge.secret import Secret
+from bridge.targets.aws._localstack import KEYS, localstack_endpoint
 
 if TYPE_CHECKING:
     from bridge.storage.claims import Claims
@@ -80,7 +81,8 @@ _TOO_MANY: Final = 429
 class AccountSettings:
     """How to reach an account, and what the deployment in it is called.
 
-    `endpoint` is a URL, or "" for what the environment says. `credentials` are boto3's own names
+    `endpoint` is a URL, or "" for what the environment says: AWS_ENDPOINT_URL, else LocalStack's
+    where OSCAR_BRIDGE_LOCALSTACK is 1, else AWS. `credentials` are boto3's own names
     (`aws_access_key_id`, …); empty for the ambient chain. `role` is the ARN that functions and jobs
     run under unless the FDL names one. `poll` is the least number of seconds between two looks at
     the state of jobs. `patient` is for what may take long: calls slow down when they are throttled,
@@ -107,6 +109,10 @@ class Account:
     """
 
     def __init__(self, settings: AccountSettings) -> None:
+        found = "" if settings.endpoint else localstack_endpoint(os.environ)
+        if found:
+            keys = settings.credentials or KEYS
+            settings = replace(settings, endpoint=found, credentials=keys)
         self.settings = settings
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
