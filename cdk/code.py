@@ -65,7 +65,8 @@ def _home(package: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise MissingToolError(
-            f"the Python package {package} is not installed", hint="pip install 'oscar-bridge[cdk]'"
+            f"the Python package {package} is not installed",
+            hint="pip install 'oscar-bridge[deploy]'",
         )
     return Path(next(iter(found.submodule_search_locations)))
 

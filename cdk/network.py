@@ -50,7 +50,7 @@ class Network(Construct):
             self, "Vpc", cidr_block=_BLOCK, enable_dns_hostnames=True, enable_dns_support=True
         )
         acknowledge(vpc, {"VPC7": "Flow logs cost more than the jobs; nothing can come in"})
-        return vpc.ref
+        return str(vpc.ref)
 
     def _make_subnets(self, base: Base) -> list[str]:
         gateway = ec2.CfnInternetGateway(self, "Gateway")
@@ -65,7 +65,7 @@ class Network(Construct):
             destination_cidr_block=_EVERYWHERE,
             gateway_id=gateway.ref,
         )
-        out.add_dependency(attached)
+        out.add_resource_dependency(attached)
         ec2.CfnVPCEndpoint(
             self,
             "S3",
@@ -88,4 +88,4 @@ class Network(Construct):
         ec2.CfnSubnetRouteTableAssociation(
             self, f"Routes{number + 1}", subnet_id=subnet.ref, route_table_id=table.ref
         )
-        return subnet.ref
+        return str(subnet.ref)

@@ -43,7 +43,8 @@ class Settings:
     `policy` takes the place of the file's placement policies. `region` is "" for the one of the
     credentials, `vpc` "" for the account's default VPC, else one that is made. `alarms` is the ARN
     of a topic that alarms notify. `tags` are put on everything.
-    `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is.
+    `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is;
+    who gives it also pushes images, else the app does that (`push`).
     """
 
     fdl: Path
@@ -57,6 +58,7 @@ class Settings:
     alarms: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     assets: Assets = "bootstrap"
+    push: bool = True
 
     @classmethod
     def read(cls, context: Mapping[str, object]) -> Settings:
@@ -80,6 +82,7 @@ class Settings:
             assets=cast(
                 Assets, _one_of(given.get("assets", "bootstrap"), get_args(Assets), "assets")
             ),
+            push="assets" not in given,
         )
 
     @property

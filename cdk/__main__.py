@@ -1,0 +1,87 @@
+"""The CDK app: `"app": "python -m cdk"` in cdk.json.
+
+Context: fdl (needed), name, prefix, stacks, images, policy, region, vpc, alarms, tags. Problems are
+said on standard error, those of the file with their places; the exit status is the error's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from bridge.errors import BridgeError, MissingToolError, UsageError
+from bridge.fdl import load
+from bridge.fdl.model import Document
+from bridge.operate.session import account_for
+from bridge.targets.aws import Account
+from cdk.facts import Facts, gather
+from cdk.images import images_of
+from cdk.names import Base
+from cdk.selection import select
+from cdk.settings import Settings
+
+
+def main() -> int:
+    """Synthesise into CDK_OUTDIR; the exit status."""
+    try:
+        _synthesise(_context())
+    except BridgeError as error:
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        print(f"{error}{hint}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _context() -> dict[str, object]:
+    """What the CDK CLI passes on; much of it comes in a file."""
+    context = json.loads(os.environ.get("CDK_CONTEXT_JSON") or "{}")
+    if overflow := os.environ.get("CONTEXT_OVERFLOW_LOCATION"):
+        context |= json.loads(Path(overflow).read_text(encoding="utf-8"))
+    return dict(context)
+
+
+def _synthesise(context: dict[str, object]) -> None:
+    if shutil.which("node") is None:
+        raise MissingToolError(
+            "the CDK needs Node.js, which is not on PATH", hint="install Node.js"
+        )
+    settings = Settings.read(context)
+    document = load(settings.fdl)
+    account = _account(settings, document)
+    selection = select(document, account.region, settings.policy)
+    known = context.get("facts")
+    facts = Facts.parse(str(known)) if known else gather(account, settings, selection.buckets())
+    base = Base(settings.prefix, facts.account, facts.region, facts.partition)
+    images = images_of(selection, settings, base, account)
+    _quiet()
+    try:
+        from cdk.app import build_app  # noqa: PLC0415  takes seconds; what went wrong is said first
+    except ImportError as error:
+        raise MissingToolError(
+            f"the CDK is not installed: {error}", hint="pip install 'oscar-bridge[deploy]'"
+        ) from error
+    build_app(selection, settings, facts, images).synth()
+
+
+def _account(settings: Settings, document: Document) -> Account:
+    """Of the settings, the CDK CLI, AWS's variables and files; of the file at last."""
+    region = settings.region or os.environ.get("CDK_DEFAULT_REGION", "")
+    profile = os.environ.get("AWS_PROFILE", "")
+    try:
+        return account_for(profile=profile, region=region, prefix=settings.prefix)
+    except UsageError:
+        named = document.targets["aws-lambda"].region
+        return account_for(profile=profile, region=named, prefix=settings.prefix)
+
+
+def _quiet() -> None:
+    """The CDK's kernel warns about Node's age in a frame of exclamation marks."""
+    for name in ("END_OF_LIFE", "DEPRECATED", "UNTESTED"):
+        os.environ.setdefault(f"JSII_SILENCE_WARNING_{name}_NODE_VERSION", "1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
