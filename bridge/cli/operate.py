@@ -46,7 +46,10 @@ def ls(account: Account, as_json: bool) -> None:
 @aws_options
 @json_option
 def logs(service: str, account: Account, **options: Any) -> int:
-    """Print what a service's runs wrote, in order of time; of failed jobs too."""
+    """Print the logs of a service or of one job.
+
+    Lambda's and Batch's in one order of time, of failed jobs too.
+    """
     from bridge.cli import logs as printing
 
     return printing.show(account, service, **options)
@@ -70,7 +73,7 @@ def jobs(service: str, account: Account, **options: Any) -> None:
 @aws_options
 @json_option
 def job(job: str, account: Account, as_json: bool) -> None:
-    """Show one job: its attempts, why it was placed there, and what it wrote."""
+    """Show one job: attempts, decision, outputs."""
     from bridge.cli import jobs as printing
 
     printing.show_one(account, job, as_json=as_json)
@@ -83,11 +86,12 @@ def job(job: str, account: Account, as_json: bool) -> None:
 @click.option("--decode", "-d", is_flag=True, help="The reply is a file in base64, or a zip.")
 @aws_options
 def invoke(service: str, file: Any, account: Account, **options: Any) -> None:
-    """Run a Lambda service once on FILE (or standard input) and print its reply.
+    """Run a service once and print its reply.
 
-    It is asked once, and waited for as long as its function may run. A script that failed gives
-    exit status 1 and the end of its log. The reply is what the script printed; when it left files
-    instead it is base64: of the file, or of a zip of several.
+    FILE, or standard input, is what its script gets. It is asked once, and waited for as long as
+    its function may run. A script that failed gives exit status 1 and the end of its log. The reply
+    is what the script printed; when it left files instead it is base64: of the file, or of a zip of
+    several.
     """
     from bridge.cli import files
 
@@ -102,7 +106,10 @@ def invoke(service: str, file: Any, account: Account, **options: Any) -> None:
 @aws_options
 @json_option
 def submit(service: str, files: tuple[Path, ...], account: Account, **options: Any) -> int:
-    """Start a job for each file: upload it below the service's input, or send it as an event."""
+    """Start a job for each file.
+
+    Files go below the service's input on S3; without one, each is sent as an event.
+    """
     from bridge.cli import files as moving
 
     return moving.submit(account, service, files, **options)
@@ -114,7 +121,10 @@ def submit(service: str, files: tuple[Path, ...], account: Account, **options: A
 @aws_options
 @json_option
 def put(where: str, files: tuple[Path, ...], account: Account, as_json: bool) -> int:
-    """Upload files, and folders file by file, to a bucket or below a service's input."""
+    """Upload to a bucket or a service's input.
+
+    Folders go file by file, by their paths inside.
+    """
     from bridge.cli import files as moving
 
     return moving.put(account, where, files, as_json=as_json)
@@ -126,7 +136,10 @@ def put(where: str, files: tuple[Path, ...], account: Account, as_json: bool) ->
 @aws_options
 @json_option
 def get(where: str, folder: Path, account: Account, as_json: bool) -> int:
-    """Download an object, or all objects below a folder of a bucket or a service's output."""
+    """Download from a bucket or a service's output.
+
+    The object of that key, and all objects below it, by names relative to it. No key leaves FOLDER.
+    """
     from bridge.cli import files as moving
 
     return moving.get(account, where, folder, as_json=as_json)
@@ -138,7 +151,10 @@ def get(where: str, folder: Path, account: Account, as_json: bool) -> int:
 @aws_options
 @json_option
 def cost(service: str, runs: int, account: Account, as_json: bool) -> None:
-    """Say what a job of a service costs, by list prices, and what its last runs did cost."""
+    """Say what a job costs, and what the last runs did.
+
+    By dated list prices, for each target that the service may run on.
+    """
     from bridge.cli import services
 
     services.cost(account, service, runs=runs, as_json=as_json)
@@ -151,7 +167,11 @@ def cost(service: str, runs: int, account: Account, as_json: bool) -> None:
 @aws_choices
 @json_option
 def import_scar(source: str, **options: Any) -> int:
-    """Make FDL of a YAML file of SCAR (2018 on), or of a function that SCAR deployed."""
+    """Make FDL of a file or function of SCAR.
+
+    A YAML file that any SCAR since 2018 took, or a function that it deployed, which is only read.
+    Exit status 2 when `validate` would still refuse the result.
+    """
     from bridge.cli import scar
 
     return scar.run(source, **options)
