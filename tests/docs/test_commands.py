@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")])
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+from tests.command import ROOT
+from tests.docs.pages import DEPLOYING, PAGES, commands, commands_of, run
+from tests.standing import up, why_no_cdk
+
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-
-
-def _commands() -> list[tuple[str, str]]:
-    found: dict[str, str] = {}
-    for page in PAGES:
-        for block in _BLOCK.findall(page.read_text()):
-            for line in filter(None, block.splitlines()):
-                found.setdefault(line, str(page.relative_to(ROOT)))
-    return [(page, line) for line, page in found.items()]
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +23,32 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("page", "line"), _commands())
+@pytest.mark.parametrize(("page", "line"), commands())
 def test_a_documented_command_works(page: str, line: str, project: Path) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     # Documented runs use the default engine; here it must not depend on what is installed.
     if line.startswith("oscar-bridge run"):
         line += " --engine process"
     # A suite within a suite: that it finds its tests is enough here, they run beside this one.
-    suite = "pytest " in line
-    done = subprocess.run(
-        f"{line} --collect-only -q" if suite else line,
-        check=False,
-        shell=True,
-        cwd=ROOT if suite else project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, f"{page}: {line}\n{done.stdout}\n{done.stderr}"
+    if "pytest " in line:
+        run(f"{line} --collect-only -q", ROOT)
+    else:
+        run(line, project)
+
+
+@pytest.mark.skipif(bool(why_no_cdk()), reason=f"the CDK app cannot run: {why_no_cdk()}")
+def test_deploying_works_from_the_top_of_the_page_to_its_end(project: Path, tmp_path: Path) -> None:
+    with up(tmp_path) as standing:
+        said = [
+            run(line, project, standing.variables, timeout=280) for line in commands_of(DEPLOYING)
+        ]
+    assert len(said) > 10
+    charts = [path.read_text() for path in project.glob("charts/**/*.svg")]
+    assert charts
+    assert all(chart.startswith("<svg") for chart in charts)
 
 
 def test_there_are_commands_on_every_page_that_should_have_some() -> None:
-    pages = {page for page, _ in _commands()}
+    pages = {page for page, _ in commands()}
     assert {"README.md", "docs/fdl.md", "docs/placement.md", "docs/local.md"} <= pages
 
 
