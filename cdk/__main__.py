@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Final
 
 from bridge.errors import BridgeError, MissingToolError, UsageError
 from bridge.fdl import load
@@ -22,6 +23,9 @@ from cdk.images import images_of
 from cdk.names import Base
 from cdk.selection import select
 from cdk.settings import Settings
+
+# Major versions whose age is not to be spoken of; jsii wants them one by one.
+_NODES: Final = range(18, 40)
 
 
 def main() -> int:
@@ -79,8 +83,9 @@ def _account(settings: Settings, document: Document) -> Account:
 
 def _quiet() -> None:
     """The CDK's kernel warns about Node's age in a frame of exclamation marks."""
-    for name in ("END_OF_LIFE", "DEPRECATED", "UNTESTED"):
-        os.environ.setdefault(f"JSII_SILENCE_WARNING_{name}_NODE_VERSION", "1")
+    os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = ",".join(map(str, _NODES))
+    for name in ("DEPRECATED", "UNTESTED"):
+        os.environ[f"JSII_SILENCE_WARNING_{name}_NODE_VERSION"] = "1"
 
 
 if __name__ == "__main__":
