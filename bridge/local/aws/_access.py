@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
-_CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/")
+_CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/(?:[^/]+/[^/]+/([^/]+)/)?")
 # Function URLs and HTTP APIs are public on AWS too; the callback of a custom resource has a token.
 _PUBLIC_PATHS: Final = (
     "/_ministack/health",
@@ -28,10 +28,16 @@ _PUBLIC_PATHS: Final = (
 )
 _PUBLIC_HOSTS: Final = re.compile(r"\.(?:execute-api|lambda-url)\.")
 _USER_REQUEST: Final = re.compile(r"^/restapis/[^/]+/[^/]+/_user_request_/")
-_BODY: Final = (
-    b'{"__type":"UnrecognizedClientException","code":"UnrecognizedClientException",'
-    b'"message":"The security token included in the request is invalid."}'
+_TEXT: Final = "The security token included in the request is invalid."
+_JSON: Final = (
+    '{"__type":"UnrecognizedClientException","code":"UnrecognizedClientException",'
+    f'"message":"{_TEXT}"}}'
 )
+_QUERY: Final = (
+    "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code>"
+    f"<Message>{_TEXT}</Message></Error></ErrorResponse>"
+)
+_S3: Final = f"<Error><Code>InvalidAccessKeyId</Code><Message>{_TEXT}</Message></Error>"
 
 
 class Gate:
@@ -48,13 +54,13 @@ class Gate:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-            headers.append((b"x-amzn-errortype", b"UnrecognizedClientException"))
+            kind, body, more = _refusal(_headers(scope))
+            headers = [(b"content-type", kind.encode()), (b"connection", b"close"), *more]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": _BODY})
+            await send({"type": "http.response.body", "body": body.encode()})
 
     def _allowed(self, scope: Mapping[str, Any]) -> bool:
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         path: str = scope["path"]
         if path.startswith(_PUBLIC_PATHS) or _USER_REQUEST.match(path):
             return True
@@ -62,6 +68,21 @@ class Gate:
             return True
         key = _access_key(headers.get(b"authorization", ""), scope.get("query_string", b""))
         return bool(key) and self._known(key)
+
+
+def _headers(scope: Mapping[str, Any]) -> dict[bytes, str]:
+    return {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _refusal(headers: Mapping[bytes, str]) -> tuple[str, str, list[tuple[bytes, bytes]]]:
+    """Content type, body and more headers, in the words of the service that is asked."""
+    found = _CREDENTIAL.search(headers.get(b"authorization", ""))
+    if found and found[2] == "s3":
+        return "application/xml", _S3, []
+    if headers.get(b"content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "text/xml", _QUERY, []
+    name = (b"x-amzn-errortype", b"UnrecognizedClientException")
+    return "application/json", _JSON, [name]
 
 
 def _access_key(authorization: str, query: bytes) -> str:
