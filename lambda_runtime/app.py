@@ -64,7 +64,7 @@ def job(service: str) -> Response:
     return _response(dispatcher().web.job(service, _request()))
 
 
-@app.route("/jobs/{job_id}", methods=["GET"])
+@app.route("/jobs/{job_id}", methods=["GET"], content_types=_ANY)
 def jobs(job_id: str) -> Response:
     """What became of a job."""
     return _response(dispatcher().web.look(job_id, _request()))

@@ -1,0 +1,104 @@
+"""A target that does not take a job: later, elsewhere, or given up; always with the reason."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from bridge.errors import NotFoundError, TargetUnavailable
+from bridge.targets import JobState
+from tests.lambda_runtime.dispatcher.world import Lab, created, queued
+
+THROTTLED = TargetUnavailable("invoke grey: Rate exceeded [TooManyRequestsException]")
+
+
+def go_on(lab: Lab) -> None:
+    """Deliver what the dispatcher has sent itself, when it is due."""
+    lab.now += 10
+    (message,) = lab.messages(lab.states, wait=5)
+    lab.dispatcher.states(queued(message))
+
+
+def test_throttling_puts_the_job_off_and_the_event_is_not_delivered_again(lab: Lab) -> None:
+    lab.deploy("grey")
+    lab.lambdas.noted.faults = [THROTTLED]
+    assert lab.dispatcher.events(queued(created("grey/in/x"))) == {"batchItemFailures": []}
+    job = lab.job()
+    assert (job.state, job.tries) == (JobState.PLACED, 1)
+    assert job.due > lab.now and "TooManyRequests" in job.reason
+    go_on(lab)
+    assert lab.job().state is JobState.SUBMITTED and lab.lambdas.noted.runs == [(job.id, 1)]
+    assert lab.letters() == []
+
+
+def test_a_target_that_never_takes_it_is_given_up_with_a_letter(lab: Lab) -> None:
+    lab.deploy("grey")
+    lab.lambdas.noted.faults = [THROTTLED] * 9
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    go_on(lab)
+    go_on(lab)
+    job = lab.job()
+    assert (job.state, lab.lambdas.noted.asked) == (JobState.DEAD, 3)
+    (letter,) = lab.letters()
+    assert "did not take it in 3 tries" in letter["reason"] and letter["job"] == job.id
+    assert json.loads(letter["body"])["detail"]["object"]["key"] == "grey/in/x"
+
+
+def test_then_it_goes_to_the_fallback_target(lab: Lab) -> None:
+    lab.deploy("grey", fallback=("aws-batch",))
+    lab.lambdas.noted.faults = [THROTTLED] * 9
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    go_on(lab)
+    go_on(lab)
+    job = lab.job()
+    assert (job.state, job.target, job.attempt) == (JobState.SUBMITTED, "aws-batch", 2)
+    assert lab.batches.noted.runs == [(job.id, 2)] and lab.letters() == []
+    # The invocation that was refused cannot begin any more, should it have arrived.
+    claim = lab.account.claims.take(job.id, 1, "late", time.time() + 60)
+    assert claim.holder != "late"
+
+
+def test_a_refused_submit_that_did_arrive_is_not_sent_elsewhere(lab: Lab) -> None:
+    lab.deploy("grey", fallback=("aws-batch",))
+    lab.lambdas.noted.faults = [THROTTLED] * 9
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    go_on(lab)
+    job = lab.job()
+    lab.account.claims.take(job.id, 1, "the run", time.time() + 60)
+    go_on(lab)
+    assert (lab.job().state, lab.job().target) == (JobState.SUBMITTED, "aws-lambda")
+    assert lab.batches.noted.runs == []
+
+
+def test_a_function_that_was_deleted_by_hand_ends_the_job_at_once(lab: Lab) -> None:
+    lab.deploy("grey")
+    lab.lambdas.noted.faults = [NotFoundError("invoke grey: Function not found")]
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    assert lab.job().state is JobState.FAILED
+    (letter,) = lab.letters()
+    assert "Function not found" in letter["reason"]
+
+
+def test_a_service_that_nothing_can_run_fails_with_the_reasons(lab: Lab) -> None:
+    lab.deploy("grey", sides=("batch",))
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    assert lab.job().state is JobState.FAILED
+    (letter,) = lab.letters()
+    assert letter["service"] == "grey" and letter["reason"]
+
+
+def test_a_service_that_is_broken_does_not_hold_up_the_others(lab: Lab) -> None:
+    lab.deploy("grey")
+    lab.account.client("ssm").put_parameter(Name="/lab/services/broken", Value="{", Type="String")
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    assert lab.job().state is JobState.SUBMITTED
+
+
+def test_jobs_are_spread_by_what_was_placed_before(lab: Lab) -> None:
+    lab.deploy("grey", targets=("aws-lambda", "aws-batch"))
+    for number in range(6):
+        lab.dispatcher.events(queued(created(f"grey/in/{number}")))
+    assert len(lab.runs) == 6 and {job.state for job in lab.jobs()} == {JobState.SUBMITTED}
+    detail = lab.world.table.detail(lab.jobs()[0].id)
+    assert detail is not None
+    assert {c["target"] for c in detail.decisions[0]["candidates"]} == {"aws-lambda", "aws-batch"}
