@@ -181,11 +181,20 @@ class _Execution:
             return
         self._unstick(step)
         if step.action == "create":
-            self._stacks.delete(name)  # what an earlier try left
+            self._clear(name)
             self._stacks.create(step.stack)
         else:
             self._stacks.update(step.stack)
         self._wait_for_functions(name)
+
+    def _clear(self, name: str) -> None:
+        """Delete what an earlier try left; never a stack that somebody has made since."""
+        found = self._stacks.look(name)
+        if found is None or found.status == "DELETE_COMPLETE":
+            return
+        if not (found.wrecked or found.absent):
+            raise StackMoved(f"stack {name} was made by somebody else in the meantime")
+        self._stacks.delete(name)
 
     def _unstick(self, step: StackStep) -> None:
         found = self._stacks.look(step.stack.name)

@@ -13,7 +13,7 @@ from bridge.deploy._images import Images, image_steps, service_images
 from bridge.deploy._masking import Mask
 from bridge.deploy._secrets import all_secrets, secret_steps
 from bridge.deploy._stackplan import Context, Deployed, deletion, look, stack_step
-from bridge.deploy._stacks import Pace, Stacks, Standing
+from bridge.deploy._stacks import Pace, StackMoved, Stacks, Standing
 from bridge.deploy._templates import given_name, holds_data, resources_of, services_of
 from bridge.deploy.model import (
     DEPLOYMENT_TAG,
@@ -25,7 +25,7 @@ from bridge.deploy.model import (
     is_ours,
 )
 from bridge.deploy.watch import Silent
-from bridge.errors import NotFoundError, PermanentError
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.targets.aws.account import Account
 
 __all__ = ["plan"]
@@ -35,7 +35,7 @@ Named = tuple[str, str]
 
 # A second one under the same name is a new revision, and no clash.
 _REVISED: Final = "AWS::Batch::JobDefinition"
-_SERVICE: Final = "AWS::Lambda::Function"
+_TRIES: Final = 5
 
 
 def plan(
@@ -53,6 +53,16 @@ def plan(
     pace = pace or Pace()
     spool = assembly.own_assets or next((a.bucket for s in assembly.stacks for a in s.assets), "")
     stacks = Stacks(account, Silent(), spool=spool, pace=pace)
+    for _ in range(_TRIES):
+        try:
+            return _plan(assembly, account, stacks, pace, images)
+        except StackMoved:
+            for stack in assembly.stacks:
+                stacks.rest(stack.name)
+    raise TargetUnavailable(f"others keep changing the stacks of {assembly.name}")
+
+
+def _plan(assembly: Assembly, account: Account, stacks: Stacks, pace: Pace, images: Images) -> Plan:
     mask = Mask(all_secrets(assembly.document) if assembly.document else ())
     wanted = {stack.name for stack in assembly.stacks}
     stale = [
@@ -68,7 +78,7 @@ def plan(
         step, said = stack_step(asked_for, stack, deployed[stack.name])
         steps.append(step)
         notes += said
-    steps = _without_clashes(account, steps, stale, deployed)
+    steps = _without_clashes(account, stacks, steps, stale, deployed)
     return Plan(
         name=assembly.name,
         base=assembly.base,
@@ -80,8 +90,8 @@ def plan(
             *stale,
             *steps,
         ),
-        notes=tuple(notes),
-        spool=spool,
+        notes=(*assembly.notes, *notes),
+        spool=stacks.spool,
     )
 
 
@@ -117,6 +127,7 @@ def _prepared(
 
 def _without_clashes(
     account: Account,
+    stacks: Stacks,
     steps: list[StackStep],
     stale: list[StackStep],
     deployed: Mapping[str, Deployed],
@@ -138,6 +149,8 @@ def _without_clashes(
         for one, tags in found.items()
         if one not in leaving and one not in holders and _is_taken(one, tags)
     ]
+    if refused and _moved_on(stacks, deployed):
+        raise StackMoved("somebody else is deploying the same")
     if refused:
         raise PermanentError("\n".join(refused), hint=_REMEDY)
     moved = _moved(steps, holders, deployed)
@@ -145,6 +158,15 @@ def _without_clashes(
         replace(step, first=tuple(sorted({*step.first, *moved.get(step.stack.name, ())})))
         for step in steps
     ]
+
+
+def _moved_on(stacks: Stacks, deployed: Mapping[str, Deployed]) -> bool:
+    """Whether a stack is not any more as the plan saw it."""
+    for name, one in deployed.items():
+        now = stacks.look(name)
+        if (now and now.seen) != (one.standing and one.standing.seen):
+            return True
+    return False
 
 
 def _moved(

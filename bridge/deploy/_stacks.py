@@ -102,7 +102,7 @@ class Stacks:
     def __init__(self, account: Account, watch: Watch, *, spool: str = "", pace: Pace) -> None:
         self._account = account
         self._watch = watch
-        self._spool = spool
+        self.spool = spool
         self._pace = pace
         self._cfn = account.client("cloudformation")
 
@@ -214,7 +214,7 @@ class Stacks:
         body, large = split_template(template)
         if not large:
             return {"TemplateBody": body}
-        bucket = self._spool or self._account.bucket
+        bucket = self.spool or self._account.bucket
         key = f"deployments/templates/{hashlib.sha256(body.encode()).hexdigest()[:32]}.json"
         s3 = self._account.client("s3")
         with asked(self._account, "s3", f"s3://{bucket}/{key}"):

@@ -64,7 +64,22 @@ def read_assembly(
         for key, one in artifacts.items()
         if one.get("type") == _STACK
     }
-    return Assembly(name, base, tuple(_ordered(stacks, base)))
+    told = [row for one in artifacts.values() for row in _said(place, one)]
+    if wrong := [text for kind, text in told if kind == "aws:cdk:error"]:
+        raise PermanentError("\n".join(wrong))
+    notes = tuple(text for kind, text in told if kind == "aws:cdk:warning")
+    return Assembly(name, base, tuple(_ordered(stacks, base)), notes=notes)
+
+
+def _said(place: _Place, artifact: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kind and text of what the app has to say of an artifact."""
+    file = artifact.get("additionalMetadataFile")
+    known = {**artifact.get("metadata", {}), **(place.json(file) if file else {})}
+    for rows in known.values():
+        for row in rows:
+            if isinstance(row.get("data"), str):
+                # The CDK adds the id by which a warning may be silenced.
+                yield row["type"], row["data"].partition(" [ack: ")[0]
 
 
 def _stack(place: _Place, key: str, artifacts: Mapping[str, Any]) -> Stack:

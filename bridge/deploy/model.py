@@ -97,7 +97,8 @@ class Assembly:
 
     `own_assets` is the bucket of assets that apply makes itself, "" where the account is
     bootstrapped for the CDK. `document` is the FDL file, for its secrets and images; None for what
-    was deployed before. `images` is how images are had, as in `Settings`.
+    was deployed before. `images` is how images are had, as in `Settings`. `notes` are the app's
+    warnings.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Assembly:
     own_assets: str = ""
     document: Document | None = None
     images: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ def test_a_change_shows_before_and_after_and_what_it_replaces(bench: Bench) -> N
     by_name = {one.name: one for one in made.changes}
     row = by_name[f"{bench.prefix}-one-q"]
     assert row.action == "update"
-    assert [(p.path, p.before, p.after) for p in row.properties] == [("VisibilityTimeout", "", "77")]
+    assert [(p.path, p.before, p.after) for p in row.properties] == [
+        ("VisibilityTimeout", "", "77")
+    ]
     assert by_name[f"{bench.prefix}-other"].action == "replace"
     assert by_name[f"{bench.prefix}-more"].action == "create"
     assert by_name[bench.prefix].action == "none"
@@ -148,9 +150,7 @@ def test_a_function_deleted_by_hand_is_made_again(bench: Bench) -> None:
         FunctionName=name, Qualifier="$LATEST"
     )
     assert config["MaximumRetryAttempts"] == 0
-    found = batch.describe_job_definitions(
-        jobDefinitionName=f"{bench.prefix}-job", status="ACTIVE"
-    )
+    found = batch.describe_job_definitions(jobDefinitionName=f"{bench.prefix}-job", status="ACTIVE")
     assert len(found["jobDefinitions"]) == 1
 
 
