@@ -1,0 +1,115 @@
+"""Uploads that S3 tells EventBridge of, functions and Batch jobs that really run, their news."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.targets import JobState
+from lambda_runtime.dispatcher import Dispatcher, World
+from tests.lambda_runtime.dispatcher.real import Real, real
+from tests.lambda_runtime.dispatcher.world import created, queued
+
+UPPER = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
+COUNTED = UPPER + 'echo run >> "{file}"\n'
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Real]:
+    with real(tmp_path) as one:
+        yield one
+
+
+def over(job: object) -> bool:
+    return job.state.final  # type: ignore[attr-defined, no-any-return]
+
+
+def test_an_upload_runs_in_a_function_and_its_record_says_what_came_of_it(aws: Real) -> None:
+    aws.deploy("upper", UPPER)
+    aws.put("upper/in/a b.txt")
+    (job,) = aws.until(1, over)
+    assert (job.state, job.exit_code) == (JobState.SUCCEEDED, 0), job.reason
+    assert aws.get("upper/out/a b.txt") == b"TEXT"
+    detail = aws.world.table.detail(job.id)
+    assert detail is not None and [one.key for one in detail.outputs] == ["upper/out/a b.txt"]
+
+
+def test_an_upload_runs_in_batch_whose_events_tell_of_it(aws: Real) -> None:
+    aws.deploy("heavy", UPPER, targets=("aws-batch",))
+    aws.put("heavy/in/x")
+    (job,) = aws.until(1, over)
+    assert (job.state, job.target) == (JobState.SUCCEEDED, "aws-batch"), job.reason
+    assert aws.get("heavy/out/x") == b"TEXT"
+
+
+def test_a_function_that_comes_to_its_limit_goes_on_in_batch(aws: Real, tmp_path: Path) -> None:
+    mark = tmp_path / "second"
+    script = f'[ -n "$AWS_BATCH_JOB_ID" ] || sleep 60\ntouch {mark}\n' + UPPER
+    aws.deploy("long", script, mode="lambda-batch", timeout=4.0)
+    aws.put("long/in/x")
+    (job,) = aws.until(1, over)
+    assert job.state is JobState.SUCCEEDED, job.reason
+    assert aws.get("long/out/x") == b"TEXT" and mark.exists()
+
+
+def test_submitted_twice_after_a_crash_it_runs_once(aws: Real, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    aws.deploy("upper", COUNTED.format(file=runs))
+    aws.deploy("heavy", COUNTED.format(file=runs), targets=("aws-batch",))
+    dispatcher = aws.dispatcher
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> bool:
+        raise Killed
+
+    for name in ("upper", "heavy"):
+        aws.account.client("s3").put_object(Bucket="data", Key=f"{name}/x", Body=b"text")
+        event = created(f"{name}/in/x")
+        aws.account.client("s3").put_object(Bucket="data", Key=f"{name}/in/x", Body=b"text")
+        dying = World(aws.world.environment, account=aws.account)
+        worker = Dispatcher(dying)
+        change, calls = dying.table.change, iter(range(9))
+        dying.table.change = (  # type: ignore[method-assign]
+            lambda *a, change=change, calls=calls, **k: killed() if next(calls) else change(*a, **k)
+        )
+        with pytest.raises(Killed):
+            worker.events(queued(event))
+        dispatcher.events(queued(event, number=2))
+    aws.take(aws.events)
+    jobs = aws.until(2, over)
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+    assert runs.read_text() == "run\n" * 2
+
+
+def test_a_failing_script_is_recorded_and_is_no_dead_letter(aws: Real) -> None:
+    aws.deploy("bad", "echo sorry; exit 3\n")
+    aws.put("bad/in/x")
+    (job,) = aws.until(1, over)
+    assert (job.state, job.exit_code) == (JobState.FAILED, 3)
+    assert aws.take(aws.dead) == []
+
+
+def test_a_function_deleted_by_hand_is_a_dead_letter(aws: Real) -> None:
+    aws.deploy("upper", UPPER)
+    aws.account.client("lambda").delete_function(FunctionName="upper")
+    aws.put("upper/in/x")
+    (job,) = aws.until(1, over)
+    assert job.state is JobState.FAILED and "upper" in job.reason
+    (letter,) = aws.take(aws.dead)
+    assert job.id in letter
+
+
+@pytest.mark.slow
+def test_a_thousand_events_at_once_are_a_thousand_jobs(aws: Real) -> None:
+    aws.deploy("upper", UPPER)
+    submitted: list[str] = []
+    aws.world.lambdas.submit = lambda job: submitted.append(job.id) or job.id  # type: ignore
+    bodies = [created(f"upper/in/{number}") for number in range(1000)]
+    assert aws.dispatcher.events(queued(*bodies)) == {"batchItemFailures": []}
+    jobs = aws.world.table.jobs("upper", limit=5000)
+    assert len(jobs) == len(set(submitted)) == len(submitted) == 1000
+    assert {job.state for job in jobs} == {JobState.SUBMITTED}
