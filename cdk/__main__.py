@@ -1,6 +1,7 @@
 """The CDK app: `"app": "python -m cdk"` in cdk.json.
 
-Context: fdl (needed), name, prefix, stacks, images, policy, region, vpc, alarms, tags. Problems are
+Context: fdl, name, prefix, stacks, images, policy, region, vpc, alarms, tags. Without fdl there is
+only the base stack, which is what `cdk bootstrap` needs to know where it is wanted. Problems are
 said on standard error, those of the file with their places; the exit status is the error's.
 """
 
@@ -53,7 +54,7 @@ def _synthesise(context: dict[str, object]) -> None:
             "the CDK needs Node.js, which is not on PATH", hint="install Node.js"
         )
     settings = Settings.read(context)
-    document = load(settings.fdl)
+    document = _document(settings)
     account = _account(settings, document)
     selection = select(document, account.region, settings.policy)
     known = context.get("facts")
@@ -70,6 +71,13 @@ def _synthesise(context: dict[str, object]) -> None:
     build_app(selection, settings, facts, images).synth()
 
 
+def _document(settings: Settings) -> Document:
+    if not settings.only_base:
+        return load(settings.fdl)
+    print("no FDL file is named (-c fdl=FILE): this is the base stack alone", file=sys.stderr)
+    return Document("", ())
+
+
 def _account(settings: Settings, document: Document) -> Account:
     """Of the settings, the CDK CLI, AWS's variables and files; of the file at last."""
     region = settings.region or os.environ.get("CDK_DEFAULT_REGION", "")
@@ -77,6 +85,8 @@ def _account(settings: Settings, document: Document) -> Account:
     try:
         return account_for(profile=profile, region=region, prefix=settings.prefix)
     except UsageError:
+        if settings.only_base:
+            raise
         named = document.targets["aws-lambda"].region
         return account_for(profile=profile, region=named, prefix=settings.prefix)
 

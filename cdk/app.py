@@ -57,7 +57,8 @@ def build_app(
     """
     base = Base(settings.prefix, facts.account, facts.region, facts.partition)
     services = wanted(selection, facts, base, images)
-    shards = split(services, len(selection.buckets()), settings)
+    buckets = len(selection.buckets())
+    shards = [] if settings.only_base else split(services, buckets, settings)
     app = App(outdir=outdir, analytics_reporting=False, post_cli_context=_FLAGS)
     common: dict[str, Any] = {
         "base": base,

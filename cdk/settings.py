@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ __all__ = ["Assets", "Images", "Settings"]
 Images = Literal["push", "as-is"]
 Assets = Literal["bootstrap", "own", "auto"]
 
+_IMAGES: Final = "OSCAR_BRIDGE_IMAGES"
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9-]{0,24}[a-z0-9]")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 _KNOWN: Final = (
@@ -62,18 +64,20 @@ class Settings:
 
     @classmethod
     def read(cls, context: Mapping[str, object]) -> Settings:
-        """Read the context; UsageError says which value cannot be used and how to write it."""
+        """Read the context; UsageError says which value cannot be used and how to write it.
+
+        Without `fdl` it is about the base alone. OSCAR_BRIDGE_IMAGES stands in for `images`.
+        """
         given = {key: str(context[key]) for key in _KNOWN if context.get(key) not in (None, "")}
-        if "fdl" not in given:
-            raise UsageError("no FDL file is named", hint="give it with -c fdl=FILE")
-        fdl = Path(given["fdl"])
+        fdl = Path(given.get("fdl", ""))
+        images = given.get("images") or os.environ.get(_IMAGES) or "push"
         prefix = _matching(given.get("prefix", "oscar-bridge"), _PREFIX, "prefix", _PREFIX_HINT)
         return cls(
             fdl=fdl,
             name=_matching(given.get("name") or legal_name(fdl.stem), _NAME, "name", _NAME_HINT),
             prefix=prefix,
             stacks=_number(given.get("stacks", "1")),
-            images=cast(Images, _one_of(given.get("images", "push"), get_args(Images), "images")),
+            images=cast(Images, _one_of(images, get_args(Images), "images")),
             policy=given.get("policy", ""),
             region=given.get("region", ""),
             vpc=given.get("vpc", ""),
@@ -84,6 +88,11 @@ class Settings:
             ),
             push="assets" not in given,
         )
+
+    @property
+    def only_base(self) -> bool:
+        """True when no file is named."""
+        return self.fdl == Path()
 
     @property
     def stack_names(self) -> tuple[str, ...]:
