@@ -119,7 +119,7 @@ def _print(report: CostReport) -> None:
             seconds(one.seconds),
             money(one.cost),
             money(one.cost * 1000),
-            f"the mean of {one.runs} runs" if one.runs else "no run yet",
+            f"mean of {_runs(one.runs)}" if one.runs else "no run yet",
             "; ".join(one.notes),
         )
         for one in report.targets
@@ -130,10 +130,14 @@ def _print(report: CostReport) -> None:
     if report.runs:
         median = seconds(report.median_seconds)
         out.print(
-            f"the last {len(report.runs)} measured runs: {money(report.total)} USD together, "
-            f"{median} in the middle",
+            f"the last {_runs(len(report.runs))} that were measured: {money(report.total)} USD "
+            f"together, median {median}",
             markup=False,
         )
     out.print(f"prices of {report.dated}, {report.age} days old", markup=False)
     for line in report.assumptions:
         out.print(f"  {line}", markup=False, style="dim")
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -17,6 +17,7 @@ from bridge.errors import (
     UsageError,
 )
 from bridge.fdl import limits
+from bridge.operate.bodies import exact
 from bridge.operate.deployed import Deployed
 from bridge.targets.aws.account import Account, translated
 
@@ -67,7 +68,7 @@ def _payload(deployed: Deployed, body: bytes) -> bytes:
         "headers": {},
         "queryStringParameters": None,
         "requestContext": {"requestId": str(uuid.uuid4())},
-        "body": b64encode(body).decode(),
+        "body": b64encode(exact(body)).decode(),
         "isBase64Encoded": True,
     }
     return json.dumps(request).encode()

@@ -15,6 +15,7 @@ from bridge.dispatch.table import JobTable
 from bridge.errors import BridgeError, TemporaryError, UsageError
 from bridge.events import decode, job_id
 from bridge.fdl.model import Service, StoragePath
+from bridge.operate.bodies import exact
 from bridge.operate.deployed import Deployed, document
 from bridge.operate.transfer import Moved, NamedFile, put, store_of
 from bridge.targets.aws.account import Account, translated
@@ -100,7 +101,7 @@ def _sent(account: Account, service: Service, file: NamedFile) -> Submitted:
     table = JobTable(account)
     jobs = []
     try:
-        for event in decode(body, nonce=uuid.uuid4().hex):
+        for event in decode(exact(body), nonce=uuid.uuid4().hex):
             job = NewJob(job_id(service.name, event), service.name, event)
             table.accept(job, time.time())
             _wake(account, job.id)

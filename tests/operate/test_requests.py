@@ -15,7 +15,9 @@ from tests.command import COMMAND, environment
 from tests.operate.world import World, eventually
 
 
-@pytest.mark.parametrize("body", [b"hello", "a\x00 é \r\n".encode(), b'{"a": [1]}', b""])
+@pytest.mark.parametrize(
+    "body", [b"hello", "a\x00 é \r\n".encode(), b'{"a": [1]}', b"", b"word", b"1234"]
+)
 def test_a_reply_is_what_the_script_said_byte_for_byte(world: World, body: bytes) -> None:
     done = subprocess.run(
         [COMMAND, "invoke", "answer"],
@@ -117,14 +119,14 @@ def test_a_job_that_fails_is_status_1(world: World) -> None:
 
 
 def test_a_service_without_an_input_gets_events_with_known_jobs(world: World) -> None:
-    files = [world.file("event-1.txt", b"one"), world.file("event-2.txt", b"\xff\x00two")]
+    files = [world.file("event-1.txt", b"four"), world.file("event-2.txt", b"\xff\x00two")]
     found = world.ok("submit", "answer", *files, "--wait")
     jobs = [job for one in found["files"] for job in one["jobs"]]
     assert len(set(jobs)) == 2
     assert {job["id"] for job in found["jobs"]} == set(jobs)
     assert {job["state"] for job in found["jobs"]} == {"succeeded"}
     out = eventually(lambda: world.run("logs", "answer", "--job", jobs[0]).out)
-    assert "got:one" in out
+    assert "got:four" in out
 
 
 def test_an_event_may_be_larger_than_any_queue_takes(world: World) -> None:
