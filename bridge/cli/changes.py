@@ -20,6 +20,7 @@ _SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-", "
 _WORDS: Final = {"none": "no change"}
 _SHOWN: Final = 12
 _LONGEST: Final = 100
+_CONTEXT: Final = 12
 
 
 def changes_json(plan: Plan) -> list[dict[str, Any]]:
@@ -49,9 +50,18 @@ def _row(change: Change) -> tuple[str, ...]:
 
 
 def _properties(properties: Sequence[PropertyChange]) -> list[str]:
-    told = [f"{one.path}: {_cut(one.before)} → {_cut(one.after)}" for one in properties]
+    told = [f"{one.path}: {_both(one.before, one.after)}" for one in properties]
     more = len(told) - _SHOWN
     return [*told[:_SHOWN], f"… and {more} more; --json has all"] if more > 0 else told
+
+
+def _both(before: str, after: str) -> str:
+    """Both values; of long ones that begin alike, the end that differs."""
+    pairs = enumerate(zip(before, after, strict=False))
+    alike = next((place for place, (one, two) in pairs if one != two), 0)
+    if max(len(before), len(after)) > _LONGEST and alike > _CONTEXT:
+        before, after = (f"…{one[alike - _CONTEXT :]}" for one in (before, after))
+    return f"{_cut(before)} → {_cut(after)}"
 
 
 def _cut(text: str) -> str:

@@ -75,6 +75,6 @@ def _secrets(account: Account, steps: list[StackStep]) -> Iterator[SecretStep]:
 
 def _kept(step: StackStep) -> Iterator[str]:
     for logical, one in resources_of(step.stack.template).items():
-        if one.get("DeletionPolicy") == "Retain":
+        if one.get("DeletionPolicy") == "Retain" and not str(one["Type"]).endswith("Policy"):
             kind = str(one["Type"]).removeprefix("AWS::").replace("::", " ")
             yield f"{kind} {given_name(one) or logical} stays, with what it holds"

@@ -143,13 +143,18 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _branches(value: Any) -> Mapping[str, Any] | None:
-    """A value's parts by name: a map's, or those of a list of tags; None for what is one value."""
+    """A value's parts by name: a map's, or those of a list of tags or of maps.
+
+    None for what is one value.
+    """
     if value is None:
         return {}
     if isinstance(value, Mapping):
         return None if _is_function(value) else value
     if isinstance(value, list) and value and all(_is_pair(one) for one in value):
         return {str(one.get("Key", one.get("Name"))): one["Value"] for one in value}
+    if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        return {str(number): one for number, one in enumerate(value)}
     return None
 
 
