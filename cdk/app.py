@@ -16,6 +16,7 @@ from aws_cdk import (
     IReusableStackSynthesizer,
 )
 
+from bridge.errors import UsageError
 from cdk.code import assemble
 from cdk.facts import Facts
 from cdk.names import Base
@@ -53,10 +54,14 @@ def build_app(
     """The app with the base stack and the file's stacks; nothing is written before `synth`.
 
     FdlError with the place of everything in the file that AWS cannot have, UsageError when there
-    are too many services for the stacks. The same arguments make the same templates.
+    are none, or too many services for the stacks. The same arguments make the same templates.
     """
     base = Base(settings.prefix, facts.account, facts.region, facts.partition)
     services = wanted(selection, facts, base, images)
+    if not services and not settings.only_base:
+        raise UsageError(
+            f"no service of {settings.fdl} may run on AWS", hint="there is nothing to deploy there"
+        )
     buckets = len(selection.buckets())
     shards = [] if settings.only_base else split(services, buckets, settings)
     app = App(outdir=outdir, analytics_reporting=False, post_cli_context=_FLAGS)
@@ -70,6 +75,8 @@ def build_app(
     with tempfile.TemporaryDirectory(prefix="oscar-bridge-synth-") as folder:
         first = _base_stack(app, Path(folder), common)
         for number, shard in enumerate(shards):
+            if number and not shard:
+                continue
             file = _File(selection, services, Path(folder))
             stack = _file_stack(app, file, number, shard, common)
             stack.add_stack_dependency(first, "Names of the base's things are in this stack")

@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from aws_cdk import Stack
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk.acknowledge import acknowledge
 from cdk.facts import Facts
-from cdk.names import Base
 from cdk.storage import closed_bucket
 
 __all__ = ["BridgeBuckets"]
 
+_LOGS: Final = "arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 # The id under which the CDK keeps its own handler, once in a stack.
 _HANDLER: Final = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 
@@ -34,7 +33,6 @@ class BridgeBuckets(Construct):
         scope: Construct,
         id: str,
         *,
-        base: Base,
         facts: Facts,
         names: Iterable[str],
         watched: Iterable[str],
@@ -44,29 +42,21 @@ class BridgeBuckets(Construct):
         for name in sorted(set(names)):
             state = facts.buckets.get(name, "absent")
             if state in ("absent", "ours"):
-                closed_bucket(Construct(self, name), base, name, events=True)
+                closed_bucket(Construct(self, name), name, events=True)
             elif state == "foreign" and name in wanted:
                 foreign.append(name)
         for name in foreign:
             found = s3.Bucket.from_bucket_name(self, name, name)
             found.enable_event_bridge_notification()
         if foreign:
-            self._narrow(base, foreign)
+            self._acknowledge()
 
-    def _narrow(self, base: Base, buckets: list[str]) -> None:
-        """The CDK lets its handler write to every bucket; ours may touch these."""
+    def _acknowledge(self) -> None:
         handler = Stack.of(self).node.find_child(_HANDLER)
-        policies = [one for one in handler.node.find_all() if isinstance(one, iam.CfnPolicy)]
-        arns = [base.s3_arn(name) for name in buckets]
-        actions = ["s3:GetBucketNotification", "s3:PutBucketNotification"]
-        statement = {"Effect": "Allow", "Action": actions, "Resource": arns}
-        for policy in policies:
-            policy.add_property_override("PolicyDocument.Statement", [statement])
         acknowledge(
             handler,
             {
-                "IAM4": "The CDK's own handler; the policy is the one for writing logs",
-                "IAM5": "Narrowed to the buckets, which the rule does not see",
+                f"IAM4[Policy::{_LOGS}]": "The CDK's own handler; the policy is the one for logs",
                 "L1": "The CDK chooses the runtime of its own handler",
             },
         )

@@ -73,8 +73,8 @@ class Dispatcher(Construct):
             services=["lambda.amazonaws.com"],
             statements=tuple(_statements(base, assets)),
             description=f"The dispatcher of {base.prefix}: places jobs and follows them",
+            why_wide=_WHY_ANY,
         )
-        acknowledge(self._role, {"IAM5": _WHY_ANY})
         self._environment = {
             "BRIDGE_PREFIX": base.prefix,
             "BRIDGE_TABLE": base.table,

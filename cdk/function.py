@@ -12,6 +12,7 @@ from constructs import Construct
 from bridge.fdl import AwsOptions
 from bridge.scheduler import lambda_size
 from bridge.targets.aws.definitions import LAMBDA_ENTRY, Places, function_variables
+from cdk.acknowledge import acknowledge
 from cdk.alarms import alarm
 from cdk.api import Proxy
 from cdk.names import Base
@@ -113,7 +114,7 @@ class ServiceFunction(Construct):
         front = options.api_gateway
         assert front is not None
         asked: Mapping[str, Any] = front.method.get("requestParameters") or {}
-        Proxy(
+        proxy = Proxy(
             self,
             "Front",
             base=base,
@@ -124,6 +125,12 @@ class ServiceFunction(Construct):
             authorization=str(front.method.get("authorizationType") or "AWS_IAM"),
             parameters={str(name): bool(needed) for name, needed in asked.items()},
         )
+        reasons = {"APIG2": "The service's script takes any body"}
+        if front.method.get("authorizationType") == "NONE":
+            reasons |= dict.fromkeys(("APIG4", "COG4"), "The file says that anybody may call")
+        else:
+            reasons["COG4"] = "Requests are signed with keys of AWS"
+        acknowledge(proxy, reasons)
 
 
 def _vpc(given: Mapping[str, Any]) -> lambda_.CfnFunction.VpcConfigProperty | None:

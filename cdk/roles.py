@@ -8,7 +8,7 @@ from typing import Final
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from cdk.acknowledge import acknowledge
+from cdk.acknowledge import acknowledge, acknowledge_wildcards
 from cdk.names import Base
 from cdk.permissions import Statement, policy, trust
 
@@ -25,9 +25,13 @@ def make_role(
     services: Sequence[str],
     statements: Sequence[Statement],
     description: str,
+    why_wide: str,
 ) -> iam.CfnRole:
-    """A role that services of AWS may take, with one policy in it."""
-    return iam.CfnRole(
+    """A role that services of AWS may take, with one policy in it.
+
+    `why_wide` is the reason for resources that are not named to their end.
+    """
+    role = iam.CfnRole(
         scope,
         id,
         assume_role_policy_document=trust(services),
@@ -36,6 +40,8 @@ def make_role(
             iam.CfnRole.PolicyProperty(policy_name="jobs", policy_document=policy(statements))
         ],
     )
+    acknowledge_wildcards(role, statements, why_wide)
+    return role
 
 
 class ExecutionRole(Construct):
@@ -59,9 +65,8 @@ class ExecutionRole(Construct):
             services=["ecs-tasks.amazonaws.com"],
             statements=statements,
             description=f"Starts the containers of {base.prefix}: images and logs",
+            why_wide="GetAuthorizationToken knows no resources; services name any repository",
         )
-        reason = "GetAuthorizationToken knows no resources; services name images of any repository"
-        acknowledge(role, {"IAM5": reason})
         self.arn = role.attr_arn
 
 
@@ -70,13 +75,15 @@ class Machine(Construct):
 
     def __init__(self, scope: Construct, id: str, *, base: Base) -> None:
         super().__init__(scope, id)
+        ecs = f"arn:{base.partition}:{_ECS}"
         role = iam.CfnRole(
             self,
             "Role",
             assume_role_policy_document=trust(["ec2.amazonaws.com"]),
             description=f"EC2 machines of {base.prefix}",
-            managed_policy_arns=[f"arn:{base.partition}:{_ECS}"],
+            managed_policy_arns=[ecs],
         )
-        acknowledge(role, {"IAM4": "AWS keeps this policy in step with its ECS agent"})
+        why = "AWS keeps this policy in step with its ECS agent"
+        acknowledge(role, {f"IAM4[Policy::{ecs}]": why})
         profile = iam.CfnInstanceProfile(self, "Profile", roles=[role.ref])
         self.arn = profile.attr_arn

@@ -13,7 +13,6 @@ from aws_cdk.aws_s3_assets import Asset
 from constructs import Construct
 
 from bridge.fdl import AwsOptions
-from cdk.acknowledge import acknowledge
 from cdk.function import ServiceFunction
 from cdk.job import ServiceJob
 from cdk.names import Base
@@ -115,8 +114,8 @@ class BridgeService(Construct):
             services=grants.services,
             statements=statements,
             description=f"Jobs of {self.service.name}: its files, reports and secret",
+            why_wide=_WHY_ANY,
         )
-        acknowledge(role, {"IAM5": _WHY_ANY})
         return str(role.attr_arn)
 
     def _rule(self, trigger: Trigger) -> None:

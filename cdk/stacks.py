@@ -74,7 +74,7 @@ class FileStack(Stack):  # type: ignore[misc]
         description = f"OSCAR Bridge: services of {settings.name}"
         super().__init__(scope, name, description=description, **options)
         tag(self, {"createdby": "oscar-bridge", **settings.tags}, settings.name)
-        BridgeBuckets(self, "Buckets", base=base, facts=facts, names=buckets, watched=watched)
+        BridgeBuckets(self, "Buckets", facts=facts, names=buckets, watched=watched)
         queues: dict[str, str] = {}
         for service in services:
             BridgeService(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import CfnDeletionPolicy, CfnResource
+from aws_cdk import CfnDeletionPolicy, CfnResource, Fn
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -41,12 +41,11 @@ class WorkBucket(Construct):
             )
             for prefix in _PASSING
         ]
-        self.bucket = closed_bucket(self, base, base.bucket, lifecycle=rules)
+        self.bucket = closed_bucket(self, base.bucket, lifecycle=rules)
 
 
 def closed_bucket(
     scope: Construct,
-    base: Base,
     name: str,
     *,
     lifecycle: Sequence[s3.CfnBucket.RuleProperty] = (),
@@ -75,7 +74,7 @@ def closed_bucket(
     )
     keep(bucket)
     policy = s3.CfnBucketPolicy(
-        scope, "Policy", bucket=bucket.ref, policy_document=_only_tls(base, name)
+        scope, "Policy", bucket=bucket.ref, policy_document=_only_tls(bucket)
     )
     keep(policy)
     acknowledge(bucket, {"S1": "Access logs of a bucket are the account owner's to decide and pay"})
@@ -105,12 +104,12 @@ def _to_event_bridge() -> s3.CfnBucket.NotificationConfigurationProperty:
     )
 
 
-def _only_tls(base: Base, name: str) -> dict[str, object]:
+def _only_tls(bucket: s3.CfnBucket) -> dict[str, object]:
     statement = {
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
         "Action": "s3:*",
-        "Resource": [base.s3_arn(name), base.s3_arn(f"{name}/*")],
+        "Resource": [bucket.attr_arn, Fn.join("", [bucket.attr_arn, "/*"])],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
