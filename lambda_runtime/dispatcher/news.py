@@ -9,8 +9,6 @@ from typing import Any, Final
 from bridge.dispatch.model import JobDetail
 from bridge.errors import EventError, PermanentError
 from bridge.targets import JobState, JobUpdate
-from bridge.targets.aws import Deployed
-from bridge.targets.aws._destination import with_runs
 from lambda_runtime.dispatcher.worker import GO_ON, Worker
 from lambda_runtime.dispatcher.world import World
 
@@ -18,6 +16,7 @@ __all__ = ["News"]
 
 LOG: Final = logging.getLogger("oscar-bridge")
 _BATCH_EVENT: Final = "Batch Job State Change"
+_OVER: Final = ("SUCCEEDED", "FAILED")
 
 
 class News:
@@ -77,12 +76,11 @@ class News:
     def learn_of_batch(self, found: Mapping[str, Any], detail: JobDetail) -> None:
         """The same, when it is known to be about the job's present attempt."""
         world, job = self._world, detail.job
-        update = world.batches.read(found, job.id, job.attempt)
-        known = world.service(job.service)
-        if update.state.final and _hands_over(known.at if known else None):
+        known, claim = world.service(job.service), None
+        if found["status"] in _OVER and (known is None or known.at.hands_over):
             claim = world.account.claims.read(job.id, job.attempt)
-            update = with_runs(update, claim.run if claim else {})
-        self._worker.learn(update, detail)
+        before = claim.run if claim else {}
+        self._worker.learn(world.batches.read(found, job.id, job.attempt, before), detail)
 
     def _is_present(self, handle: str, detail: JobDetail) -> bool:
         """Whether this Batch job runs the present attempt.
@@ -96,7 +94,3 @@ class News:
             return False
         claim = self._world.account.claims.read(job.id, job.attempt)
         return claim is not None and claim.batch_job in (handle, "")
-
-
-def _hands_over(at: Deployed | None) -> bool:
-    return at is None or at.hands_over

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl import limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import batch_platform
+from bridge.targets.aws._destination import with_runs
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.common import (
     carried,
@@ -39,6 +41,7 @@ __all__ = ["BatchTarget", "batch_side"]
 
 _GROUP: Final = "/aws/batch/job"
 _OVERHEAD: Final = 2048
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
 _READY_TRIES: Final = 600
 # Batch's words. A supervisor that was killed itself is the only one that leaves no report.
@@ -265,15 +268,22 @@ class BatchTarget:
                 self._open.pop(handle, None)
         return update
 
-    def read(self, found: Mapping[str, Any], job: str, attempt: int) -> JobUpdate:
+    def read(
+        self,
+        found: Mapping[str, Any],
+        job: str,
+        attempt: int,
+        before: Mapping[str, Any] = _NOTHING,
+    ) -> JobUpdate:
         """What Batch's words about its job mean for this attempt of a job of ours.
 
         They are an entry of DescribeJobs, or the `detail` of a Batch Job State Change event.
+        `before` is the report of the run that handed it over, for the report's `runs`.
         """
         handle, status = str(found["jobId"]), str(found["status"])
         stream = str(found.get("container", {}).get("logStreamName") or "")
         if status in ("SUCCEEDED", "FAILED"):
-            return self._final(_Open(job, attempt), found, stream)
+            return with_runs(self._final(_Open(job, attempt), found, stream), before)
         state = _RUNNING.get(status, JobState.SUBMITTED)
         return JobUpdate(job, state, handle=handle, log=stream, attempt=attempt)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
+from bridge.errors import TargetUnavailable
 from bridge.targets import JobState
 from bridge.targets.aws import LambdaTarget
 from tests.lambda_runtime.dispatcher.world import Lab, created, failed, queued
@@ -88,10 +89,8 @@ def test_when_the_services_cannot_be_read_the_message_comes_again(lab: Lab) -> N
 
 
 def test_when_nobody_can_be_woken_the_reconciliation_goes_on(lab: Lab) -> None:
-    from tests.lambda_runtime.dispatcher.test_retries import THROTTLED
-
     lab.deploy("grey")
-    lab.lambdas.noted.faults = [THROTTLED]
+    lab.lambdas.noted.faults = [TargetUnavailable("throttled")]
     with broken(lab, "sqs", 503, "ServiceUnavailable"):
         assert failed(lab.dispatcher.events(queued(created("grey/in/x")))) == []
     assert lab.messages(lab.states) == []

@@ -45,7 +45,7 @@ def test_all_services_of_a_prefix_and_their_documents(account: Account) -> None:
     url = account.put("doc.json", json.dumps({"fdl": FDL, "script": "true"}).encode())
     assert deployed_document(account, url).service("grey").script_text == "true"
     with pytest.raises(PermanentError, match="not the document of a service"):
-        deployed_document(account, account.put("bad.json", b'{}'))
+        deployed_document(account, account.put("bad.json", b"{}"))
     with pytest.raises(NotFoundError):
         deployed_document(account, f"s3://{account.bucket}/none.json")
 
