@@ -16,7 +16,7 @@ from cdk import Facts, Selection, Settings, select
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = ",".join(map(str, range(18, 40)))
 
 ACCOUNT = "111122223333"
-FACTS = Facts(ACCOUNT, "eu-west-1", vpc="vpc-0a1", subnets=("subnet-0a1", "subnet-0a2"))
+FACTS = Facts(ACCOUNT, "eu-west-1", vpc="vpc-000000a1", subnets=("subnet-000000a1", "subnet-000000a2"))
 SECRET = "very-Secret-value-7"
 
 # Every section and nearly every key that SCAR knows.
@@ -43,7 +43,7 @@ functions:
       log_type: None
       environment:
         Variables: {{FUNCTION_ONLY: 'yes'}}
-      vpc: {{SubnetIds: [subnet-09], SecurityGroupIds: [sg-09]}}
+      vpc: {{SubnetIds: [subnet-00000009], SecurityGroupIds: [sg-00000009]}}
       file_system:
       - Arn: arn:aws:elasticfilesystem:eu-west-1:111122223333:access-point/fsap-0123456789abcdef0
         LocalMountPath: /mnt/data
@@ -88,8 +88,8 @@ functions:
         desired_v_cpus: 2
         max_v_cpus: 32
         instance_types: [g5.xlarge]
-        subnets: [subnet-07]
-        security_group_ids: [sg-07]
+        subnets: [subnet-00000007]
+        security_group_ids: [sg-00000007]
         instance_role: arn:aws:iam::111122223333:instance-profile/mine
         launch_template_name: mine
       service_role: arn:aws:iam::111122223333:role/batch

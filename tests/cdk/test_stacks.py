@@ -43,7 +43,10 @@ def test_a_function_has_what_scars_keys_say(scar: Assembly) -> None:
     assert made["EphemeralStorage"] == {"Size": 2048}
     assert made["ReservedConcurrentExecutions"] == 7
     assert made["Description"] == "Looks at pictures"
-    assert made["VpcConfig"] == {"SubnetIds": ["subnet-09"], "SecurityGroupIds": ["sg-09"]}
+    assert made["VpcConfig"] == {
+        "SubnetIds": ["subnet-00000009"],
+        "SecurityGroupIds": ["sg-00000009"],
+    }
     assert made["FileSystemConfigs"][0]["LocalMountPath"] == "/mnt/data"
     assert made["PackageType"] == "Image"
     assert made["ImageConfig"] == {"EntryPoint": ["/opt/bridge/bin/bridge-lambda"]}
@@ -93,8 +96,8 @@ def test_machines_of_ones_own(scar: Assembly) -> None:
     assert machines["MaxvCpus"] == 32
     assert machines["DesiredvCpus"] == 2
     assert machines["InstanceTypes"] == ["g5.xlarge"]
-    assert machines["Subnets"] == ["subnet-07"]
-    assert machines["SecurityGroupIds"] == ["sg-07"]
+    assert machines["Subnets"] == ["subnet-00000007"]
+    assert machines["SecurityGroupIds"] == ["sg-00000007"]
     assert machines["LaunchTemplate"]["LaunchTemplateName"] == "mine"
     queue = scar.one(FILE, "AWS::Batch::JobQueue")
     assert queue["JobQueueName"] == made["ComputeEnvironmentName"]
