@@ -2,8 +2,8 @@
 
 It is started with `python -m lambda_runtime`, in a runtime folder with `bin/bridge-lambda`.
 
-`app` and `dispatcher` are another program: the dispatcher on AWS, whose handlers run in functions of
-their own. The entry never imports them.
+`app` and `dispatcher` are another program: the dispatcher on AWS, whose handlers run in functions
+of their own. The entry never imports them.
 """
 
 __all__: list[str] = []
