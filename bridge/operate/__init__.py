@@ -1,1 +1,13 @@
-"""Day two: what is deployed, what became of its jobs, and small pushes and pulls."""
+"""Day two: what is deployed, what became of its jobs, and small pushes and pulls.
+
+Its modules are its face, each for one question; none is loaded before it is asked for.
+
+    session    which account, region and deployment
+    deployed   the services that stacks have written down, and how they stand
+    logs       lines of services and jobs, as they are or as they come
+    invoke     one synchronous request        submit     files that become jobs
+    transfer   files to and from buckets      cost       what jobs cost, and did cost
+    scar       files and functions of SCAR as FDL
+"""
+
+__all__ = ["cost", "deployed", "invoke", "logs", "scar", "session", "submit", "transfer"]
