@@ -36,6 +36,8 @@ EMPTY = "import aws_cdk; app = aws_cdk.App(); aws_cdk.Stack(app, 'Empty'); app.s
 QUIET = {
     "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": ",".join(map(str, range(18, 40))),
     "AWS_REGION": REGION,
+    # As the app does it.
+    "CDK_VALIDATION": "false",
 }
 
 
