@@ -323,6 +323,7 @@ def test_a_table_with_an_index_and_a_time_to_live(aws: Endpoint) -> None:
     assert (live["TimeToLiveStatus"], live["AttributeName"]) == ("ENABLED", "expires")
 
 
+@pytest.mark.slow
 def test_small_things_have_what_was_asked_for(aws: Endpoint) -> None:
     stack = Stack.new(aws)
     parameter, group, alarm = f"/{stack.name}/base", f"/aws/lambda/{stack.name}", stack.name
@@ -516,6 +517,7 @@ def test_a_custom_resource_is_made_changed_and_deleted_by_its_function(aws: Endp
     assert stack.delete() == "DELETE_COMPLETE"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["rule", "schedule"])
 def test_a_rate_starts_something_every_minute(aws: Endpoint, how: str) -> None:
     out = Stack.new(aws).create(
