@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -239,7 +239,31 @@ class Stacks:
         else:
             raise TargetUnavailable(f"stack {name} is still at work")
         if found is not None and not _good(found.status, rolling=rolling):
-            raise _failed(name, found, list(told.values()))
+            raise _failed(name, found, [*told.values(), *self._validation(stack, told.values())])
+
+    def _validation(
+        self, stack: str, events: Iterable[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """What early validation refused, as events; CloudFormation keeps it in another list."""
+        if not any("DescribeEvents" in str(one.get("ResourceStatusReason")) for one in events):
+            return []
+        try:
+            with asked(self._account, "cloudformation", f"events of stack {stack}"):
+                found = self._cfn.describe_events(StackName=stack).get("OperationEvents", ())
+        except BridgeError:
+            return []  # the failure itself is told, without its details
+        return [
+            {
+                "ResourceStatus": "CREATE_FAILED",
+                "ResourceStatusReason": one["ValidationStatusReason"],
+                "LogicalResourceId": one.get("LogicalResourceId", "?"),
+                "PhysicalResourceId": one.get("PhysicalResourceId", ""),
+                "ResourceType": one.get("ResourceType", ""),
+                "Timestamp": one["Timestamp"],
+            }
+            for one in found
+            if one.get("ValidationStatusReason")
+        ]
 
     def _news(
         self, stack: str, token: str, begun: datetime, told: dict[str, Mapping[str, Any]]

@@ -274,3 +274,13 @@ def test_pace_grows_and_ends() -> None:
     time.sleep(0.06)
     assert next(beats, None) is None
     assert slept[-1] == 3.0
+
+
+def test_a_name_that_is_taken_elsewhere_is_said_with_its_resource(bench: Bench) -> None:
+    assembly = bench.assembly()
+    made = planned(bench, assembly)
+    # Between plan and apply somebody takes the bucket's name.
+    bench.client("s3").create_bucket(Bucket=bench.account.bucket)
+    with pytest.raises(PermanentError) as failed:
+        apply(made, bench.account, replan=lambda: made, pace=PACE)
+    assert "Work" in failed.value.message and "DescribeEvents" not in failed.value.message
