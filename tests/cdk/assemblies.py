@@ -16,7 +16,9 @@ from cdk import Facts, Selection, Settings, select
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = ",".join(map(str, range(18, 40)))
 
 ACCOUNT = "111122223333"
-FACTS = Facts(ACCOUNT, "eu-west-1", vpc="vpc-000000a1", subnets=("subnet-000000a1", "subnet-000000a2"))
+FACTS = Facts(
+    ACCOUNT, "eu-west-1", vpc="vpc-000000a1", subnets=("subnet-000000a1", "subnet-000000a2")
+)
 SECRET = "very-Secret-value-7"
 
 # Every section and nearly every key that SCAR knows.
