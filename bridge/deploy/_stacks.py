@@ -289,7 +289,8 @@ class Stacks:
 
 def split_template(template: Template) -> tuple[str, bool]:
     """The template as text, and whether it is too large for a request."""
-    body = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
+    # All ASCII: GetTemplate gives other characters back as question marks.
+    body = json.dumps(template, separators=(",", ":"))
     return body, len(body.encode()) > _INLINE
 
 
