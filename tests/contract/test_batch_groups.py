@@ -171,11 +171,16 @@ python3 /tmp/meet-$AWS_BATCH_JOB_ID.py; status=$?; rm /tmp/meet-$AWS_BATCH_JOB_I
 
 @nodes_run
 def test_the_job_ends_with_its_main_node(batch: Batch) -> None:
-    mark = batch.aws.mark()
+    mark, *begun = (batch.aws.mark() for _ in range(4))
+    says = "\n".join(f"        {n}) put '{one.put}' begun;;" for n, one in enumerate(begun))
+    waits = "; ".join(f"hold '{one.get}'" for one in begun)
     script = f"""
         echo here
+        case $AWS_BATCH_JOB_NODE_INDEX in
+{says}
+        esac
         if [ $AWS_BATCH_JOB_NODE_INDEX = $AWS_BATCH_JOB_MAIN_NODE_INDEX ]
-        then sleep 1; exit 6
+        then {waits}; exit 6
         else sleep 4; put '{mark.put}' late
         fi"""
     job = batch.ended(batch.submit(multinode(batch, script)))

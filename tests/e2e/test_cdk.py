@@ -19,16 +19,13 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_cdk()), reason=why_no_cdk()),
 ]
 
-ENGINES = [
-    "process",
-    pytest.param("container", marks=pytest.mark.docker),
-]
 BUCKET = "not-of-the-stack"
 
 
-@pytest.fixture(params=ENGINES)
-def standing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up]:
-    with up(tmp_path, engine=request.param) as running:
+@pytest.fixture
+def standing(tmp_path: Path) -> Iterator[Up]:
+    # With plain processes it is tried in test_deploy.py, with our own stacks.
+    with up(tmp_path, engine="container") as running:
         yield running
 
 
@@ -99,6 +96,7 @@ def empty(standing: Up, bucket: str) -> None:
         s3.delete_object(Bucket=bucket, Key=one["Key"])
 
 
+@pytest.mark.docker
 def test_the_stock_cdk_deploys_changes_and_destroys(
     standing: Up, app: Path, tmp_path: Path
 ) -> None:

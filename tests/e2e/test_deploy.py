@@ -142,17 +142,3 @@ def kept_by_destroy(standing: Up, cdk: Cdk) -> None:
     s3 = standing.client("s3")
     keys = {one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
     assert keys == {"in/river.txt", "counts/river.tsv", "charts/river.svg"}
-
-
-def test_our_own_commands(standing: Up) -> None:
-    done = ours(standing, "plan", FDL, "--exit-code")
-    assert done.status == 4, (done.out, done.err)
-    done = ours(standing, "apply", FDL, "--yes")
-    assert done.status == 0, (done.out, done.err)
-    check(chart(standing, "river"), "river")
-    jobs(standing)
-    done = ours(standing, "plan", FDL, "--exit-code")
-    assert done.status == 0, (done.out, done.err)
-    done = ours(standing, "destroy", FDL, "--all", "--yes")
-    assert done.status == 0, (done.out, done.err)
-    assert standing.client("lambda").list_functions()["Functions"] == []
