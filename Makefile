@@ -12,7 +12,7 @@ demo: $(VENV)/.local
 	$(BIN)/oscar-bridge run examples/demo/demo.yaml --input examples/demo/data --output demo-results
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -14,3 +14,9 @@ def object_store() -> Iterator[ObjectStore]:
     """One real S3 server for the whole session; make buckets of your own in it."""
     with juicefs_gateway() as store:
         yield store
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
