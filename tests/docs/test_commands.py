@@ -35,11 +35,13 @@ def test_a_documented_command_works(page: str, line: str, project: Path) -> None
         run(line, project)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(bool(why_no_cdk()), reason=f"the CDK app cannot run: {why_no_cdk()}")
 def test_deploying_works_from_the_top_of_the_page_to_its_end(project: Path, tmp_path: Path) -> None:
     with up(tmp_path) as standing:
         said = [
-            run(line, project, standing.variables, timeout=280) for line in commands_of(DEPLOYING)
+            run(line, project, standing.variables, timeout=600) for line in commands_of(DEPLOYING)
         ]
     assert len(said) > 10
     charts = [path.read_text() for path in project.glob("charts/**/*.svg")]

@@ -15,7 +15,7 @@ from tests.standing import Cdk, Up, eventually, up, why_no_cdk
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(why_no_cdk()), reason=why_no_cdk()),
 ]
 

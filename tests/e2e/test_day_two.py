@@ -16,7 +16,7 @@ from tests.standing import Up, up
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("node") is None, reason="stacks are made with node"),
 ]
 

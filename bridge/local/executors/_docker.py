@@ -29,6 +29,8 @@ HOST_NAME: Final = "host.docker.internal"
 
 _ANSWER_SECONDS: Final = 10
 _QUIET: Final = 0.005
+# The engine is slow with the first output of a container: it may come after the program's answer.
+_SILENT: Final = 0.3
 _SIGNAL_BASE: Final = 128
 _FIRST: Final = 300
 _NAME_LENGTH: Final = 40
@@ -193,6 +195,7 @@ class _RunningContainer:
         self._ended = threading.Event()
         self._exit: Exit | None = None
         self._last_output = 0.0
+        self._drained = False
         self._program = ""
         self._first = b""
         self._watch: MemoryWatch | None = None
@@ -245,6 +248,10 @@ class _RunningContainer:
     def drain(self, timeout: float = 0.05) -> None:
         """See `Running.drain`: until the output has been quiet for a moment."""
         limit = time.monotonic() + timeout
+        patience = 0.0 if self._drained else min(timeout, _SILENT)
+        self._drained = True
+        while not self._last_output and time.monotonic() < limit - timeout + patience:
+            time.sleep(_QUIET)
         time.sleep(_QUIET)
         while time.monotonic() < limit and time.monotonic() - self._last_output < _QUIET:
             time.sleep(_QUIET)
