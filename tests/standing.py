@@ -108,9 +108,12 @@ def cdk_program() -> Path:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(ROOT / name, fresh)
             subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=fresh, check=True)
-            if not place.exists():  # somebody else may have been faster
+            try:
                 Path(fresh).rename(place)
                 Path(fresh).mkdir()
+            except OSError:  # somebody else was faster
+                if not place.exists():
+                    raise
     return place / "node_modules" / ".bin" / "cdk"
 
 

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bridge.deploy import plan, secret_steps, write_secret
+from bridge.deploy import Silent, plan, secret_steps, write_secret
 from bridge.deploy._faults import asked
+from bridge.deploy._stacks import Stacks
 from bridge.errors import AccessError, BridgeError, PermanentError, TargetUnavailable
 from bridge.fdl import load
 from bridge.targets.aws import Account, AccountSettings
@@ -179,3 +180,34 @@ def test_an_error_that_is_none_of_these_stays_as_it_is() -> None:
         pytest.raises(BridgeError, match="does not exist"),
     ):
         describe(account(url))
+
+
+STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member>
+<StackName>a</StackName><StackId>arn:aws:cloudformation:us-east-1:1:stack/a/1</StackId>
+<CreationTime>2026-01-01T00:00:00Z</CreationTime><StackStatus>{}</StackStatus>
+</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+NO_EVENTS = """<DescribeStackEventsResponse><DescribeStackEventsResult><StackEvents/>
+</DescribeStackEventsResult></DescribeStackEventsResponse>"""
+GOES_ON = """<ContinueUpdateRollbackResponse><ContinueUpdateRollbackResult/>
+</ContinueUpdateRollbackResponse>"""
+
+
+def test_a_rollback_that_has_failed_is_continued() -> None:
+    stuck, ended = STACK.format("UPDATE_ROLLBACK_FAILED"), STACK.format("UPDATE_ROLLBACK_COMPLETE")
+    answers = [(200, text) for text in (stuck, GOES_ON, ended, ended, NO_EVENTS)]
+    with saying(answers) as (url, asked_for):
+        stacks = Stacks(account(url), Silent(), pace=PACE)
+        found = stacks.look("a")
+        assert found is not None
+        assert found.stuck
+        stacks.unstick("a")
+    assert asked_for[1] == "ContinueUpdateRollback"
+
+
+def test_one_that_fails_again_says_so() -> None:
+    stuck = STACK.format("UPDATE_ROLLBACK_FAILED")
+    answers = [(200, text) for text in (GOES_ON, stuck, stuck, NO_EVENTS)]
+    with saying(answers) as (url, _), pytest.raises(PermanentError) as caught:
+        Stacks(account(url), Silent(), pace=PACE).unstick("a")
+    assert "stack a" in caught.value.message
+    assert "continue-update-rollback" in f"{caught.value.message} {caught.value.hint}"
