@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bridge.fdl import load, parse
 from bridge.fdl.model import Document
@@ -164,10 +167,17 @@ class Assembly:
                 yield path.name, path.read_text(encoding="utf-8")
 
 
+def need_node() -> None:
+    """Skip what makes constructs: the CDK's library runs on Node.js."""
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+
+
 def synth(
     text: str | Path, folder: Path, facts: Facts = FACTS, *, policy: str = "", **context: object
 ) -> Assembly:
     """Synthesise in this process."""
+    need_node()
     from cdk import build_app  # noqa: PLC0415  takes seconds, and is not for every test here
 
     app = build_app(

@@ -7,18 +7,29 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from aws_cdk import Stack, Validations
-from aws_cdk import aws_s3 as s3
-from cdk_nag import AwsSolutionsChecks
-
-from cdk import Facts, build_app
-from tests.cdk.assemblies import ACCOUNT, FACTS, SCAR, selection_of, settings_of, simple
+from cdk import Facts
+from tests.cdk.assemblies import (
+    ACCOUNT,
+    FACTS,
+    SCAR,
+    need_node,
+    selection_of,
+    settings_of,
+    simple,
+)
 
 WITNESS = {"AwsSolutions-S1 Witness/Open", "AwsSolutions-S10 Witness/Open"}
 
 
 def findings(text: str, facts: Facts, folder: Path) -> set[str]:
     """Names of AWS's rules that an assembly breaks, with the constructs."""
+    need_node()
+    from aws_cdk import Stack, Validations  # noqa: PLC0415  starts Node.js
+    from aws_cdk import aws_s3 as s3  # noqa: PLC0415
+    from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415
+
+    from cdk import build_app  # noqa: PLC0415
+
     app = build_app(selection_of(text), settings_of(), facts, {}, outdir=str(folder))
     # A witness that the rules are asked at all.
     s3.CfnBucket(Stack(app, "Witness"), "Open")

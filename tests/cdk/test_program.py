@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cdk.assemblies import ACCOUNT, SECRET, simple
+from tests.cdk.assemblies import ACCOUNT, SECRET, need_node, simple
 
 FACTS = json.dumps({"account": ACCOUNT, "region": "eu-west-1"})
 
@@ -16,6 +16,7 @@ FACTS = json.dumps({"account": ACCOUNT, "region": "eu-west-1"})
 def program(
     folder: Path, *, env: dict[str, str] | None = None, **context: str
 ) -> subprocess.CompletedProcess[str]:
+    need_node()
     given = {"images": "as-is", "facts": FACTS, **context}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
