@@ -27,6 +27,11 @@ class Done:
     err: str
 
     @property
+    def said(self) -> str:
+        """Both outputs: some programs, the CDK's among them, take the other one where CI is set."""
+        return self.out + self.err
+
+    @property
     def json(self) -> Any:
         """Standard output as JSON."""
         return json.loads(self.out)

@@ -122,8 +122,8 @@ def test_the_stock_cdk_deploys_changes_and_destroys(
     assert answer(standing, names)["word"] == "two"
     ran(standing, changed)
     again = cdk(*deploy, "-c", "word=two", cwd=app)
-    assert again.status == 0, again.err
-    assert "(no changes)" in again.err
+    assert again.status == 0, again.said
+    assert "(no changes)" in again.said
     assert cdk("diff", "--fail", "-c", "word=two", cwd=app).status == 0
     empty(standing, names["own"])
     done = cdk("destroy", "--all", "--force", cwd=app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import PermanentError
-from bridge.local.executors import engine_available
+from bridge.local.executors import Exit, Task, choose, engine_available
 from bridge.runtime import cached
 from bridge.targets import JobState
 from tests.conformance.places import NAMES, Place, places
@@ -137,3 +138,25 @@ def test_no_room_for_anything_at_all(tmp_path: Path) -> None:
     assert status in (125, 127)
     assert "No space left on device" in log
     assert report["state"] == "failed"
+
+
+def test_a_container_that_ends_before_its_limit_is_set_has_simply_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_late(pid: int) -> None:
+        while Path(f"/proc/{pid}").exists():
+            pass
+
+    monkeypatch.setattr("bridge.local.executors._docker.memory_file", too_late)
+    executor = choose("container", "s" + os.urandom(4).hex())
+    task = Task(
+        "short",
+        image="oscar-bridge/busybox:local",
+        argv=("/bin/sleep", "0.2"),
+        memory=64 << 20,
+        scratch={"/tmp": 1 << 20},
+    )
+    try:
+        assert executor.start(task, print).wait(60) == Exit(0)
+    finally:
+        executor.close()

@@ -268,7 +268,15 @@ class _RunningContainer:
         if file is not None:
             self._watch = MemoryWatch(file, limit, self._out_of_memory)
         elif pid:
+            self._limit_memory(limit)
+
+    def _limit_memory(self, limit: int) -> None:
+        try:
             self._client.update_container(self._container, mem_limit=limit, memswap_limit=limit)
+        except APIError:
+            # One that has ended since it was asked needs no limit.
+            if self._client.inspect_container(self._container)["State"]["Running"]:
+                raise
 
     def _out_of_memory(self, held: int) -> None:
         self._excess = f"out of memory: {held >> 20} MiB held"
