@@ -20,10 +20,11 @@ from bridge.errors import BridgeError, NotFoundError, TargetUnavailable, Tempora
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.local._contained import ContainerRunner
 from bridge.local._layout import ServiceFiles, safe_name, write_job, write_service
-from bridge.local._news import News, final_update
+from bridge.local._news import final_update
 from bridge.local._warm import WarmRunner
 from bridge.local._work import Cancelled, Outcome, Runner, Work
 from bridge.local.executors import Executor
+from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 

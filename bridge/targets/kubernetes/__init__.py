@@ -1,0 +1,11 @@
+"""Targets on a Kubernetes cluster: jobs of services as Jobs of the cluster.
+
+`Connection` is the one way to the API server; manifests are plain mappings that pure functions
+make. The official client is loaded when a connection is first used.
+"""
+
+from bridge.targets.kubernetes.connection import Connection
+from bridge.targets.kubernetes.settings import ClusterSettings
+
+
+__all__ = ["ClusterSettings", "Connection"]

@@ -1,0 +1,428 @@
+"""What a cluster has room for: from the objects of its API to the scheduler's `Room`. Pure.
+
+Objects are plain dicts as the API's JSON has them. A job fits when one node has free all that it
+asks for (allocatable less the requests of live pods) and no quota or queue forbids it. What is full
+now is a wait; only what the cluster will never have is a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from bridge.fdl.model import Service
+from bridge.fdl.options import OscarOptions
+from bridge.fdl.quantities import resource
+from bridge.scheduler import Room
+
+__all__ = ["Capacity", "Growth", "Limit", "Node", "Tally", "nodes_of", "quotas_of", "room"]
+
+Amounts = Mapping[str, Decimal]
+"""Cores, bytes or pieces by the name of the resource: `cpu`, `memory`, `pods`, `nvidia.com/gpu`."""
+
+GPU: Final = "nvidia.com/gpu"
+_SGX: Final = "sgx.intel.com/enclave"
+_NONE: Final = Decimal(0)
+_OVER: Final = ("Succeeded", "Failed")
+_ARCH: Final = "kubernetes.io/arch"
+_GROWN: Final = ("cpu", "memory", GPU)
+_JOBS: Final = "jobs"
+_COUNTED: Final = {"count/pods": "pods", "count/jobs.batch": _JOBS}
+# Quotas that are for pods of other kinds than our jobs'.
+_SCOPES: Final = frozenset({"NotBestEffort", "NotTerminating"})
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that takes such jobs. `out` says in a sentence why it takes none now, "" when it does.
+
+    `total` is allocatable, `free` what live pods have left of it.
+    """
+
+    name: str
+    total: Amounts
+    free: Amounts
+    arch: str = ""
+    out: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a quota or a queue allows. It binds the services that `label` says are under it.
+
+    `name` begins a sentence. `label` is key and value of a pod's label, ("", "") binds all.
+    """
+
+    name: str
+    hard: Amounts
+    used: Amounts
+    label: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What an autoscaler may add: nodes until there are `max_nodes`, each with so many cores,
+    bytes and GPUs, `delay` seconds after they are missed."""
+
+    max_nodes: int
+    cpu: Decimal
+    memory: int
+    gpu: int = 0
+    delay: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """A cluster at one moment. `nodes` is None when it may not be known.
+
+    `count` is how many nodes the cluster has in all, `pending` how many pods wait for one, `others`
+    are nodes that never take such jobs, each with the reason.
+    """
+
+    nodes: tuple[Node, ...] | None = None
+    others: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    count: int = 0
+    pending: int = 0
+    growth: Growth | None = None
+
+
+# --- from the API's objects ---------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """What live pods hold: by node, and by the values of their labels that name queues."""
+
+    queues: tuple[str, ...] = ()
+    nodes: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    labelled: dict[tuple[str, str], dict[str, Decimal]] = field(default_factory=dict)
+    pending: int = 0
+
+    def add(self, pods: Iterable[Mapping[str, Any]]) -> None:
+        """Count some pods; those that are over hold nothing."""
+        for pod in pods:
+            spec = pod["spec"]
+            if pod.get("status", {}).get("phase") in _OVER:
+                continue
+            held = requested(spec)
+            if node := spec.get("nodeName"):
+                _raise(self.nodes.setdefault(node, {}), held)
+            else:
+                self.pending += 1
+            labels = pod["metadata"].get("labels") or {}
+            for key in self.queues:
+                if key in labels:
+                    _raise(self.labelled.setdefault((key, labels[key]), {}), held)
+
+
+def requested(spec: Mapping[str, Any]) -> dict[str, Decimal]:
+    """What a pod asks of its node: its containers together, or its greediest init container.
+
+    An init container that always restarts runs beside the others.
+    """
+    together: dict[str, Decimal] = {"pods": Decimal(1)}
+    peak: dict[str, Decimal] = {}
+    for container in spec.get("initContainers") or ():
+        asked = _requests(container)
+        if container.get("restartPolicy") == "Always":
+            _raise(together, asked)
+        else:
+            for name, amount in asked.items():
+                peak[name] = max(peak.get(name, _NONE), amount + together.get(name, _NONE))
+    for container in spec.get("containers") or ():
+        _raise(together, _requests(container))
+    whole = {name: max(amount, peak.get(name, _NONE)) for name, amount in together.items()}
+    whole |= {name: amount for name, amount in peak.items() if name not in whole}
+    _raise(whole, amounts(spec.get("overhead")))
+    return whole
+
+
+def _requests(container: Mapping[str, Any]) -> dict[str, Decimal]:
+    return amounts((container.get("resources") or {}).get("requests"))
+
+
+def amounts(texts: Mapping[str, Any] | None) -> dict[str, Decimal]:
+    """Quantities as numbers."""
+    return {name: resource(str(text)) for name, text in (texts or {}).items()}
+
+
+def _raise(sums: dict[str, Decimal], more: Amounts) -> None:
+    for name, amount in more.items():
+        sums[name] = sums.get(name, _NONE) + amount
+
+
+def nodes_of(
+    nodes: Iterable[Mapping[str, Any]],
+    held: Mapping[str, Amounts],
+    *,
+    selector: Mapping[str, str],
+    tolerations: Iterable[Mapping[str, Any]],
+) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+    """The nodes that jobs with this selector and these tolerations may go to, and why not others.
+
+    `held` is what live pods have of each. A node that is cordoned or not ready is among the nodes,
+    with its reason: it may come back.
+    """
+    tolerated = list(tolerations)
+    found: list[Node] = []
+    others: list[str] = []
+    for node in nodes:
+        name = node["metadata"]["name"]
+        why = _foreign(node, selector, tolerated)
+        if why:
+            others.append(f"{name} {why}")
+            continue
+        total = amounts(node.get("status", {}).get("allocatable"))
+        has = held.get(name, {})
+        free = {key: max(_NONE, amount - has.get(key, _NONE)) for key, amount in total.items()}
+        arch = (node["metadata"].get("labels") or {}).get(_ARCH, "")
+        found.append(Node(name, total, free, arch, _absent(node)))
+    return tuple(found), tuple(others)
+
+
+def _foreign(
+    node: Mapping[str, Any], selector: Mapping[str, str], tolerated: list[Mapping[str, Any]]
+) -> str:
+    """Why the node is not for such jobs at all, "" when it is."""
+    labels = node["metadata"].get("labels") or {}
+    for key, value in selector.items():
+        if labels.get(key) != value:
+            return f"has no label {key}={value}"
+    for taint in node.get("spec", {}).get("taints") or ():
+        # A node that is not well taints itself: that passes.
+        own = taint["key"].startswith("node.kubernetes.io/")
+        hard = taint["effect"] in ("NoSchedule", "NoExecute")
+        if hard and not own and not any(_tolerates(one, taint) for one in tolerated):
+            value = f"={taint['value']}" if taint.get("value") else ""
+            return f"has the taint {taint['key']}{value}:{taint['effect']}"
+    return ""
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    key, exists = toleration.get("key"), toleration.get("operator") == "Exists"
+    if not key:
+        return exists
+    same = exists or (toleration.get("value") or "") == (taint.get("value") or "")
+    return bool(key == taint["key"] and same)
+
+
+def _absent(node: Mapping[str, Any]) -> str:
+    """Why a node takes nothing now."""
+    name = node["metadata"]["name"]
+    if node.get("spec", {}).get("unschedulable"):
+        return f"{name} is cordoned"
+    conditions = node.get("status", {}).get("conditions") or ()
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return "" if ready else f"{name} is not ready"
+
+
+def quotas_of(quotas: Iterable[Mapping[str, Any]]) -> list[Limit]:
+    """The ResourceQuotas of a namespace, as far as they bind jobs."""
+    found = []
+    for quota in quotas:
+        spec, status = quota.get("spec", {}), quota.get("status", {})
+        if spec.get("scopeSelector") or not _SCOPES.issuperset(spec.get("scopes") or ()):
+            continue
+        hard, used = status.get("hard") or spec.get("hard"), status.get("used")
+        name = f"quota '{quota['metadata']['name']}'"
+        found.append(Limit(name, _least(amounts(hard)), _most(amounts(used))))
+    return found
+
+
+def _plain(name: str) -> str:
+    """A quota counts requests and limits; ours are the same."""
+    return _COUNTED.get(name, name.removeprefix("requests.").removeprefix("limits."))
+
+
+def _least(given: Amounts) -> Amounts:
+    found: dict[str, Decimal] = {}
+    for name, amount in given.items():
+        key = _plain(name)
+        found[key] = min(found.get(key, amount), amount)
+    return found
+
+
+def _most(given: Amounts) -> Amounts:
+    found: dict[str, Decimal] = {}
+    for name, amount in given.items():
+        key = _plain(name)
+        found[key] = max(found.get(key, amount), amount)
+    return found
+
+
+# --- for a service ------------------------------------------------------------------------------
+
+
+def asked(service: Service) -> Amounts:
+    """What one job of the service asks for."""
+    wanted = {"cpu": service.resources.cpu, "memory": Decimal(service.resources.memory)}
+    wanted |= {"pods": Decimal(1)}
+    if service.resources.gpu:
+        wanted[GPU] = Decimal(service.resources.gpu)
+    if service.resources.ephemeral_storage:
+        wanted["ephemeral-storage"] = Decimal(service.resources.ephemeral_storage)
+    if isinstance(service.options, OscarOptions) and service.options.enable_sgx:
+        wanted[_SGX] = Decimal(1)
+    return wanted
+
+
+def room(service: Service, capacity: Capacity) -> Room | None:
+    """What the cluster offers to the service's next jobs; None when nothing of it is known."""
+    wanted = asked(service)
+    limits = [limit for limit in capacity.limits if _binds(limit, service)]
+    if capacity.nodes is None and not limits:
+        return None
+    now, ever, more = _on_nodes(service, wanted, capacity)
+    for limit in limits:
+        left = {name: most - limit.used.get(name, _NONE) for name, most in limit.hard.items()}
+        now, ever = min(now, _bounded(left, wanted)), min(ever, _bounded(limit.hard, wanted))
+        more = min(more, max(0, _bounded(limit.hard, wanted) - ever))
+    return Room(
+        now=now,
+        ever=ever,
+        more=more,
+        delay=capacity.growth.delay if capacity.growth else 0.0,
+        ahead=capacity.pending,
+        why="" if now else _why(service, wanted, capacity, limits, never=not ever + more),
+    )
+
+
+_UNKNOWN: Final = 1_000_000  # jobs: as good as no bound
+
+
+def _on_nodes(service: Service, wanted: Amounts, capacity: Capacity) -> tuple[int, int, int]:
+    """How many jobs fit on the nodes now, ever, and on nodes that can be added."""
+    if capacity.nodes is None:
+        return _UNKNOWN, _UNKNOWN, 0
+    nodes = _nodes_for(service, capacity.nodes)
+    now = sum(_fit(node.free, wanted) for node in nodes if not node.out)
+    ever = sum(_fit(node.total, wanted) for node in nodes)
+    return now, ever, _grown(wanted, capacity)
+
+
+def _grown(wanted: Amounts, capacity: Capacity) -> int:
+    growth = capacity.growth
+    if growth is None or growth.max_nodes <= capacity.count:
+        return 0
+    each = {"cpu": growth.cpu, "memory": Decimal(growth.memory), GPU: Decimal(growth.gpu)}
+    some = {name: amount for name, amount in wanted.items() if name in _GROWN}
+    return (growth.max_nodes - capacity.count) * _fit(each, some)
+
+
+def _nodes_for(service: Service, nodes: Iterable[Node]) -> list[Node]:
+    return [node for node in nodes if node.arch in ("", service.arch)]
+
+
+def _fit(has: Amounts, wanted: Amounts) -> int:
+    """How many jobs fit; what is not named there is not there."""
+    return min(max(0, int(has.get(name, _NONE) / each)) for name, each in wanted.items() if each)
+
+
+def _bounded(allowed: Amounts, wanted: Amounts) -> int:
+    """How many jobs a limit allows; what it does not name it does not bound."""
+    each = {**wanted, _JOBS: Decimal(1)}
+    counts = [int(most / each[name]) for name, most in allowed.items() if each.get(name)]
+    return max(0, min(counts, default=_UNKNOWN))
+
+
+def queue_labels(service: Service) -> Mapping[str, str]:
+    """The labels of the service's pods that may put them under a queue."""
+    own = service.options.labels if isinstance(service.options, OscarOptions) else {}
+    return {"queue": f"root.oscar-queue.{service.name}", **own}
+
+
+def _binds(limit: Limit, service: Service) -> bool:
+    key, value = limit.label
+    if not key:
+        return True
+    found = queue_labels(service).get(key, "")
+    # Queues of YuniKorn are in one another, those of Kueue are not.
+    return found == value or (key == "queue" and found.startswith(f"{value}."))
+
+
+# --- in words -----------------------------------------------------------------------------------
+
+
+def _why(
+    service: Service,
+    wanted: Amounts,
+    capacity: Capacity,
+    limits: list[Limit],
+    *,
+    never: bool,
+) -> str:
+    """What is short: now, or (`never`) whatever else ends."""
+    said = []
+    if capacity.nodes is not None:
+        said += _nodes_short(service, wanted, capacity, never=never)
+    for limit in limits:
+        said += _limit_short(limit, wanted, never=never)
+    return "; ".join(said)
+
+
+def _nodes_short(
+    service: Service, wanted: Amounts, capacity: Capacity, *, never: bool
+) -> list[str]:
+    nodes = _nodes_for(service, capacity.nodes or ())
+    if not nodes:
+        others = [f"{n.name} is {n.arch}" for n in capacity.nodes or ()]
+        listed = ", ".join([*capacity.others, *others]) or "the cluster has none"
+        return [f"no node takes it: {listed}"]
+    if not never:
+        there = [node for node in nodes if not node.out]
+        if not there:
+            return [f"no node takes jobs now: {', '.join(node.out for node in nodes)}"]
+        nodes = there
+    has = {node.name: node.total if never else node.free for node in nodes}
+    if any(_fit(one, wanted) for one in has.values()):
+        return []
+    return _amounts_short(has, wanted, "" if never else " free")
+
+
+def _amounts_short(has: Mapping[str, Amounts], wanted: Amounts, free: str) -> list[str]:
+    said = []
+    for name, amount in wanted.items():
+        best = max(has, key=lambda node: has[node].get(name, _NONE))
+        most = has[best].get(name, _NONE)
+        if most < amount:
+            where = f": the most is {words(name, most)} on {best}" if most else ""
+            said.append(f"no node has {words(name, amount)}{free}{where}")
+    if said:
+        return said
+    together = " and ".join(words(name, wanted[name]) for name in ("cpu", "memory"))
+    return [f"no node has {together}{free} together"]
+
+
+def _limit_short(limit: Limit, wanted: Amounts, *, never: bool) -> list[str]:
+    each = {**wanted, _JOBS: Decimal(1)}
+    verb = "allows" if never else "leaves"
+    said = []
+    for name, most in limit.hard.items():
+        left = most if never else max(_NONE, most - limit.used.get(name, _NONE))
+        if name in each and left < each[name]:
+            asks = f"(a job asks for {words(name, each[name])})" if name in wanted else ""
+            said.append(f"{limit.name} {verb} {words(name, left)} {asks}".rstrip())
+    return said
+
+
+def words(name: str, amount: Decimal) -> str:
+    """An amount for a person: `1.5 CPU`, `512 MiB of memory`, `1 GPU`."""
+    if name in ("memory", "ephemeral-storage"):
+        unit, size = ("GiB", 2**30) if amount >= 2**30 else ("MiB", 2**20)
+        what = "memory" if name == "memory" else "temporary storage"
+        return f"{_short(amount / size)} {unit} of {what}"
+    plural = "s" if name in _COUNTABLE and amount != 1 else ""
+    return f"{_short(amount)} {_CALLED.get(name, name)}{plural}"
+
+
+_CALLED: Final = {"cpu": "CPU", GPU: "GPU", "pods": "pod", _JOBS: "job", _SGX: "SGX enclave"}
+_COUNTABLE: Final = frozenset({"pods", _JOBS, _SGX})
+
+
+def _short(number: Decimal) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")
