@@ -21,6 +21,7 @@ __all__ = [
     "format_money",
     "memory",
     "money",
+    "resource",
 ]
 
 _NUMBER: Final = r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))"
@@ -40,6 +41,7 @@ _SECONDS: Final = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400"
 _BINARY: Final = tuple(
     reversed([(f"{unit}i", 1024**power) for power, unit in enumerate("KMGTPE", 1)])
 )
+_SMALL: Final = {"n": Decimal("1e-9"), "u": Decimal("1e-6")}
 _CPU_HINT: Final = "write cores such as 0.5, or thousandths such as 500m"
 _MEMORY_HINT: Final = "write bytes with a unit, such as 512Mi, 1Gi or 128M"
 _DURATION_HINT: Final = "write seconds such as 120, or a time such as 120s, 5m or 1h30m"
@@ -98,6 +100,16 @@ def money(text: str) -> Decimal:
     if value < 0:
         raise QuantityError("an amount of money must not be negative", _MONEY_HINT)
     return value
+
+
+def resource(text: str) -> Decimal:
+    """An amount as the Kubernetes API writes it: any unit, also `n` and `u`; 0 and less too."""
+    plain = text.strip()
+    match = _QUANTITY.fullmatch(plain)
+    unit = (_UNITS | _SMALL).get(match["unit"]) if match else None
+    if match is None or unit is None:
+        raise QuantityError(f"{plain!r} is not an amount", "write it as Kubernetes does")
+    return Decimal(match["number"]) * unit * Decimal(10) ** int(match["exponent"] or 0)
 
 
 def format_cpu(value: Decimal) -> str:

@@ -20,7 +20,7 @@ from bridge.scheduler._filters import FILTERS, refusals
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Estimate, Offer, Reason, TargetState
+from bridge.scheduler.model import Estimate, Offer, Reason, Room, TargetState
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -235,19 +235,26 @@ def estimated(
     typical = known.start if state.isolated else known.process_start
     transfer, moved = _transfer(event, known)
     run = estimate.run
+    notes = known.guess_notes if measured is None else quote.notes
+    waits = wait(state.running, state.queued, known.capacity, run)
+    room = state.room.get(name)
+    if room is not None:
+        waits = max(waits, room_wait(room, state.queued, run))
+        if room.why:
+            notes = (*notes, f"full now: {room.why}")
     return Offer(  # by position: this runs for every target of every decision
         spec.name,
         spec.kind,
         not reasons,
         reasons,
-        wait(state.running, state.queued, known.capacity, run),
+        waits,
         typical.seconds if state.start is None else state.start,
         run,
         transfer,
         _FREE if known.free else quote.rate.cost(run + transfer + typical.billed) + moved,
         estimate.confidence * quote.trust,
         max(state.age, 0.0),
-        known.guess_notes if measured is None else quote.notes,
+        notes,
     )
 
 
@@ -271,3 +278,20 @@ def wait(running: int, queued: int, capacity: int | None, run: float) -> float:
         return queued * run / max(running, 1)
     ahead = running + queued - capacity
     return (ahead + 1) * run / capacity if ahead >= 0 and capacity else 0.0
+
+
+def room_wait(room: Room, queued: int, run: float) -> float:
+    """Seconds until a job that comes now has room, when all jobs take `run` seconds.
+
+    It waits for jobs that run to end, or for machines to be added, whichever is sooner. `queued`
+    are the jobs that we know to wait; those of others are in `room.ahead`, which may hold ours too.
+    """
+    short = max(queued, room.ahead) + 1 - room.now
+    if short <= 0:
+        return 0.0
+    waits = []
+    if room.ever:
+        waits.append(short * run / room.ever)
+    if room.more:
+        waits.append(room.delay + max(0, short - room.more) * run / (room.ever + room.more))
+    return min(waits, default=0.0)

@@ -226,6 +226,12 @@ def reach(service: Service, state: TargetState) -> str:
     return f"{state.spec.name} cannot reach {words.listed(missing)}, which {service.name} uses"
 
 
+def room(service: Service, state: TargetState) -> str:
+    """What a job asks for and the target will never have, however long the job waits."""
+    found = state.room.get(service.name)
+    return found.why if found is not None and found.ever + found.more <= 0 else ""
+
+
 def measurements(service: Service, state: TargetState) -> str:
     """Numbers that cannot be are not used, and neither is the target until they are right.
 
@@ -306,7 +312,13 @@ FILTERS: Final = Filters(
         "features": features,
         "cost-per-hour": cost_per_hour,
     },
-    state={"arch": arch, "isolated": isolated, "reach": reach, "measurements": measurements},
+    state={
+        "arch": arch,
+        "isolated": isolated,
+        "reach": reach,
+        "room": room,
+        "measurements": measurements,
+    },
     offer={"predicted-time": predicted_time, "max-cost": max_cost},
 )
 

@@ -18,6 +18,23 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many more jobs of one service a target can take, beside what it runs now.
+
+    `now` at once, `ever` if nothing else ran there, and `more` on machines that it can add, which
+    takes `delay` seconds. `ahead` counts the jobs of anybody that wait for room there. `why` says
+    what is short, in a sentence; "" when there is room now.
+    """
+
+    now: int
+    ever: int
+    more: int = 0
+    delay: float = 0.0
+    ahead: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What is known of a target at one moment. `age` is the seconds since it was measured.
 
@@ -25,6 +42,7 @@ class TargetState:
     `start` overrides the typical start seconds of the kind when measured here.
     `providers` are the `<type>.<id>` it can reach; None means every provider of the document.
     `isolated` is False where jobs run as plain processes and the image is not used.
+    `room` is by service; a service that it does not have is bounded by the spec alone.
     """
 
     spec: TargetSpec
@@ -36,6 +54,7 @@ class TargetState:
     providers: frozenset[str] | None = None
     runs: Mapping[str, Estimate] = field(default_factory=dict)
     isolated: bool = True
+    room: Mapping[str, Room] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,5 +87,7 @@ def _yunikorn_limit(
         if key == YUNIKORN_LABEL and (value == path or value.startswith(f"{path}.")):
             for name, amount in amounts.items():
                 used[name] = used.get(name, Decimal(0)) + amount
-    hard = {_YUNIKORN[name]: resource(str(text)) for name, text in most.items() if name in _YUNIKORN}
+    hard = {
+        _YUNIKORN[name]: resource(str(text)) for name, text in most.items() if name in _YUNIKORN
+    }
     return Limit(f"the YuniKorn queue '{path}'", hard, used, (YUNIKORN_LABEL, path))

@@ -13,11 +13,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bridge.fdl.model import Service
-from bridge.fdl.options import OscarOptions
 from bridge.fdl.quantities import resource
 from bridge.scheduler import Room
+from bridge.targets.kubernetes._names import options_of, service_labels
+from bridge.targets.kubernetes._pod import pod_spec
+from bridge.targets.kubernetes.settings import ClusterSettings, Growth
 
-__all__ = ["Capacity", "Growth", "Limit", "Node", "Tally", "nodes_of", "quotas_of", "room"]
+__all__ = ["Capacity", "Limit", "Node", "Tally", "nodes_of", "quotas_of", "room"]
 
 Amounts = Mapping[str, Decimal]
 """Cores, bytes or pieces by the name of the resource: `cpu`, `memory`, `pods`, `nvidia.com/gpu`."""
@@ -27,7 +29,6 @@ _SGX: Final = "sgx.intel.com/enclave"
 _NONE: Final = Decimal(0)
 _OVER: Final = ("Succeeded", "Failed")
 _ARCH: Final = "kubernetes.io/arch"
-_GROWN: Final = ("cpu", "memory", GPU)
 _JOBS: Final = "jobs"
 _COUNTED: Final = {"count/pods": "pods", "count/jobs.batch": _JOBS}
 # Quotas that are for pods of other kinds than our jobs'.
@@ -59,18 +60,6 @@ class Limit:
     hard: Amounts
     used: Amounts
     label: tuple[str, str] = ("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """What an autoscaler may add: nodes until there are `max_nodes`, each with so many cores,
-    bytes and GPUs, `delay` seconds after they are missed."""
-
-    max_nodes: int
-    cpu: Decimal
-    memory: int
-    gpu: int = 0
-    delay: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,7 @@ class Tally:
             spec = pod["spec"]
             if pod.get("status", {}).get("phase") in _OVER:
                 continue
-            held = requested(spec)
+            held = {"pods": Decimal(1), **effective(spec, "requests")}
             if node := spec.get("nodeName"):
                 _raise(self.nodes.setdefault(node, {}), held)
             else:
@@ -118,30 +107,25 @@ class Tally:
                     _raise(self.labelled.setdefault((key, labels[key]), {}), held)
 
 
-def requested(spec: Mapping[str, Any]) -> dict[str, Decimal]:
-    """What a pod asks of its node: its containers together, or its greediest init container.
-
-    An init container that always restarts runs beside the others.
+def effective(spec: Mapping[str, Any], which: str) -> dict[str, Decimal]:
+    """The `requests` or `limits` of a whole pod: its containers together, or its greediest init
+    container. An init container that always restarts runs beside the others.
     """
-    together: dict[str, Decimal] = {"pods": Decimal(1)}
+    together: dict[str, Decimal] = {}
     peak: dict[str, Decimal] = {}
     for container in spec.get("initContainers") or ():
-        asked = _requests(container)
+        asks = amounts((container.get("resources") or {}).get(which))
         if container.get("restartPolicy") == "Always":
-            _raise(together, asked)
+            _raise(together, asks)
         else:
-            for name, amount in asked.items():
+            for name, amount in asks.items():
                 peak[name] = max(peak.get(name, _NONE), amount + together.get(name, _NONE))
     for container in spec.get("containers") or ():
-        _raise(together, _requests(container))
-    whole = {name: max(amount, peak.get(name, _NONE)) for name, amount in together.items()}
-    whole |= {name: amount for name, amount in peak.items() if name not in whole}
+        _raise(together, amounts((container.get("resources") or {}).get(which)))
+    names = {**together, **peak}
+    whole = {name: max(together.get(name, _NONE), peak.get(name, _NONE)) for name in names}
     _raise(whole, amounts(spec.get("overhead")))
     return whole
-
-
-def _requests(container: Mapping[str, Any]) -> dict[str, Decimal]:
-    return amounts((container.get("resources") or {}).get("requests"))
 
 
 def amounts(texts: Mapping[str, Any] | None) -> dict[str, Decimal]:
@@ -230,65 +214,49 @@ def quotas_of(quotas: Iterable[Mapping[str, Any]]) -> list[Limit]:
             continue
         hard, used = status.get("hard") or spec.get("hard"), status.get("used")
         name = f"quota '{quota['metadata']['name']}'"
-        found.append(Limit(name, _least(amounts(hard)), _most(amounts(used))))
+        found.append(Limit(name, _plain(hard), _plain(used)))
     return found
 
 
-def _plain(name: str) -> str:
-    """A quota counts requests and limits; ours are the same."""
-    return _COUNTED.get(name, name.removeprefix("requests.").removeprefix("limits."))
-
-
-def _least(given: Amounts) -> Amounts:
-    found: dict[str, Decimal] = {}
-    for name, amount in given.items():
-        key = _plain(name)
-        found[key] = min(found.get(key, amount), amount)
-    return found
-
-
-def _most(given: Amounts) -> Amounts:
-    found: dict[str, Decimal] = {}
-    for name, amount in given.items():
-        key = _plain(name)
-        found[key] = max(found.get(key, amount), amount)
-    return found
+def _plain(given: Mapping[str, Any] | None) -> Amounts:
+    """The amounts of a quota; `requests.cpu` and `cpu` are one."""
+    counted = amounts(given).items()
+    return {_COUNTED.get(key, key.removeprefix("requests.")): amount for key, amount in counted}
 
 
 # --- for a service ------------------------------------------------------------------------------
 
 
-def asked(service: Service) -> Amounts:
-    """What one job of the service asks for."""
-    wanted = {"cpu": service.resources.cpu, "memory": Decimal(service.resources.memory)}
-    wanted |= {"pods": Decimal(1)}
-    if service.resources.gpu:
-        wanted[GPU] = Decimal(service.resources.gpu)
-    if service.resources.ephemeral_storage:
-        wanted["ephemeral-storage"] = Decimal(service.resources.ephemeral_storage)
-    if isinstance(service.options, OscarOptions) and service.options.enable_sgx:
-        wanted[_SGX] = Decimal(1)
-    return wanted
+def asked(service: Service) -> tuple[Amounts, Amounts]:
+    """What one job of the service asks of a node, and all that limits may count of it."""
+    pod = pod_spec(service, ClusterSettings(), {}, runtime_image="", command=(), variables={})
+    wanted = {"pods": Decimal(1), **effective(pod, "requests")}
+    most = {f"limits.{name}": amount for name, amount in effective(pod, "limits").items()}
+    return wanted, {**wanted, **most, _JOBS: Decimal(1)}
 
 
 def room(service: Service, capacity: Capacity) -> Room | None:
-    """What the cluster offers to the service's next jobs; None when nothing of it is known."""
-    wanted = asked(service)
+    """What the cluster offers to the service's next jobs; None when nothing of it is known, as of
+    what is behind a virtual node."""
+    if options_of(service).interlink_node_name:
+        return None
+    wanted, counted = asked(service)
     limits = [limit for limit in capacity.limits if _binds(limit, service)]
     if capacity.nodes is None and not limits:
         return None
     now, ever, more = _on_nodes(service, wanted, capacity)
     for limit in limits:
         left = {name: most - limit.used.get(name, _NONE) for name, most in limit.hard.items()}
-        now, ever = min(now, _bounded(left, wanted)), min(ever, _bounded(limit.hard, wanted))
-        more = min(more, max(0, _bounded(limit.hard, wanted) - ever))
+        whole = _bounded(limit.hard, counted)
+        now, ever = min(now, _bounded(left, counted)), min(ever, whole)
+        more = min(more, whole - ever)
     return Room(
         now=now,
         ever=ever,
         more=more,
         delay=capacity.growth.delay if capacity.growth else 0.0,
         ahead=capacity.pending,
-        why="" if now else _why(service, wanted, capacity, limits, never=not ever + more),
+        why="" if now else _why(service, capacity, limits, never=not ever + more),
     )
 
 
@@ -309,8 +277,12 @@ def _grown(wanted: Amounts, capacity: Capacity) -> int:
     growth = capacity.growth
     if growth is None or growth.max_nodes <= capacity.count:
         return 0
-    each = {"cpu": growth.cpu, "memory": Decimal(growth.memory), GPU: Decimal(growth.gpu)}
-    some = {name: amount for name, amount in wanted.items() if name in _GROWN}
+    each = {
+        "cpu": growth.node_cpu,
+        "memory": Decimal(growth.node_memory),
+        GPU: Decimal(growth.node_gpu),
+    }
+    some = {name: amount for name, amount in wanted.items() if name in each}
     return (growth.max_nodes - capacity.count) * _fit(each, some)
 
 
@@ -323,24 +295,17 @@ def _fit(has: Amounts, wanted: Amounts) -> int:
     return min(max(0, int(has.get(name, _NONE) / each)) for name, each in wanted.items() if each)
 
 
-def _bounded(allowed: Amounts, wanted: Amounts) -> int:
+def _bounded(allowed: Amounts, each: Amounts) -> int:
     """How many jobs a limit allows; what it does not name it does not bound."""
-    each = {**wanted, _JOBS: Decimal(1)}
     counts = [int(most / each[name]) for name, most in allowed.items() if each.get(name)]
     return max(0, min(counts, default=_UNKNOWN))
-
-
-def queue_labels(service: Service) -> Mapping[str, str]:
-    """The labels of the service's pods that may put them under a queue."""
-    own = service.options.labels if isinstance(service.options, OscarOptions) else {}
-    return {"queue": f"root.oscar-queue.{service.name}", **own}
 
 
 def _binds(limit: Limit, service: Service) -> bool:
     key, value = limit.label
     if not key:
         return True
-    found = queue_labels(service).get(key, "")
+    found = service_labels(service).get(key, "")
     # Queues of YuniKorn are in one another, those of Kueue are not.
     return found == value or (key == "queue" and found.startswith(f"{value}."))
 
@@ -348,20 +313,14 @@ def _binds(limit: Limit, service: Service) -> bool:
 # --- in words -----------------------------------------------------------------------------------
 
 
-def _why(
-    service: Service,
-    wanted: Amounts,
-    capacity: Capacity,
-    limits: list[Limit],
-    *,
-    never: bool,
-) -> str:
+def _why(service: Service, capacity: Capacity, limits: list[Limit], *, never: bool) -> str:
     """What is short: now, or (`never`) whatever else ends."""
-    said = []
+    wanted, counted = asked(service)
+    said: list[str] = []
     if capacity.nodes is not None:
         said += _nodes_short(service, wanted, capacity, never=never)
     for limit in limits:
-        said += _limit_short(limit, wanted, never=never)
+        said += _limit_short(limit, counted, never=never)
     return "; ".join(said)
 
 
@@ -398,30 +357,28 @@ def _amounts_short(has: Mapping[str, Amounts], wanted: Amounts, free: str) -> li
     return [f"no node has {together}{free} together"]
 
 
-def _limit_short(limit: Limit, wanted: Amounts, *, never: bool) -> list[str]:
-    each = {**wanted, _JOBS: Decimal(1)}
+def _limit_short(limit: Limit, each: Amounts, *, never: bool) -> list[str]:
     verb = "allows" if never else "leaves"
     said = []
     for name, most in limit.hard.items():
         left = most if never else max(_NONE, most - limit.used.get(name, _NONE))
         if name in each and left < each[name]:
-            asks = f"(a job asks for {words(name, each[name])})" if name in wanted else ""
-            said.append(f"{limit.name} {verb} {words(name, left)} {asks}".rstrip())
+            asks = words(name, each[name])
+            said.append(f"{limit.name} {verb} {words(name, left)} (a job asks for {asks})")
     return said
 
 
 def words(name: str, amount: Decimal) -> str:
     """An amount for a person: `1.5 CPU`, `512 MiB of memory`, `1 GPU`."""
-    if name in ("memory", "ephemeral-storage"):
+    plain = name.removeprefix("limits.")
+    if plain in _SIZES:
         unit, size = ("GiB", 2**30) if amount >= 2**30 else ("MiB", 2**20)
-        what = "memory" if name == "memory" else "temporary storage"
-        return f"{_short(amount / size)} {unit} of {what}"
-    plural = "s" if name in _COUNTABLE and amount != 1 else ""
-    return f"{_short(amount)} {_CALLED.get(name, name)}{plural}"
+        return f"{_short(amount / size)} {unit} of {_SIZES[plain]}"
+    return f"{_short(amount)} {_CALLED.get(plain, plain)}"
 
 
-_CALLED: Final = {"cpu": "CPU", GPU: "GPU", "pods": "pod", _JOBS: "job", _SGX: "SGX enclave"}
-_COUNTABLE: Final = frozenset({"pods", _JOBS, _SGX})
+_SIZES: Final = {"memory": "memory", "ephemeral-storage": "temporary storage"}
+_CALLED: Final = {"cpu": "CPU", GPU: "GPU", "pods": "pods", _SGX: "SGX enclaves"}
 
 
 def _short(number: Decimal) -> str:

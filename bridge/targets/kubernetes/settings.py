@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
 
 from bridge.errors import PermanentError
+from bridge.fdl import quantities
 from bridge.fdl.model import TargetSpec
 
-__all__ = ["DEFAULT_NAMESPACE", "ClusterSettings", "mapping", "seconds", "text", "texts"]
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "ClusterSettings",
+    "Growth",
+    "mapping",
+    "seconds",
+    "text",
+    "texts",
+]
 
 DEFAULT_NAMESPACE: Final = "oscar-svc"
 
@@ -56,6 +66,47 @@ def _tolerations(value: object) -> tuple[Mapping[str, Any], ...]:
     return tuple(mapping(one) for one in value)
 
 
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("must be a whole number, 0 or more")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What an autoscaler, CLUES too, may add: nodes until the cluster has `max_nodes`.
+
+    Each has `node_cpu` cores, `node_memory` bytes and `node_gpu` GPUs, and takes jobs `delay`
+    seconds after it was missed.
+    """
+
+    max_nodes: int
+    node_cpu: Decimal
+    node_memory: int
+    node_gpu: int = 0
+    delay: float = 120.0
+
+
+_GROWTH: Final[Mapping[str, Reader]] = {
+    "max_nodes": _whole,
+    "node_cpu": lambda value: quantities.cpu(str(value)),
+    "node_memory": lambda value: quantities.memory(str(value)),
+    "node_gpu": _whole,
+    "delay": seconds,
+}
+
+
+def _growth(value: object) -> Growth:
+    given = mapping(value)
+    for name in given:
+        if name not in _GROWTH:
+            raise ValueError(f"has no {name} ({_hint(name, _GROWTH)})")
+    for name in ("max_nodes", "node_cpu", "node_memory"):
+        if name not in given:
+            raise ValueError(f"must have {name}")
+    return Growth(**{name: _GROWTH[name](one) for name, one in given.items()})
+
+
 def _read(reader: Reader) -> Any:
     return {"reader": reader}
 
@@ -69,7 +120,8 @@ class ClusterSettings:
     the image that brings the runtime; "" for the name that `oscar-bridge runtime image` gives it.
     `image_pull_secrets`, `node_selector` and `tolerations` are for all pods of all services.
     A finished Job stays for `job_ttl`. A job whose pod cannot start for `start_timeout` fails.
-    A pod is killed `deadline_grace` after its service's own time limit.
+    A pod is killed `deadline_grace` after its service's own time limit. The cluster's free capacity
+    is read anew when it is `capacity_age` old, and `autoscaler` says what may be added to it.
     """
 
     kubeconfig: str = field(default="", metadata=_read(text))
@@ -82,6 +134,8 @@ class ClusterSettings:
     job_ttl: float = field(default=2_592_000.0, metadata=_read(seconds))
     start_timeout: float = field(default=900.0, metadata=_read(seconds))
     deadline_grace: float = field(default=3600.0, metadata=_read(seconds))
+    capacity_age: float = field(default=15.0, metadata=_read(seconds))
+    autoscaler: Growth | None = field(default=None, metadata=_read(_growth))
 
     @classmethod
     def of(cls, spec: TargetSpec) -> ClusterSettings:
