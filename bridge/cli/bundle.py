@@ -1,4 +1,4 @@
-"""`runtime build`: make the relocatable runtime folder."""
+"""`runtime build` and `runtime image`: make the relocatable runtime folder, and its image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from bridge.cli.output import print_json
+from bridge.errors import UsageError
 
-__all__ = ["build"]
+__all__ = ["build", "image"]
 
 
 def build(output: Path | None, *, as_json: bool) -> None:
@@ -21,3 +22,16 @@ def build(output: Path | None, *, as_json: bool) -> None:
         print_json({"folder": str(folder), "digest": runtime.digest(), "bytes": size})
     else:
         click.echo(str(folder))
+
+
+def image(name: str, *, push: bool, as_json: bool) -> None:
+    """Have the runtime's image in the container engine, or in its registry, and print its name."""
+    from bridge.images import make_runtime_image
+
+    if push and not name:
+        raise UsageError("--push needs to know where to", hint="add --name registry/repository:tag")
+    made = make_runtime_image(name, push=push)
+    if as_json:
+        print_json({"image": str(made.target), "digest": made.digest})
+    else:
+        click.echo(str(made.target))

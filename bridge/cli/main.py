@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from bridge.cli.clusters import cluster
 from bridge.cli.deployment import register as register_deployment
 from bridge.cli.operate import register as register_day_two
 from bridge.cli.up import up
@@ -110,6 +111,7 @@ def run(
 
 
 app.add_command(up)
+app.add_command(cluster)
 register_deployment(app)
 register_day_two(app)
 
@@ -164,6 +166,17 @@ def build_runtime(output: Path | None, as_json: bool) -> None:
     from bridge.cli import bundle
 
     bundle.build(output, as_json=as_json)
+
+
+@runtime.command("image")
+@click.option("--name", default="", help="Its name; default: oscar-bridge/runtime:<digest>.")
+@click.option("--push", is_flag=True, help="Have it in the registry of its name.")
+@_json
+def runtime_image(name: str, *, push: bool, as_json: bool) -> None:
+    """Make the image that brings the runtime into the pods of a Kubernetes cluster."""
+    from bridge.cli import bundle
+
+    bundle.image(name, push=push, as_json=as_json)
 
 
 @app.group()

@@ -7,6 +7,7 @@ secret and no configuration of a service. docs/images.md tells the rest.
 """
 
 from bridge.images._bundle import Bundle
+from bridge.images._runtime import make_runtime_image, runtime_image_name
 from bridge.images._service import REPOSITORY, ServiceImages, docker_engine
 from bridge.images.credentials import docker_credentials
 from bridge.images.ecr import Ecr
@@ -25,4 +26,6 @@ __all__ = [
     "Source",
     "docker_credentials",
     "docker_engine",
+    "make_runtime_image",
+    "runtime_image_name",
 ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -97,21 +98,39 @@ class DockerEngine:
             raise PermanentError(
                 f"image {plan.source.name} has changed since the plan was made", hint="plan again"
             )
-        with _translated(f"build {plan.target}"), _context(runtime) as context:
+        arguments = {"SOURCE": str(origin["Id"])}
+        return self._build(plan.target, runtime, _dockerfile(), dict(plan.labels), arguments)
+
+    def pack(
+        self, target: Reference, runtime: Path, entry: Sequence[str], labels: Mapping[str, str]
+    ) -> str:
+        """Build an image of the runtime alone, which runs `entry`; the answer is its id."""
+        text = f"FROM scratch\nADD runtime.tar /\nENTRYPOINT {json.dumps(list(entry))}\n"
+        return self._build(target, runtime, text.encode(), labels, {})
+
+    def _build(
+        self,
+        target: Reference,
+        runtime: Path,
+        dockerfile: bytes,
+        labels: Mapping[str, str],
+        arguments: dict[str, str],
+    ) -> str:
+        with _translated(f"build {target}"), _context(runtime, dockerfile) as context:
             answers = self._client.build(
                 fileobj=context,
                 custom_context=True,
                 dockerfile=_DOCKERFILE,
-                tag=str(plan.target),
-                buildargs={"SOURCE": origin["Id"]},
-                labels=dict(plan.labels),
+                tag=str(target),
+                buildargs=arguments,
+                labels=dict(labels),
                 pull=False,
                 rm=True,
                 forcerm=True,
                 decode=True,
             )
-            _follow(answers, f"the container engine could not build {plan.target}", "")
-        return self.has(plan.target)
+            _follow(answers, f"the container engine could not build {target}", "")
+        return self.has(target)
 
     def push(self, image: Reference, credentials: Credentials | None) -> str:
         """Push an image; the answer is its digest in the registry."""
@@ -148,14 +167,13 @@ def _manifest_digest(facts: dict[str, Any], name: str) -> str:
 
 
 @contextlib.contextmanager
-def _context(runtime: Path) -> Iterator[IO[bytes]]:
+def _context(runtime: Path, dockerfile: bytes) -> Iterator[IO[bytes]]:
     """The build folder as an archive: the Dockerfile and the runtime's archive."""
     with tempfile.TemporaryFile() as layer, tempfile.TemporaryFile() as context:
         _layer.write(runtime, layer)
         with tarfile.open(fileobj=context, mode="w") as archive:
             _put(archive, "runtime.tar", layer, layer.tell())
-            text = _dockerfile()
-            _put(archive, _DOCKERFILE, io.BytesIO(text), len(text))
+            _put(archive, _DOCKERFILE, io.BytesIO(dockerfile), len(dockerfile))
         context.seek(0)
         yield context
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -45,6 +45,11 @@ class Engine(Protocol):
 
     def build(self, plan: ImagePlan, runtime: Path) -> str:
         """Build the image of a plan; the answer is its id."""
+
+    def pack(
+        self, target: Reference, runtime: Path, entry: Sequence[str], labels: Mapping[str, str]
+    ) -> str:
+        """Build an image of the runtime alone, which runs `entry`; the answer is its id."""
 
     def push(self, image: Reference, credentials: Credentials | None) -> str:
         """Push an image; the answer is its digest in the registry."""

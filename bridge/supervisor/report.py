@@ -23,6 +23,9 @@ SUCCEEDED, FAILED = "succeeded", "failed"
 # Never in a report at BRIDGE_REPORT: the place that has the job now writes that one.
 HANDED_OVER = "handed over"
 _S3 = "s3://"
+# Where Kubernetes looks for the last words of a container, and how many bytes of them it keeps.
+_LAST_WORDS, _LAST_WORDS_LIMIT = "/dev/termination-log", 4096
+_REASON_LIMIT = 300
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -70,9 +73,34 @@ class Report(NamedTuple):
             "outputs": [dict(output) for output in self.outputs],
         }
 
-    def line(self) -> bytes:
-        """The report as one line of JSON, with its line end."""
-        return json.dumps(self.as_json()).encode() + b"\n"
+    def line(self, limit: int | None = None) -> bytes:
+        """The report as one line of JSON, with its line end.
+
+        Where it would be longer than `limit` bytes, the last outputs are left out and counted in
+        `outputs_left_out`; if need be the input too, and the end of the reason.
+        """
+        whole = _line(self.as_json())
+        return whole if limit is None or len(whole) <= limit else _shortened(self, limit)
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document).encode() + b"\n"
+
+
+def _shortened(report: Report, limit: int) -> bytes:
+    short = {**report.as_json(), "outputs": [], "outputs_left_out": len(report.outputs)}
+    if len(_line(short)) > limit:
+        reason = report.reason
+        cut = f"{reason[:_REASON_LIMIT]}…" if len(reason) > _REASON_LIMIT else reason
+        short |= {"input": {}, "reason": cut}
+    room = limit - len(_line(short))
+    for output in report.outputs:
+        room -= len(json.dumps(dict(output))) + 2
+        if room < 0:
+            break
+        short["outputs"].append(dict(output))
+        short["outputs_left_out"] -= 1
+    return _line(short)
 
 
 def parse_report(document: object) -> Report:
@@ -88,7 +116,8 @@ def parse_report(document: object) -> Report:
 def write_report(report: Report, place: str, stores: StoreFactory, folder: str) -> None:
     """Put the report at BRIDGE_REPORT's place: a file, replaced at once, or an object in S3.
 
-    A place that ends in a slash is a folder for `<job>.json`. On its way to S3 it needs no disk: a
+    A place that ends in a slash is a folder for `<job>.json`. In a pod's `/dev/termination-log` the
+    report is shortened to what Kubernetes keeps. On its way to S3 it needs no disk: a
     full one is what it may have to tell of. `folder` is for systems without files in memory.
     Raises PermanentError or what the store raises.
     """
@@ -96,6 +125,10 @@ def write_report(report: Report, place: str, stores: StoreFactory, folder: str) 
         bucket, key = _object(place, report.job)
         with _in_memory(report, folder) as path:
             stores("s3.default").put(bucket, key, path)
+        return
+    if place == _LAST_WORDS:
+        # It is a mount, which cannot be replaced, and is read when this process has ended.
+        _write(report, place, _LAST_WORDS_LIMIT)
         return
     final = os.path.join(place, f"{report.job}.json") if place.endswith("/") else place
     part = _write(report, f"{final}.{os.getpid()}.part")
@@ -148,10 +181,10 @@ def _in_memory(report: Report, folder: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _write(report: Report, path: str) -> str:
+def _write(report: Report, path: str, limit: int | None = None) -> str:
     try:
         with open(path, "wb") as file:
-            file.write(report.line())
+            file.write(report.line(limit))
     except OSError as error:
         raise PermanentError(f"cannot write the report {path}: {error.strerror}") from error
     return path

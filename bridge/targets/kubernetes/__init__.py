@@ -6,6 +6,6 @@ make. The official client is loaded when a connection is first used.
 
 from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.settings import ClusterSettings
+from bridge.targets.kubernetes.target import KubernetesTarget
 
-
-__all__ = ["ClusterSettings", "Connection"]
+__all__ = ["ClusterSettings", "Connection", "KubernetesTarget"]

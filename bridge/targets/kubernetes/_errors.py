@@ -62,7 +62,6 @@ def error_of(call: Call, status: int, body: bytes, retry_after: str = "") -> Bri
     """The error that an answer other than success stands for."""
     answer = _parsed(body)
     told = str(answer.get("message") or body[:300].decode("utf-8", "replace")).strip()
-    reason = str(answer.get("reason") or "")
     if status == _UNAUTHORIZED:
         return AccessError(
             f"cannot {call}: the API server does not know who asks",
@@ -72,10 +71,18 @@ def error_of(call: Call, status: int, body: bytes, retry_after: str = "") -> Bri
         return _forbidden(call, told)
     if status == _NOT_FOUND:
         return _absent(call, told)
-    if status == _CONFLICT and reason == "AlreadyExists":
-        return AlreadyThere(f"cannot {call}: it exists already")
     if status == _CONFLICT:
-        return TemporaryError(f"cannot {call}: somebody else is changing it ({told})")
+        return _conflict(call, told, str(answer.get("reason") or ""))
+    return _other(call, status, told, retry_after)
+
+
+def _conflict(call: Call, told: str, reason: str) -> BridgeError:
+    if reason == "AlreadyExists":
+        return AlreadyThere(f"cannot {call}: it exists already")
+    return TemporaryError(f"cannot {call}: somebody else is changing it ({told})")
+
+
+def _other(call: Call, status: int, told: str, retry_after: str) -> BridgeError:
     if status == _GONE:
         return Gone(f"cannot {call}: {told}")
     if status == _TOO_MANY or status >= _SERVER_ERROR:

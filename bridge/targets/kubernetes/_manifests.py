@@ -27,7 +27,6 @@ from bridge.targets.kubernetes._names import (
 from bridge.targets.kubernetes._pod import (
     SUPERVISOR,
     credential_files,
-    environment,
     main_container,
     pod_spec,
     volume_name,
@@ -107,9 +106,7 @@ def job_manifest(
     }
 
 
-def event_secrets(
-    service: Service, job: Job, namespace: str, uid: str
-) -> Iterator[dict[str, Any]]:
+def event_secrets(service: Service, job: Job, namespace: str, uid: str) -> Iterator[dict[str, Any]]:
     """The parts of an event that is too large for the Job itself, owned by the Job of this uid.
 
     PermanentError when it is too large for Secrets, too.

@@ -108,9 +108,7 @@ def image_name(image: str) -> str:
 
 def environment(variables: Mapping[str, str]) -> list[dict[str, Any]]:
     """Variables of a container, literally: Kubernetes would replace `$(NAME)` in them."""
-    return [
-        {"name": name, "value": value.replace("$", "$$")} for name, value in variables.items()
-    ]
+    return [{"name": name, "value": value.replace("$", "$$")} for name, value in variables.items()]
 
 
 def credential_files(

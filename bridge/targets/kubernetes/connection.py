@@ -142,7 +142,7 @@ class Connection:
         """Make the object of a manifest, or change it to that: what we set before and is not in
         the manifest any more goes away.
 
-        PermanentError when the object that is there is not ours (by `app.kubernetes.io/managed-by`).
+        PermanentError when what is there is not ours (by `app.kubernetes.io/managed-by`).
         """
         resource, facts = resource_of(manifest), manifest["metadata"]
         namespace, name = facts.get("namespace"), str(facts["name"])
@@ -270,7 +270,9 @@ class Connection:
         content: str = "application/json",
     ) -> dict[str, Any]:
         access, transport = self._ready()
-        place = "" if not resource.namespaced else self.namespace if namespace is None else namespace
+        place = (
+            "" if not resource.namespaced else self.namespace if namespace is None else namespace
+        )
         what = f"{resource}/{sub}" if sub else str(resource)
         path = resource.path(place, "" if verb == "create" else name, sub)
         answer = transport.ask(

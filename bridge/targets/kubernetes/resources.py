@@ -16,6 +16,7 @@ __all__ = [
     "INGRESSES",
     "JOBS",
     "KNATIVE_SERVICES",
+    "MIDDLEWARES",
     "NAMESPACES",
     "NODES",
     "PODS",
@@ -65,13 +66,12 @@ HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "http
 INGRESSES: Final = Resource("networking.k8s.io/v1", "Ingress", "ingresses")
 JOBS: Final = Resource("batch/v1", "Job", "jobs")
 KNATIVE_SERVICES: Final = Resource("serving.knative.dev/v1", "Service", "services")
+MIDDLEWARES: Final = Resource("traefik.io/v1alpha1", "Middleware", "middlewares")
 NAMESPACES: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
 NODES: Final = Resource("v1", "Node", "nodes", namespaced=False)
 PODS: Final = Resource("v1", "Pod", "pods")
 RESOURCE_QUOTAS: Final = Resource("v1", "ResourceQuota", "resourcequotas")
-SCALERS: Final = Resource(
-    "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"
-)
+SCALERS: Final = Resource("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
 SERVICES: Final = Resource("v1", "Service", "services")
 VOLUME_CLAIMS: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")

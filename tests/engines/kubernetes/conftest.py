@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.errors import BridgeError
+from bridge.images import make_runtime_image
 from bridge.targets.kubernetes import ClusterSettings, Connection
 from bridge.targets.kubernetes.resources import NAMESPACES
 
@@ -48,6 +49,4 @@ def module_namespace(cluster: Connection) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def runtime_image() -> str:
     """Name of the image of the runtime, made with the engine that the cluster's node uses."""
-    from bridge.images import RuntimeImage
-
-    return str(RuntimeImage().make())
+    return str(make_runtime_image().target)
