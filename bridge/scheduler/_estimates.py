@@ -239,7 +239,7 @@ def estimated(
     waits = wait(state.running, state.queued, known.capacity, run)
     room = state.room.get(name)
     if room is not None:
-        waits = max(waits, room_wait(room, state.queued, run))
+        waits = max(0.0 if known.capacity is None else waits, room_wait(room, state.queued, run))
         if room.why:
             notes = (*notes, f"full now: {room.why}")
     return Offer(  # by position: this runs for every target of every decision

@@ -123,10 +123,11 @@ def lambda_timeout(service: Service, spec: TargetSpec) -> str:
     )
 
 
-def gpu(service: Service, spec: TargetSpec) -> str:
-    """GPUs: none on Lambda and Fargate; on EC2 the instance type brings them."""
-    asked = service.resources.gpu
-    if not asked or _ec2(service, spec):
+def gpu(service: Service, state: TargetState) -> str:
+    """GPUs: none on Lambda and Fargate; on EC2 the instance type brings them. Where the room was
+    measured, that says it."""
+    asked, spec = service.resources.gpu, state.spec
+    if not asked or _ec2(service, spec) or service.name in state.room:
         return ""
     if spec.kind == "lambda":
         return f"Lambda has no GPU; the service asks for {asked}"
@@ -304,7 +305,6 @@ FILTERS: Final = Filters(
         "lambda-memory": lambda_memory,
         "lambda-timeout": lambda_timeout,
         "lambda-storage": lambda_storage,
-        "gpu": gpu,
         "fargate-size": fargate,
         "cpu": cpu,
         "memory": memory,
@@ -313,6 +313,7 @@ FILTERS: Final = Filters(
         "cost-per-hour": cost_per_hour,
     },
     state={
+        "gpu": gpu,
         "arch": arch,
         "isolated": isolated,
         "reach": reach,

@@ -4,8 +4,9 @@
 make. The official client is loaded when a connection is first used.
 """
 
+from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.settings import ClusterSettings
 from bridge.targets.kubernetes.target import KubernetesTarget
 
-__all__ = ["ClusterSettings", "Connection", "KubernetesTarget"]
+__all__ = ["ClusterCapacity", "ClusterSettings", "Connection", "KubernetesTarget"]

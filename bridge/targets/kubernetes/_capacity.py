@@ -46,7 +46,7 @@ def read_capacity(connection: Connection) -> Capacity:
     try:
         for pods, _ in connection.pages(PODS, fields=_LIVE, namespace=""):
             tally.add(pods)
-        seen = connection.list(NODES)
+        seen = connection.find_all(NODES)
     except AccessError:
         return Capacity(limits=tuple(_limits(connection, tally)))
     nodes, others = nodes_of(
@@ -90,7 +90,7 @@ def _seen(
     try:
         if name:
             return [connection.get(resource, name, namespace=namespace)]
-        return connection.list(resource, namespace=namespace)
+        return connection.find_all(resource, namespace=namespace)
     except (AccessError, NotFoundError):
         return []
 

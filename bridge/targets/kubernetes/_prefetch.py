@@ -139,7 +139,7 @@ def _missing(connection: Connection, service: Service, name: str) -> str:
         return "the nodes"
     pods = [
         pod
-        for pod in connection.list(PODS, labels=f"{_LABEL}={object_name(service.name)}")
+        for pod in connection.find_all(PODS, labels=f"{_LABEL}={object_name(service.name)}")
         if pod["spec"]["containers"][0]["image"] == image_name(service.image)
     ]
     for pod in pods:

@@ -1,0 +1,140 @@
+"""Capacity and image prefetch on a real cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bridge.errors import PermanentError, TargetUnavailable
+from bridge.fdl.model import Resources, Service, TargetSpec
+from bridge.fdl.options import OscarOptions
+from bridge.scheduler import Offer, TargetState, offer
+from bridge.targets.kubernetes import Connection
+from bridge.targets.kubernetes._capacity import ClusterCapacity
+from bridge.targets.kubernetes._prefetch import prefetch
+from bridge.targets.kubernetes.resources import DAEMON_SETS, NODES, PODS
+from tests.runs import eventually
+
+pytestmark = pytest.mark.kubernetes
+MIB = 2**20
+SPEC = TargetSpec("home", "kubernetes")
+SMALL = Service(
+    "small",
+    "bridge",
+    "oscar-bridge/busybox:local",
+    Resources(Decimal("0.1"), 64 * MIB),
+    options=OscarOptions(image_prefetch=True),
+)
+
+
+def sized(cpu: str, memory: int = 64 * MIB) -> Service:
+    return replace(SMALL, resources=Resources(Decimal(cpu), memory))
+
+
+@pytest.fixture
+def here(cluster: Connection, namespace: str) -> Connection:
+    """A connection whose namespace is this test's own."""
+    return Connection(replace(cluster.settings, namespace=namespace))
+
+
+def measured(connection: Connection, service: Service) -> Offer:
+    capacity = ClusterCapacity(connection)
+    capacity.refresh()
+    return offer(service, None, capacity.state(TargetState(SPEC), (service,)))
+
+
+def holder(name: str, namespace: str, cpu: str) -> dict[str, Any]:
+    """A pod that asks for cores and does nothing."""
+    container = {
+        "name": "c",
+        "image": SMALL.image,
+        "command": ["sleep", "600"],
+        "resources": {"requests": {"cpu": cpu}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    }
+
+
+def phase(connection: Connection, name: str, wanted: str) -> Callable[[], bool]:
+    return lambda: connection.get(PODS, name)["status"].get("phase") == wanted
+
+
+def test_what_pods_hold_is_taken(here: Connection, namespace: str) -> None:
+    (node,) = here.find_all(NODES)
+    cores = Decimal(node["status"]["allocatable"]["cpu"])
+    before = measured(here, sized("0.05"))
+    assert before.feasible and not before.notes[1:]
+    here.create(holder("held", namespace, "0.5"))
+    assert eventually(phase(here, "held", "Running"))
+    here.create(holder("waits", namespace, str(cores)))
+    capacity = ClusterCapacity(here)
+    capacity.refresh()
+    whole = sized(str(cores))
+    room = capacity.state(TargetState(SPEC), (whole,)).room["small"]
+    assert (room.now, room.ever) == (0, 1)
+    assert room.ahead >= 1
+    assert room.why.startswith(f"no node has {cores} CPU free: the most is ")
+    full = measured(here, whole)
+    assert full.feasible and full.wait > 0
+    never = measured(here, sized(str(cores + 1)))
+    name = node["metadata"]["name"]
+    assert [r.sentence for r in never.reasons] == [
+        f"no node has {cores + 1} CPU: the most is {cores} CPU on {name}"
+    ]
+
+
+def test_a_quota_is_seen_before_anything_is_submitted(here: Connection, namespace: str) -> None:
+    facts = {"name": "tight", "namespace": namespace}
+    hard = {"requests.memory": "96Mi", "pods": "2"}
+    here.create(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": facts, "spec": {"hard": hard}}
+    )
+    assert measured(here, SMALL).feasible
+    refused = measured(here, sized("0.1", 128 * MIB))
+    assert [r.sentence for r in refused.reasons] == [
+        "quota 'tight' allows 96 MiB of memory (a job asks for 128 MiB of memory)"
+    ]
+
+
+def gone(connection: Connection) -> bool:
+    return not connection.find_all(DAEMON_SETS) and not connection.find_all(PODS)
+
+
+def test_an_image_is_brought_to_every_node_and_nothing_stays(here: Connection) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def pause(_: float) -> None:
+        assert eventually(lambda: bool(here.find_all(PODS)))
+        seen[:] = here.find_all(DAEMON_SETS)
+
+    prefetch(here, [SMALL], pause=pause)
+    assert [one["metadata"]["name"] for one in seen] == ["image-puller-small"]
+    assert eventually(lambda: gone(here))
+
+
+def test_an_image_that_cannot_be_pulled_is_said_and_nothing_stays(here: Connection) -> None:
+    lost = replace(SMALL, image="127.0.0.1:1/never/built:none")
+    with pytest.raises(PermanentError) as caught:
+        prefetch(here, [lost])
+    assert "image 127.0.0.1:1/never/built:none of small cannot be pulled on" in str(caught.value)
+    assert "ImagePullBackOff" in str(caught.value)
+    assert eventually(lambda: gone(here))
+
+
+def test_the_time_limit_names_what_is_missing(here: Connection) -> None:
+    with pytest.raises(TargetUnavailable, match=r"is not on .+ after 0 s"):
+        prefetch(here, [replace(SMALL, image="127.0.0.1:1/a:b")], timeout=0)
+    assert eventually(lambda: gone(here))
+
+
+def test_nowhere_to_go_is_nothing_to_wait_for(cluster: Connection, namespace: str) -> None:
+    settings = replace(cluster.settings, namespace=namespace, node_selector={"no": "such"})
+    prefetch(Connection(settings), [SMALL], timeout=30)
