@@ -83,7 +83,7 @@ def select(document: Document, region: str, policy: str = "") -> Selection:
         if selected.targets:
             found.append(selected)
         elif decision.target:
-            notes.append(Note(service.name, f"runs on {decision.target}, not deployed here"))
+            notes.append(Note(service.name, f"runs on {decision.target}, not on AWS"))
     problems += _same_names(document, found)
     if problems:
         raise FdlError(problems)

@@ -1,4 +1,4 @@
-"""The options by which every command that asks AWS finds the account and the deployment in it."""
+"""The options by which commands find the account, the deployment in it, and the clusters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from bridge.targets.aws import Account
 
-__all__ = ["account_of", "aws_choices", "aws_options", "json_option"]
+__all__ = ["account_of", "aws_choices", "aws_lazily", "aws_options", "json_option", "side_options"]
 
 Command = Callable[..., Any]
 
@@ -47,6 +47,37 @@ def aws_options(command: Command) -> Command:
         return command(*args, account=account, **options)
 
     return with_account
+
+
+def aws_lazily(command: Command) -> Command:
+    """Add --profile, --region and --prefix; the command gets what makes the account: `account`."""
+
+    @aws_choices
+    @functools.wraps(command)
+    def with_maker(*args: Any, profile: str, region: str, prefix: str, **options: Any) -> Any:
+        make = functools.partial(account_of, profile=profile, region=region, prefix=prefix)
+        return command(*args, account=make, **options)
+
+    return with_maker
+
+
+def side_options(command: Command) -> Command:
+    """Add --cluster and AWS's options; the command gets the keyword `sides`: where services are."""
+
+    @click.option(
+        "--cluster", default="", help="Only this cluster; default: AWS and all that are known."
+    )
+    @aws_choices
+    @functools.wraps(command)
+    def with_sides(
+        *args: Any, cluster: str, profile: str, region: str, prefix: str, **options: Any
+    ) -> Any:
+        from bridge.operate.sides import sides_known
+
+        found = sides_known(profile=profile, region=region, prefix=prefix, cluster=cluster)
+        return command(*args, sides=found, **options)
+
+    return with_sides
 
 
 def json_option(command: Command) -> Command:

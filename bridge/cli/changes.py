@@ -31,7 +31,7 @@ def changes_json(plan: Plan) -> list[dict[str, Any]]:
 def print_changes(plan: Plan) -> None:
     """One table: a row per change, then the notes."""
     out = console()
-    title = f"{plan.name}: changes in account {plan.account}, {plan.region}"
+    title = f"{plan.name}: changes {_where(plan)}"
     rows = [_row(change) for change in plan.changes]
     columns = ("action", "what", "name", "before → after")
     out.print(table(columns, rows, title=title, folding=("name", "before → after")))
@@ -40,9 +40,16 @@ def print_changes(plan: Plan) -> None:
         out.print(f"! {note}", style="yellow", markup=False)
 
 
+def _where(plan: Plan) -> str:
+    places = [f"in account {plan.account}, {plan.region}"] if plan.account else []
+    places += [f"on cluster {name}" for name in plan.clusters]
+    return " and ".join(places)
+
+
 def _row(change: Change) -> tuple[str, ...]:
     word = _WORDS.get(change.action, change.action)
     kind = change.type.removeprefix("AWS::").replace("::", " ") or change.kind
+    kind = f"service of {change.stack}" if change.kind == "service" else kind
     told = _properties(change.properties)
     if change.why:
         told = [change.why, *told]

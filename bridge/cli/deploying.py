@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,111 +13,55 @@ import click
 from bridge.cli.changes import LiveWatch, changes_json, print_changes, print_drift
 from bridge.cli.check import load_pipeline
 from bridge.cli.output import console, print_json, table
+from bridge.cli.sides import Parts, ends_of, on_clusters, parts_of, patient, sides_of
 from bridge.errors import UsageError
-from bridge.scheduler import Decision
 
 if TYPE_CHECKING:
-    from bridge.deploy import Assembly, Plan, Settings
-    from bridge.fdl.model import Document
+    from bridge.deploy import DriftReport, Plan, Side
     from bridge.targets.aws import Account
 
-__all__ = [
-    "DIFFERENT",
-    "apply",
-    "destroy",
-    "drift",
-    "on_aws",
-    "planned",
-    "rollback",
-    "secrets",
-    "settings_of",
-]
+__all__ = ["DIFFERENT", "apply", "destroy", "drift", "rollback", "secrets"]
 
 DIFFERENT: Final = 4
-_AWS: Final = frozenset({"lambda", "batch"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A plan with what it was made of."""
-
-    plan: Plan
-    assembly: Assembly
-    account: Account
-    again: Callable[[], Plan]
-
-
-def on_aws(decisions: Sequence[Decision]) -> list[str]:
-    """The services that may run on AWS, by what was decided of them."""
-    return [
-        decision.service
-        for decision in decisions
-        if any(one.offer.feasible and one.offer.kind in _AWS for one in decision.candidates)
-    ]
-
-
-def patient(account: Account) -> Account:
-    """The same account, which is not put off by throttling."""
-    from bridge.targets.aws import Account
-
-    return Account(replace(account.settings, patient=True))
-
-
-@contextmanager
-def planned(
-    path: Path, document: Document, account: Account, settings: Settings
-) -> Iterator[_Planned]:
-    """Make the stacks of a file and compare them with what is there."""
-    from bridge.deploy import plan, synth
-
-    account.id  # noqa: B018  (quick to fail, before anything is patient)
-    willing = patient(account)
-    with synth(path, document, willing, settings) as assembly:
-
-        def again() -> Plan:
-            return plan(assembly, willing)
-
-        yield _Planned(again(), assembly, willing, again)
-
-
-def settings_of(options: Mapping[str, Any]) -> Settings:
-    """The settings that a command was given."""
-    from bridge.deploy import Settings
-
-    return Settings(
-        name=options["name"],
-        images=options["images"] or "",
-        policy=options["policy"],
-        stacks=options["stacks"] or 0,
-    )
 
 
 def apply(path: Path, *, yes: bool, as_json: bool, **options: Any) -> int:
     """Plan, confirm, do."""
     from bridge.cli.aws_options import account_of
     from bridge.cli.placement import decided
-    from bridge.deploy import apply as execute
 
-    document, _ = load_pipeline(path)
-    if not on_aws(decided(document, options["policy"])):
+    document, pipeline = load_pipeline(path)
+    parts = parts_of(document, pipeline, decided(document, options["policy"]))
+    parts.check()
+    if not parts.on_aws and not parts.clusters:
         raise UsageError(
-            f"{path}: no service may run on AWS, so there is nothing to apply",
+            f"{path}: no service may run on AWS or on a cluster, so there is nothing to apply",
             hint="`oscar-bridge destroy` deletes what was deployed before",
         )
-    account = account_of(**{key: options[key] for key in ("profile", "region", "prefix")})
-    with planned(path, document, account, settings_of(options)) as made:
-        _show(made.plan, as_json=as_json)
-        _confirm(made.plan, yes=yes)
-        begun = time.monotonic()
-        with LiveWatch() as watch:
-            done = execute(
-                made.plan,
-                made.account,
-                replan=made.again,
-                agree=lambda new: _agreed(new, watch, yes=yes),
-                watch=watch,
-            )
-    _end(done.plan, done.number, time.monotonic() - begun, as_json=as_json)
+
+    def account() -> Account:
+        return account_of(**{key: options[key] for key in ("profile", "region", "prefix")})
+
+    with sides_of(path, parts, options, account) as sides:
+        return _carry_out(sides, yes=yes, as_json=as_json)
+
+
+def _carry_out(
+    sides: Sequence[Side], *, yes: bool, as_json: bool, question: str = "Make these changes?"
+) -> int:
+    """Plan on every side, show it as one, confirm, and do it side by side."""
+    from bridge.deploy import joined
+
+    plans = [side.plan() for side in sides]
+    plan = joined(plans)
+    _show(plan, as_json=as_json)
+    _confirm(plan, yes=yes, question=question)
+    begun = time.monotonic()
+    with LiveWatch() as watch:
+        agree = lambda new: _agreed(new, watch, yes=yes)  # noqa: E731
+        done = [side.apply(one, agree, watch) for side, one in zip(sides, plans, strict=True)]
+    number = max(one.number for one in done)
+    _end(joined([one.plan for one in done]), number, time.monotonic() - begun, as_json=as_json)
     return 0
 
 
@@ -165,42 +107,39 @@ def _end(plan: Plan, number: int, took: float, *, as_json: bool) -> None:
 
 
 def destroy(
-    path: Path | None, account: Account, *, name: str, everything: bool, yes: bool, as_json: bool
+    path: Path | None,
+    account: Callable[[], Account],
+    *,
+    name: str,
+    everything: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Plan the deletion, confirm, do."""
-    from bridge.deploy import apply as execute
-    from bridge.deploy import destruction
-
     wanted = _name(path, name)
-    account.id  # noqa: B018
-    willing = patient(account)
-
-    def again() -> Plan:
-        return destruction(wanted, willing, everything=everything)
-
-    plan = again()
-    _show(plan, as_json=as_json)
-    _confirm(plan, yes=yes, question="Delete all this?")
-    begun = time.monotonic()
-    with LiveWatch() as watch:
-        agree = lambda new: _agreed(new, watch, yes=yes)  # noqa: E731
-        done = execute(plan, willing, replan=again, agree=agree, watch=watch)
-    _end(done.plan, done.number, time.monotonic() - begun, as_json=as_json)
-    return 0
+    parts = _parts_of(path)
+    with ends_of(wanted, parts, account, everything=everything) as sides:
+        return _carry_out(sides, yes=yes, as_json=as_json, question="Delete all this?")
 
 
-def drift(path: Path | None, account: Account, *, name: str, as_json: bool) -> int:
+def _parts_of(path: Path | None) -> Parts | None:
+    """The parts of a file that is there; None where only a deployment's name is known."""
+    from bridge.cli.placement import decided
+
+    if path is None or not path.exists():
+        return None
+    document, pipeline = load_pipeline(path)
+    return parts_of(document, pipeline, decided(document, ""))
+
+
+def drift(path: Path | None, account: Callable[[], Account], *, name: str, as_json: bool) -> int:
     """Compare and print; DIFFERENT when something has drifted."""
     from dataclasses import asdict
 
-    from bridge.deploy import Silent
-    from bridge.deploy import drift as compare
-
-    secrets_of = _secrets_of(path)
-    account.id  # noqa: B018
+    wanted = _name(path, name)
+    parts = _parts_of(path)
     with LiveWatch() as live:
-        watch = Silent() if as_json else live
-        report = compare(_name(path, name), patient(account), secrets=secrets_of, watch=watch)
+        report = _drifted(wanted, parts, account, None if as_json else live)
     if as_json:
         print_json(asdict(report))
     else:
@@ -208,12 +147,26 @@ def drift(path: Path | None, account: Account, *, name: str, as_json: bool) -> i
     return DIFFERENT if report.drifted else 0
 
 
-def _secrets_of(path: Path | None) -> Sequence[Any]:
-    from bridge.deploy import all_secrets
+def _drifted(
+    name: str, parts: Parts | None, account: Callable[[], Account], watch: LiveWatch | None
+) -> DriftReport:
+    """What has drifted on all sides."""
+    from bridge.deploy import DriftReport, Silent, all_secrets, cluster_drift
+    from bridge.deploy import drift as compare
 
-    if path is None or not path.exists():
-        return ()
-    return tuple(all_secrets(load_pipeline(path)[0]))
+    found = []
+    if parts is None or parts.on_aws or not parts.clusters:
+        secrets_of = tuple(all_secrets(parts.document)) if parts else ()
+        willing = patient(account())
+        found.append(compare(name, willing, secrets=secrets_of, watch=watch or Silent()))
+    if parts is not None and parts.clusters:
+        with on_clusters(parts, name) as wanted:
+            found.append(cluster_drift(wanted))
+    return DriftReport(
+        tuple(place for one in found for place in one.stacks),
+        tuple(row for one in found for row in one.drifted),
+        sum(one.unchecked for one in found),
+    )
 
 
 def rollback(
@@ -227,28 +180,15 @@ def rollback(
     as_json: bool,
 ) -> int:
     """Plan the way back, confirm, do; or list the history."""
-    from bridge.deploy import apply as execute
-    from bridge.deploy import restoration
+    from bridge.deploy import AwsSide, restoration
 
     wanted = _name(path, name)
-    account.id  # noqa: B018
     willing = patient(account)
     if listing:
         _list(wanted, willing, as_json=as_json)
         return 0
-
-    def again() -> Plan:
-        return restoration(wanted, willing, to=to or 0)
-
-    plan = again()
-    _show(plan, as_json=as_json)
-    _confirm(plan, yes=yes)
-    begun = time.monotonic()
-    with LiveWatch() as watch:
-        agree = lambda new: _agreed(new, watch, yes=yes)  # noqa: E731
-        done = execute(plan, willing, replan=again, agree=agree, watch=watch)
-    _end(done.plan, done.number, time.monotonic() - begun, as_json=as_json)
-    return 0
+    side = AwsSide(willing, lambda: restoration(wanted, willing, to=to or 0))
+    return _carry_out([side], yes=yes, as_json=as_json)
 
 
 def _list(name: str, account: Account, *, as_json: bool) -> None:
@@ -287,9 +227,8 @@ def secrets(path: Path, account: Account, *, name: str, as_json: bool) -> int:
     from bridge.cli.placement import decided
     from bridge.deploy import deployment_name, secret_steps, write_secret
 
-    document, _ = load_pipeline(path)
-    services = on_aws(decided(document, ""))
-    account.id  # noqa: B018
+    document, pipeline = load_pipeline(path)
+    services = parts_of(document, pipeline, decided(document, "")).on_aws
     willing = patient(account)
     steps = list(secret_steps(willing, document, services, deployment_name(path, name)))
     for step in steps:

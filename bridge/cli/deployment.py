@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bridge.cli.aws_options import aws_choices, aws_options, json_option
+from bridge.cli.aws_options import aws_choices, aws_lazily, aws_options, json_option
 
 if TYPE_CHECKING:
     from bridge.targets.aws import Account
@@ -60,13 +60,13 @@ def _settings(command: Command) -> Command:
 @click.command("plan", epilog=_status("there are changes (with --exit-code)"))
 @_FDL
 @_settings
-@click.option("--offline", is_flag=True, help="Only placements: ask AWS nothing.")
+@click.option("--offline", is_flag=True, help="Only placements: ask nobody.")
 @click.option("--exit-code", is_flag=True, help="Exit with 4 when there are changes.")
 @aws_choices
 @json_option
 def plan(fdl: Path, **options: Any) -> int:
     """Show where each service would run, why, and what a job would cost there; and what `apply`
-    would change on AWS, where an account is at hand."""
+    would change on AWS and on clusters, as far as they can be asked."""
     from bridge.cli import placement
 
     return placement.plan(fdl, **options)
@@ -79,7 +79,7 @@ def plan(fdl: Path, **options: Any) -> int:
 @aws_choices
 @json_option
 def apply(fdl: Path, **options: Any) -> int:
-    """Deploy a file to AWS: show the changes, ask, and make them.
+    """Deploy a file to AWS and to OSCAR clusters: show the changes, ask, and make them.
 
     What was interrupted goes on when it is applied again.
     """
@@ -93,9 +93,9 @@ def apply(fdl: Path, **options: Any) -> int:
 @_NAME
 @click.option("--all", "everything", is_flag=True, help="The base too, when nothing else needs it.")
 @_YES
-@aws_options
+@aws_lazily
 @json_option
-def destroy(fdl: Path | None, account: Account, **options: Any) -> int:
+def destroy(fdl: Path | None, account: Callable[[], Account], **options: Any) -> int:
     """Delete a deployment. Buckets and tables with data stay."""
     from bridge.cli import deploying
 
@@ -105,10 +105,13 @@ def destroy(fdl: Path | None, account: Account, **options: Any) -> int:
 @click.command("drift", epilog=_status("something has drifted"))
 @_FDL_OR_NAME
 @_NAME
-@aws_options
+@aws_lazily
 @json_option
-def drift(fdl: Path | None, account: Account, **options: Any) -> int:
-    """Show what was changed past `apply`: by hand, or by another program."""
+def drift(fdl: Path | None, account: Callable[[], Account], **options: Any) -> int:
+    """Show what was changed past `apply`: by hand, or by another program.
+
+    Services of clusters are compared with the file.
+    """
     from bridge.cli import deploying
 
     return deploying.drift(fdl, account, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,9 +14,9 @@ from bridge.cli.output import print_json, size
 from bridge.errors import PermanentError, UsageError
 
 if TYPE_CHECKING:
+    from bridge.operate.sides import Side
     from bridge.operate.submit import Submitted
     from bridge.operate.transfer import Moved, Place
-    from bridge.targets.aws import Account
 
 __all__ = ["get", "invoke", "put", "submit"]
 
@@ -23,14 +24,12 @@ _FAILED = 1
 
 
 def invoke(
-    account: Account, service: str, file: BinaryIO, *, output: Path | None, decode: bool
+    sides: Sequence[Side], service: str, file: BinaryIO, *, output: Path | None, decode: bool
 ) -> None:
     """Send a body, wait, and write the reply, byte for byte."""
-    from bridge.operate import deployed
-    from bridge.operate.invoke import invoke as ask
+    from bridge.operate.sides import holder
 
-    found = deployed.service(account, service)
-    reply = ask(account, found, file.read()).body
+    reply = holder(sides, service).invoke(service, file.read())
     _give(_decoded(reply, service) if decode else reply, output)
 
 
@@ -54,37 +53,37 @@ def _decoded(reply: bytes, service: str) -> bytes:
         raise PermanentError(f"the reply of {service} is not base64", hint=hint) from None
 
 
-def put(account: Account, where: str, files: tuple[Path, ...], *, as_json: bool) -> int:
+def put(sides: Sequence[Side], where: str, files: tuple[Path, ...], *, as_json: bool) -> int:
     """Upload; status 1 when one could not be."""
     from bridge.operate import transfer
 
     named = transfer.named_files(files)
-    place = _place(account, where, outputs=False)
+    place = _place(sides, where, outputs=False)
     show = _silent if as_json else _uploaded
     return _end(transfer.put(place, named, show), as_json=as_json)
 
 
-def get(account: Account, where: str, folder: Path, *, as_json: bool) -> int:
+def get(sides: Sequence[Side], where: str, folder: Path, *, as_json: bool) -> int:
     """Download; status 1 when one could not be."""
     from bridge.operate import transfer
 
-    place = _place(account, where, outputs=True)
+    place = _place(sides, where, outputs=True)
     show = _silent if as_json else _downloaded
     return _end(transfer.get(place, folder, show), as_json=as_json)
 
 
-def _place(account: Account, where: str, *, outputs: bool) -> Place:
-    from bridge.operate import deployed, transfer
+def _place(sides: Sequence[Side], where: str, *, outputs: bool) -> Place:
+    from bridge.operate.sides import holder
 
-    if "://" in where:
-        return transfer.place_at(account, where)
-    found = deployed.service(account, where)
-    if outputs:
-        return transfer.output_of(account, found)
-    service = deployed.document(account, found).service(found.service)
-    if not service.inputs:
-        raise UsageError(f"service {where} has no input path", hint="name an s3:// URL")
-    return transfer.store_of(account, found, service.inputs[0])
+    scheme, url, _ = where.partition("://")
+    if not url:
+        return holder(sides, where).place(where, outputs=outputs)
+    found = [side for side in sides if side.scheme == scheme]
+    if len(found) != 1:
+        there = ", ".join(side.name for side in sides)
+        hint = "--cluster names one of the clusters" if found else f"this user has {there}"
+        raise UsageError(f"{where} is on no one place that is known", hint=hint)
+    return found[0].bucket(where)
 
 
 def _silent(one: object) -> None:
@@ -123,7 +122,7 @@ def _plain(one: Moved) -> dict[str, Any]:
 
 
 def submit(
-    account: Account,
+    sides: Sequence[Side],
     service: str,
     files: tuple[Path, ...],
     *,
@@ -132,19 +131,17 @@ def submit(
     as_json: bool,
 ) -> int:
     """Hand files over; with `wait` until their jobs have ended. Status 1 when something failed."""
-    from bridge.dispatch.table import JobTable
-    from bridge.operate import deployed, transfer
-    from bridge.operate import submit as handing
+    from bridge.operate import transfer
+    from bridge.operate.sides import holder
 
-    found = deployed.service(account, service)
+    side = holder(sides, service)
     named = transfer.named_files(files)
-    table = JobTable(account)
-    known = handing.jobs_before(table, service) if wait else frozenset()
-    handed = handing.submit(account, found, named, _silent if as_json else _handed)
+    known = side.known(service) if wait else frozenset()
+    handed = side.submit(service, named, _silent if as_json else _handed)
     failed = any(one.problem for one in handed)
     jobs = []
     if wait:
-        for job in handing.awaited(table, service, handed, known, timeout=timeout):
+        for job in side.awaited(service, handed, known, timeout=timeout):
             jobs.append(job)
             failed |= job.state.value != "succeeded"
             if not as_json:

@@ -1,9 +1,11 @@
-"""`jobs` and `job`: what the dispatcher on AWS knows of jobs."""
+"""`jobs` and `job`: what the dispatcher on AWS and clusters know of jobs."""
 
 from __future__ import annotations
 
 import datetime
+import heapq
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.output import console, print_json, seconds, size, table
@@ -11,40 +13,60 @@ from bridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from bridge.dispatch import Attempt, JobDetail, JobRecord
-    from bridge.targets.aws import Account
+    from bridge.operate.sides import Side
+    from bridge.targets import JobState
 
 __all__ = ["plain_job", "show", "show_one"]
 
 
 def show(
-    account: Account, service: str, *, states: tuple[str, ...], limit: int, as_json: bool
-) -> None:
-    """Print the newest jobs."""
-    from bridge.dispatch.table import JobTable
+    sides: Sequence[Side], service: str, *, states: tuple[str, ...], limit: int, as_json: bool
+) -> int:
+    """Print the newest jobs of all sides."""
+    from bridge.cli.together import asked, status_of
     from bridge.targets import JobState
 
     wanted = tuple(JobState(state) for state in states)
-    found = JobTable(account).jobs(service, wanted, limit)
+    answers, failed = asked(sides, lambda side: _of_side(side, service, wanted, limit, sides))
+    jobs = (job for _, some in answers for job in some)
+    found = heapq.nlargest(limit, jobs, key=lambda job: job.accepted)
     if as_json:
         print_json({"jobs": [plain_job(job) for job in found]})
-        return
+        return status_of(failed)
     now = time.time()
     columns = ("job", "state", "target", "try", "exit", "wait", "run", "age", "input")
     rows = [_row(job, now) for job in found]
     console().print(table(columns, rows, folding=("job",), shortened=("input",)))
+    return status_of(failed)
 
 
-def show_one(account: Account, job: str, *, as_json: bool) -> None:
+def _of_side(
+    side: Side, service: str, states: tuple[JobState, ...], limit: int, sides: Sequence[Side]
+) -> list[JobRecord]:
+    """A side's jobs; of a service that another side has, none."""
+    try:
+        return side.jobs(service, states, limit)
+    except NotFoundError:
+        if service and len(sides) > 1:
+            return []
+        raise
+
+
+def show_one(sides: Sequence[Side], job: str, *, as_json: bool) -> int:
     """Print one job with its attempts, decision and outputs."""
-    from bridge.dispatch.table import JobTable
+    from bridge.cli.together import asked, status_of
 
-    detail = JobTable(account).detail(job)
+    answers, failed = asked(sides, lambda side: side.job(job))
+    detail = next((one for _, one in answers if one is not None), None)
     if detail is None:
+        if failed:
+            return status_of(failed)
         raise NotFoundError(f"there is no job {job}", hint="oscar-bridge jobs lists them")
     if as_json:
         print_json(_plain_detail(detail))
     else:
         _print(detail)
+    return 0
 
 
 def plain_job(job: JobRecord) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bridge.cli.aws_options import aws_choices, aws_options, json_option
+from bridge.cli.aws_options import aws_choices, aws_options, json_option, side_options
 
 if TYPE_CHECKING:
+    from bridge.operate.sides import Side
     from bridge.targets.aws import Account
 
 __all__ = ["register"]
@@ -29,54 +31,54 @@ _STATES: Final = (
 
 
 @click.command("ls")
-@aws_options
+@side_options
 @json_option
-def ls(account: Account, as_json: bool) -> None:
+def ls(sides: Sequence[Side], as_json: bool) -> int:
     """List the deployed services and how they stand now."""
     from bridge.cli import services
 
-    services.show(account, as_json=as_json)
+    return services.show(sides, as_json=as_json)
 
 
 @click.command("logs")
 @_SERVICE
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or the end of --job.")
-@click.option("--job", default="", help="Only this job: all its attempts, on Lambda and Batch.")
+@click.option("--job", default="", help="Only this job: all its attempts.")
 @click.option("--since", default="", help="10m, 2h, 1d or an ISO time; default: 1h, or the job.")
-@aws_options
+@side_options
 @json_option
-def logs(service: str, account: Account, **options: Any) -> int:
+def logs(service: str, sides: Sequence[Side], **options: Any) -> int:
     """Print the logs of a service or of one job.
 
-    Lambda's and Batch's in one order of time, of failed jobs too.
+    Lambda's and Batch's, or a cluster's, in one order of time, of failed jobs too.
     """
     from bridge.cli import logs as printing
 
-    return printing.show(account, service, **options)
+    return printing.show(sides, service, **options)
 
 
 @click.command("jobs")
 @click.argument("service", default="")
 @click.option("--state", "-s", "states", multiple=True, type=click.Choice(_STATES))
 @click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@aws_options
+@side_options
 @json_option
-def jobs(service: str, account: Account, **options: Any) -> None:
+def jobs(service: str, sides: Sequence[Side], **options: Any) -> int:
     """List the newest jobs, of all services or of one."""
     from bridge.cli import jobs as printing
 
-    printing.show(account, service, **options)
+    return printing.show(sides, service, **options)
 
 
 @click.command("job")
 @click.argument("job")
-@aws_options
+@side_options
 @json_option
-def job(job: str, account: Account, as_json: bool) -> None:
+def job(job: str, sides: Sequence[Side], as_json: bool) -> int:
     """Show one job: attempts, decision, outputs."""
     from bridge.cli import jobs as printing
 
-    printing.show_one(account, job, as_json=as_json)
+    return printing.show_one(sides, job, as_json=as_json)
 
 
 @click.command("invoke")
@@ -84,18 +86,18 @@ def job(job: str, account: Account, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--output", "-o", type=_PATH, help="Write the reply there, not to standard output.")
 @click.option("--decode", "-d", is_flag=True, help="The reply is a file in base64, or a zip.")
-@aws_options
-def invoke(service: str, file: Any, account: Account, **options: Any) -> None:
+@side_options
+def invoke(service: str, file: Any, sides: Sequence[Side], **options: Any) -> None:
     """Run a service once and print its reply.
 
     FILE, or standard input, is what its script gets. It is asked once, and waited for as long as
-    its function may run. A script that failed gives exit status 1 and the end of its log. The reply
-    is what the script printed; when it left files instead it is base64: of the file, or of a zip of
-    several.
+    its function may run, or 15 minutes on a cluster. A script that failed gives exit status 1 and
+    the end of its log. The reply is what the script printed; when it left files instead it is
+    base64: of the file, or of a zip of several.
     """
     from bridge.cli import files
 
-    files.invoke(account, service, file, **options)
+    files.invoke(sides, service, file, **options)
 
 
 @click.command("submit")
@@ -103,46 +105,47 @@ def invoke(service: str, file: Any, account: Account, **options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, type=_PATH)
 @click.option("--wait", "-w", is_flag=True, help="Wait until the jobs have ended; 1 if one failed.")
 @click.option("--timeout", default=3600.0, show_default=True, help="Seconds to --wait at most.")
-@aws_options
+@side_options
 @json_option
-def submit(service: str, files: tuple[Path, ...], account: Account, **options: Any) -> int:
+def submit(service: str, files: tuple[Path, ...], sides: Sequence[Side], **options: Any) -> int:
     """Start a job for each file.
 
-    Files go below the service's input on S3; without one, each is sent as an event.
+    Files go below the service's input on S3 or in the cluster's MinIO; without one, each is sent as
+    an event.
     """
     from bridge.cli import files as moving
 
-    return moving.submit(account, service, files, **options)
+    return moving.submit(sides, service, files, **options)
 
 
 @click.command("put")
-@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER")
+@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER|minio://…")
 @click.argument("files", nargs=-1, required=True, type=_PATH)
-@aws_options
+@side_options
 @json_option
-def put(where: str, files: tuple[Path, ...], account: Account, as_json: bool) -> int:
+def put(where: str, files: tuple[Path, ...], sides: Sequence[Side], as_json: bool) -> int:
     """Upload to a bucket or a service's input.
 
     Folders go file by file, by their paths inside.
     """
     from bridge.cli import files as moving
 
-    return moving.put(account, where, files, as_json=as_json)
+    return moving.put(sides, where, files, as_json=as_json)
 
 
 @click.command("get")
-@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER")
+@click.argument("where", metavar="SERVICE|s3://BUCKET/FOLDER|minio://…")
 @click.argument("folder", type=_PATH)
-@aws_options
+@side_options
 @json_option
-def get(where: str, folder: Path, account: Account, as_json: bool) -> int:
+def get(where: str, folder: Path, sides: Sequence[Side], as_json: bool) -> int:
     """Download from a bucket or a service's output.
 
     The object of that key, and all objects below it, by names relative to it. No key leaves FOLDER.
     """
     from bridge.cli import files as moving
 
-    return moving.get(account, where, folder, as_json=as_json)
+    return moving.get(sides, where, folder, as_json=as_json)
 
 
 @click.command("cost")

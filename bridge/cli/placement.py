@@ -1,15 +1,24 @@
 """`plan`: where each service would run, every other candidate with its reason, the cost, and what
-would change on AWS."""
+would change on AWS and on clusters."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.cli.check import load_pipeline
-from bridge.cli.deploying import DIFFERENT, on_aws, planned, settings_of
+from bridge.cli.deploying import DIFFERENT
 from bridge.cli.output import console, money, print_json, seconds, table
-from bridge.errors import AccessError, MissingToolError, TargetUnavailable, UsageError
+from bridge.cli.sides import Parts, parts_of, sides_of
+from bridge.errors import (
+    AccessError,
+    BridgeError,
+    MissingToolError,
+    TargetUnavailable,
+    UsageError,
+)
 from bridge.scheduler import POLICIES, Candidate, Decision, decide, snapshot_of
 from bridge.scheduler import as_json as decision_json
 
@@ -30,29 +39,31 @@ def plan(
     exit_code: bool = False,
     **options: Any,
 ) -> int:
-    """Decide for every service of the file, compare with AWS, and print both.
+    """Decide for every service of the file, compare with what is there, and print both.
 
     `policy` weighs the candidates of all services instead of their own; "" leaves it to the file.
-    Without an account at hand there are only the placements, and a line that says why. The exit
+    Of a side that cannot be asked there are only the placements, and a line that says why. The exit
     status is DIFFERENT when `exit_code` is set and there are changes.
     """
     from bridge.cli.changes import changes_json, print_changes
 
-    document, _ = load_pipeline(path)
+    document, pipeline = load_pipeline(path)
     decisions = decided(document, policy)
     if not as_json:
         print_decisions(decisions)
-    found, why = _changes(path, document, decisions, offline=offline, policy=policy, **options)
+    parts = parts_of(document, pipeline, decisions)
+    found, whys = _changes(path, parts, offline=offline, policy=policy, **options)
     if as_json:
         told: dict[str, Any] = {"file": str(path)}
         told["decisions"] = [decision_json(d) for d in decisions]
         told["changes"] = None if found is None else changes_json(found)
-        told["notes"] = [why] if found is None else list(found.notes)
+        told["notes"] = [*(found.notes if found else ()), *whys]
         print_json(told)
-    elif found is None:
-        console().print(f"no change set: {why}", markup=False, soft_wrap=True)
     else:
-        print_changes(found)
+        if found is not None:
+            print_changes(found)
+        for why in whys:
+            console().print(f"no change set: {why}", markup=False, soft_wrap=True)
     return DIFFERENT if exit_code and found is not None and not found.empty else 0
 
 
@@ -66,18 +77,50 @@ def decided(document: Document, policy: str) -> list[Decision]:
 
 
 def _changes(
-    path: Path, document: Document, decisions: list[Decision], *, offline: bool, **options: Any
-) -> tuple[Plan | None, str]:
-    """The plan of a deployment, else why there is none."""
-    if not on_aws(decisions):
-        return None, "no service may run on AWS"
+    path: Path, parts: Parts, *, offline: bool, **options: Any
+) -> tuple[Plan | None, list[str]]:
+    """The plan of a deployment as far as its sides can be asked, and why others cannot."""
+    from bridge.deploy import joined
+
+    whys = [
+        f"{service} would run on {target}, which only a manager serves: oscar-bridge up --cluster"
+        for service, target in parts.direct.items()
+    ]
+    if not parts.on_aws and not parts.clusters:
+        return None, whys or ["no service may run on AWS or on a cluster"]
     if offline:
-        return None, "AWS was not asked (--offline)"
-    account, why = _at_hand(**{key: options[key] for key in ("profile", "region", "prefix")})
-    if account is None:
-        return None, why
-    with planned(path, document, account, settings_of(options)) as made:
-        return made.plan, ""
+        return None, ["nobody was asked (--offline)"]
+    where = {key: options[key] for key in ("profile", "region", "prefix")}
+    account, why = _at_hand(**where) if parts.on_aws else (None, "")
+    reached = replace(parts, on_aws=parts.on_aws if account else ())
+    whys += [why] if why else []
+    try:
+        plans = _plans(path, reached, options, account)
+    except _OUT_OF_REACH as error:
+        if not parts.clusters or not _is_away(error):
+            raise
+        whys.append(error.message)
+        plans = _plans(path, replace(reached, clusters={}), options, account)
+    return (joined(plans) if plans else None), whys
+
+
+_OUT_OF_REACH: Final = (AccessError, MissingToolError, TargetUnavailable, UsageError)
+
+
+def _is_away(error: BridgeError) -> bool:
+    """Whether a cluster, and not the file, is the reason."""
+    return not isinstance(error, UsageError) or error.message.startswith("cluster ")
+
+
+def _plans(
+    path: Path, parts: Parts, options: Mapping[str, Any], account: Account | None
+) -> list[Plan]:
+    def found() -> Account:
+        assert account is not None
+        return account
+
+    with sides_of(path, parts, options, found) as sides:
+        return [side.plan() for side in sides]
 
 
 def _at_hand(*, profile: str, region: str, prefix: str) -> tuple[Account | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.output import console, money, print_json, seconds, table
@@ -10,26 +11,30 @@ from bridge.cli.output import console, money, print_json, seconds, table
 if TYPE_CHECKING:
     from bridge.operate.cost import CostReport
     from bridge.operate.deployed import Status
+    from bridge.operate.sides import Side
     from bridge.targets.aws import Account
 
 __all__ = ["cost", "show"]
 
 
-def show(account: Account, *, as_json: bool) -> None:
-    """Print every deployed service with what Lambda and Batch say of it now."""
-    from bridge.operate import deployed
+def show(sides: Sequence[Side], *, as_json: bool) -> int:
+    """Print every deployed service with what its side says of it now."""
+    from bridge.cli.together import asked, status_of
 
-    found = deployed.statuses(account, deployed.services(account))
+    answers, failed = asked(sides, lambda side: side.statuses())
+    found = [one for _, some in answers for one in some]
     if as_json:
-        print_json({"region": account.region, "services": [_plain(one) for one in found]})
-        return
+        region = "".join(side.region for side in sides)
+        print_json({"region": region, "services": [_plain(one) for one in found]})
+        return status_of(failed)
     out = console()
     if not found:
-        where = f"{account.region} (prefix {account.settings.name})"
-        out.print(f"no services are deployed in {where}", markup=False)
-        return
+        where = ", ".join(side.name for side in sides)
+        out.print(f"no services are deployed on {where}", markup=False)
+        return status_of(failed)
     columns = ("service", "targets", "memory", "timeout", "deployment", "state", "image")
     out.print(table(columns, [_row(one) for one in found], folding=("state", "image")))
+    return status_of(failed)
 
 
 def _plain(one: Status) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Deploying to AWS: what is wanted less what is there is a `Plan`; apply, destroy, drift, rollback.
+"""Deploying: what is wanted less what is there is a `Plan`; apply, destroy, drift, rollback.
 
     synth (the CDK app, as a program of its own) → Assembly
     plan (reads only) → Plan, ordered typed steps that can be printed, compared and tested
     apply (under a lock; may be stopped anywhere and done again) → Applied, and the history
 
-A destruction and a rollback are plans too. docs/deploying.md tells the rest.
+That is AWS's side; services of OSCAR clusters have plans of their own kind (`bridge.deploy.sides`).
+A destruction and a rollback are plans too. docs/deploying.md and docs/clusters.md tell the rest.
 """
 
 from bridge.deploy._destroy import destruction
@@ -28,10 +29,21 @@ from bridge.deploy.model import (
     Plan,
     PropertyChange,
     SecretStep,
+    ServiceStep,
     Settings,
     Stack,
     StackStep,
     Step,
+)
+from bridge.deploy.sides import (
+    AwsSide,
+    ClusterSide,
+    OnClusters,
+    Side,
+    cluster_drift,
+    cluster_sides,
+    joined,
+    last_side,
 )
 from bridge.deploy.watch import Silent, Watch
 
@@ -39,19 +51,24 @@ __all__ = [
     "Applied",
     "Assembly",
     "AssetStep",
+    "AwsSide",
     "BucketStep",
     "Change",
+    "ClusterSide",
     "DriftReport",
     "Drifted",
     "Entry",
     "FileAsset",
     "History",
     "ImageStep",
+    "OnClusters",
     "Pace",
     "Plan",
     "PropertyChange",
     "SecretStep",
+    "ServiceStep",
     "Settings",
+    "Side",
     "Silent",
     "Stack",
     "StackStep",
@@ -60,9 +77,13 @@ __all__ = [
     "all_secrets",
     "apply",
     "check_tools",
+    "cluster_drift",
+    "cluster_sides",
     "deployment_name",
     "destruction",
     "drift",
+    "joined",
+    "last_side",
     "plan",
     "read_assembly",
     "restoration",

@@ -27,6 +27,7 @@ __all__ = [
     "Plan",
     "PropertyChange",
     "SecretStep",
+    "ServiceStep",
     "Settings",
     "Stack",
     "StackStep",
@@ -35,7 +36,7 @@ __all__ = [
     "is_ours",
 ]
 
-Kind = Literal["bucket", "image", "secret", "asset", "stack", "resource"]
+Kind = Literal["bucket", "image", "secret", "asset", "stack", "resource", "service"]
 Action = Literal["create", "update", "replace", "delete", "none"]
 Template = Mapping[str, Any]
 
@@ -122,7 +123,11 @@ class PropertyChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row of the change set. `type` is CloudFormation's, `stack` the stack that it is in."""
+    """A row of the change set.
+
+    `type` is CloudFormation's, or `OSCAR::Service`; `stack` is the stack or the cluster that it is
+    in.
+    """
 
     kind: Kind
     action: Action
@@ -215,7 +220,37 @@ class StackStep:
         return (own, *self.resources)
 
 
-Step = BucketStep | ImageStep | SecretStep | AssetStep | StackStep
+@dataclass(frozen=True, slots=True)
+class ServiceStep:
+    """Create, update or delete a service of an OSCAR cluster; deleting keeps its buckets.
+
+    `body` is what the cluster's API takes, with `Secret`s in it.
+    """
+
+    cluster: str
+    name: str
+    action: Action
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    properties: tuple[PropertyChange, ...] = ()
+    why: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What it means."""
+        return (
+            Change(
+                "service",
+                self.action,
+                self.name,
+                type="OSCAR::Service",
+                stack=self.cluster,
+                properties=self.properties,
+                why=self.why,
+            ),
+        )
+
+
+Step = BucketStep | ImageStep | SecretStep | AssetStep | StackStep | ServiceStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +259,7 @@ class Plan:
 
     `base` is the base stack's name. `spool` is a bucket for large templates. `notes` are sentences
     for the user that are not changes. `restores` is the entry of the history that it goes back to.
+    Where nothing of AWS is meant, `base`, `account` and `region` are "".
     """
 
     name: str
@@ -244,6 +280,12 @@ class Plan:
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return all(change.action == "none" for change in self.changes)
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The clusters that steps are about."""
+        named = (step.cluster for step in self.steps if isinstance(step, ServiceStep))
+        return tuple(dict.fromkeys(named))
 
     @property
     def stacks(self) -> tuple[StackStep, ...]:

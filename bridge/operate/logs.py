@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import heapq
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import NotFoundError
 from bridge.operate.deployed import Deployed
+from bridge.operate.lines import Line
 from bridge.targets.aws.account import Account, translated
 
-__all__ = ["JobLogs", "Line", "Source", "follow", "of_service", "sources"]
+__all__ = ["JobLogs", "Source", "of_service", "sources"]
 
 LAMBDA: Final = "lambda"
 BATCH: Final = "batch"
 _BATCH_GROUP: Final = "/aws/batch/job"
-# CloudWatch shows lines some seconds after they were written, and not in order of time.
-_LATE: Final = 15.0
-_PAUSE: Final = 2.0
-_REMEMBERED: Final = 100_000
 _DESCRIBE: Final = 100
 _MARGIN: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a log. `at` is seconds since the epoch, `place` is `lambda` or `batch`."""
-
-    at: float
-    place: str
-    stream: str
-    text: str
-    id: str = ""
 
 
 class Source(NamedTuple):
@@ -59,38 +42,6 @@ def sources(account: Account, deployed: Deployed) -> tuple[Source, ...]:
     if deployed.definition:
         found.append(_batch_source(account, deployed.definition))
     return tuple(found)
-
-
-def follow(
-    read: Callable[[float], Iterable[Line]],
-    since: float,
-    *,
-    over: Callable[[], bool] = lambda: False,
-    pause: float = _PAUSE,
-) -> Iterator[Line]:
-    """Lines as they come, each once; `read` gives those since a time.
-
-    Goes on until `over` was true and what had been written by then is told.
-    """
-    told: OrderedDict[tuple[object, ...], None] = OrderedDict()
-    newest = since
-    ends: float | None = None
-    while True:
-        if ends is None and over():
-            ends = time.monotonic() + _LATE / 3
-        last = ends is not None and time.monotonic() >= ends
-        for line in read(max(since, newest - _LATE)):
-            key = (line.stream, line.id or (line.at, line.text))
-            if key in told:
-                continue
-            told[key] = None
-            newest = max(newest, line.at)
-            yield line
-        while len(told) > _REMEMBERED:
-            told.popitem(last=False)
-        if last:
-            return
-        time.sleep(pause)
 
 
 class JobLogs:

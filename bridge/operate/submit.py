@@ -20,7 +20,15 @@ from bridge.operate.deployed import Deployed, document
 from bridge.operate.transfer import Moved, NamedFile, put, store_of
 from bridge.targets.aws.account import Account, translated
 
-__all__ = ["Submitted", "awaited", "jobs_before", "submit"]
+__all__ = [
+    "Submitted",
+    "awaited",
+    "check_filters",
+    "jobs_before",
+    "not_over",
+    "submit",
+    "uploaded",
+]
 
 _KNOWN: Final = 1000
 _PAUSE: Final = 1.0
@@ -59,9 +67,9 @@ def submit(
     service = document(account, deployed).service(deployed.service)
     path = next((one for one in service.inputs if one.provider.type == "s3"), None)
     if path is not None:
-        _check_filters(path, files)
-        found = put(store_of(account, deployed, path), files, lambda one: done(_uploaded(one)))
-        return [_uploaded(one) for one in found]
+        check_filters(path, files)
+        found = put(store_of(account, deployed, path), files, lambda one: done(uploaded(one)))
+        return [uploaded(one) for one in found]
     return [_told(_sent(account, service, file), done) for file in files]
 
 
@@ -70,7 +78,8 @@ def _told(one: Submitted, done: Callable[[Submitted], None]) -> Submitted:
     return one
 
 
-def _uploaded(moved: Moved) -> Submitted:
+def uploaded(moved: Moved) -> Submitted:
+    """An upload that starts a job, as what was handed over."""
     return Submitted(
         moved.path,
         moved.url,
@@ -81,7 +90,8 @@ def _uploaded(moved: Moved) -> Submitted:
     )
 
 
-def _check_filters(path: StoragePath, files: Sequence[NamedFile]) -> None:
+def check_filters(path: StoragePath, files: Sequence[NamedFile]) -> None:
+    """UsageError for a file that the path's filters would not take."""
     for file in files:
         if path.prefix and not file.name.startswith(path.prefix):
             raise UsageError(
@@ -146,12 +156,17 @@ def awaited(
                 yield job
         waiting = [one for one in waiting if not _is_over(one, jobs)]
         if waiting and time.monotonic() > until:
-            raise TemporaryError(
-                f"{len(waiting)} of the files have no ended job after {timeout:g} s",
-                hint=f"they go on: oscar-bridge jobs {service}",
-            )
+            raise not_over(service, len(waiting), timeout)
         if waiting:
             time.sleep(pause)
+
+
+def not_over(service: str, files: int, timeout: float) -> TemporaryError:
+    """That some jobs go on when the patience is over."""
+    return TemporaryError(
+        f"{files} of the files have no ended job after {timeout:g} s",
+        hint=f"they go on: oscar-bridge jobs {service}",
+    )
 
 
 def jobs_before(table: JobTable, service: str) -> frozenset[str]:

@@ -66,7 +66,7 @@ clusters: {lab: {endpoint: 'https://lab.example.org'}}
     selection = selection_of(text)
     sides = {one.service.name: (one.function, one.job) for one in selection.services}
     assert sides == {"anywhere": (True, True), "large": (False, True)}
-    assert [str(note) for note in selection.notes] == ["at-home: runs on lab, not deployed here"]
+    assert [str(note) for note in selection.notes] == ["at-home: runs on lab, not on AWS"]
 
 
 def test_the_document_has_all_that_jobs_and_dispatcher_need_and_no_secret() -> None:
