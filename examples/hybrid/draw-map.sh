@@ -3,6 +3,11 @@
 set -eu
 region=$(basename "$INPUT_FILE_PATH" .tsv)
 awk -F '\t' -v region="$region" -v source="$SOURCE" '
+  function root(x,  r, i) {  # the awk of small images has no sqrt
+    r = x / 2 + 1
+    for (i = 0; i < 20; i++) r = (r + x / r) / 2
+    return r
+  }
   BEGIN {
     print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 410\" font-family=\"sans-serif\">"
     print "<rect width=\"720\" height=\"410\" fill=\"#f4f7f9\"/>"
@@ -16,7 +21,7 @@ awk -F '\t' -v region="$region" -v source="$SOURCE" '
     # The Pacific in the middle: all great earthquakes are around it.
     x = ($4 < 0 ? $4 + 360 : $4) * 2
     y = (90 - $3) * 2
-    printf "<circle cx=\"%d\" cy=\"%d\" r=\"%.1f\" fill=\"#c0392b\" fill-opacity=\"0.45\">", x, y, sqrt($5) / 6 + 2
+    printf "<circle cx=\"%d\" cy=\"%d\" r=\"%.1f\" fill=\"#c0392b\" fill-opacity=\"0.45\">", x, y, root($5) / 6 + 2
     printf "<title>%s %s, magnitude %s</title></circle>\n", $1, $6, $2
   }
   END {

@@ -1,12 +1,14 @@
 #!/bin/sh
 # One region's earthquakes in (CSV), the energy of each and of all out (TSV, 10^15 J). Needs awk.
-# Gutenberg and Richter: the energy in joules is 10^(1.5 magnitude + 4.8).
+# Gutenberg and Richter: 10^(1.5 magnitude + 4.8) joules, so 63.1 10^15 J at 8.0, and 1.41 times as
+# much for each tenth more. A loop, because the awk of small images knows no exponents.
 set -eu
 region=$(basename "$INPUT_FILE_PATH" .csv)
 awk -F, -v OFS='\t' '
   NR == 1 { next }
   {
-    energy = exp((1.5 * $2 + 4.8) * log(10)) / 1e15
+    energy = 63.0957
+    for (tenth = 80; tenth < 10 * $2 - 0.5; tenth++) energy *= 1.4125375
     total += energy
     print substr($1, 1, 4), $2, $3, $4, sprintf("%.0f", energy), $6
   }
