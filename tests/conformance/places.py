@@ -59,7 +59,7 @@ class Place:
     store: Store
     provider: ProviderRef
     folder: Path
-    account: Account
+    account: Account | None
     other: tuple[ProviderRef, Store]
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
