@@ -93,6 +93,11 @@ def graph(fdl: Path, form: str, as_json: bool) -> None:
     help="Folder for what the last stages write.",
 )
 @click.option("--engine", default="auto", show_default=True, help="auto, container or process.")
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Services for a cluster really go to one: by default that of KUBECONFIG.",
+)
 @click.option("--timeout", type=click.FloatRange(min=1), help="Give up after this many seconds.")
 @_json
 def run(
@@ -101,13 +106,16 @@ def run(
     inputs: tuple[Path, ...],
     output: Path,
     engine: str,
+    cluster: bool,
     timeout: float | None,
     as_json: bool,
 ) -> int:
     """Run the whole pipeline once on this machine and fetch the results."""
     from bridge.cli import oneshot
 
-    return oneshot.run(fdl, inputs, output, engine=engine, timeout=timeout, as_json=as_json)
+    return oneshot.run(
+        fdl, inputs, output, engine=engine, cluster=cluster, timeout=timeout, as_json=as_json
+    )
 
 
 app.add_command(up)

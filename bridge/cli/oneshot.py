@@ -27,6 +27,7 @@ def run(
     output: Path,
     *,
     engine: str,
+    cluster: bool,
     timeout: float | None,
     as_json: bool,
 ) -> int:
@@ -40,7 +41,7 @@ def run(
     _check_folder(output)
     try:
         with as_keyboard_interrupt(), Silent() if as_json else Live() as watch:
-            session = Session(document, engine=engine, watch=watch)
+            session = Session(document, engine=engine, cluster=cluster, watch=watch)
             summary = _through(session, inputs, output, timeout)
     except KeyboardInterrupt:
         click.echo("oscar-bridge: interrupted; everything that was started is stopped", err=True)

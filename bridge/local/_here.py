@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from bridge.fdl.model import Document, ProviderRef, StoragePath
+from bridge.local._clusters import Clusters
 from bridge.pipeline import storage_of
 from bridge.scheduler import Decision, Snapshot, TargetState, snapshot_of
 
@@ -38,9 +39,12 @@ def localised(document: Document) -> Document:
 
 
 def snapshot(
-    document: Document, engine: str, loads: Mapping[str, tuple[int, int]] | None = None
+    document: Document,
+    engine: str,
+    clusters: Clusters,
+    loads: Mapping[str, tuple[int, int]] | None = None,
 ) -> Snapshot:
-    """All targets as they are here, where this machine stands for each of them.
+    """All targets as they are here, where this machine stands for each that is no real cluster.
 
     `engine` is `process` or `container`; `loads` are jobs running and queued, by target.
     """
@@ -48,6 +52,10 @@ def snapshot(
     states = {}
     for name, spec in document.targets.items():
         running, queued = (loads or {}).get(name, idle)
+        if name in clusters:
+            known = TargetState(spec, running=running, queued=queued)
+            states[name] = clusters.state(known, document.services)
+            continue
         states[name] = TargetState(
             spec,
             running=running,

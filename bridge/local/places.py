@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bridge.errors import UsageError
 from bridge.fdl.model import Document, ProviderRef, TargetSpec
+from bridge.local._clusters import Clusters
 from bridge.local._signals import held_back
 from bridge.local._together import Together
 from bridge.local.aws import AwsEndpoint
@@ -49,7 +50,7 @@ class Places:
 
     `used` names the targets that jobs may run on, `engine` is container or process. Everything
     listens on loopback, or on the container bridge when jobs run in containers. `accept` gets every
-    event. What is started is handed to `stack`, which stops it.
+    event. What is started is handed to `stack`, which stops it. Targets in `clusters` are real.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Places:
         stack: ExitStack,
         together: Together,
         accept: Accept,
+        clusters: Clusters,
     ) -> None:
         self._specs = [document.targets[name] for name in dict.fromkeys(used)]
         self._refs = {path.provider for s in document.services for path in (*s.inputs, *s.outputs)}
@@ -71,6 +73,7 @@ class Places:
         self._stack = stack
         self._together = together
         self._accept = accept
+        self._clusters = clusters
         contained = engine == "container"
         self._address = gateway() if contained else _LOOPBACK
         self._runtime = _runtime() if contained else None
@@ -158,6 +161,8 @@ class Places:
         return made
 
     def _target(self, spec: TargetSpec) -> Target:
+        if spec.name in self._clusters:
+            return self._clusters.target(spec.name, self._access)
         if spec.kind not in AWS:
             return LocalTarget(
                 spec,

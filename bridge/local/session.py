@@ -24,8 +24,9 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from bridge.dispatch import Dispatcher, JobEvent, JobRecord, Settings, SqliteStore
-from bridge.errors import PlacementError
+from bridge.errors import PlacementError, UsageError
 from bridge.fdl.model import Document, Service
+from bridge.local._clusters import Clusters, real_clusters
 from bridge.local._engine import resolved
 from bridge.local._here import localised, snapshot, used_targets
 from bridge.local._inputs import Awaited, Handover, plan_handovers
@@ -74,17 +75,24 @@ class Watch(Protocol):
 class Session:
     """Runs one document on this machine. `engine` is auto, container or process.
 
+    Targets whose settings name a cluster are that cluster; with `cluster` every target that stands
+    for one is, by default the one of KUBECONFIG. Jobs run in containers then.
     `began` is when it was made, in seconds since the epoch; `decisions` are by service.
     Nothing is started before the `with` block. Errors then: PlacementError (a service that no
     target can run), MissingToolError, PermanentError (an image that is not here), UsageError (a
-    storage provider that has no stand-in here).
+    storage provider that has no stand-in here), AccessError and TargetUnavailable (a cluster).
     """
 
-    def __init__(self, document: Document, *, engine: str = "auto", watch: Watch) -> None:
+    def __init__(
+        self, document: Document, *, engine: str = "auto", cluster: bool = False, watch: Watch
+    ) -> None:
         self.document = document = localised(document)
         self.engine = engine
         self.decisions: dict[str, Decision] = {}
         self.began = time.time()
+        self._name = secrets.token_hex(6)
+        found = real_clusters(document.targets.values(), everything=cluster)
+        self._clusters = Clusters(found, self._name)
         self._watch = watch
         self._services = {service.name: service for service in document.services}
         self._routes = routes(document)
@@ -143,26 +151,28 @@ class Session:
 
     def _start(self) -> None:
         self._watch.phase("placing services")
-        self.engine = resolved(self.engine, self.document.services, self._watch.note)
+        self.engine = self._resolved()
         self.decisions = self._decide()
         used = used_targets(self.decisions.values())
-        name = secrets.token_hex(6)
-        folder = self._folder(name)
+        folder = self._folder(self._name)
         # Closed before the folder goes; what it still started by then is closed before it, too.
         self._stack.callback(self._together.close)
         self._store = self._stack.enter_context(SqliteStore(folder / "jobs.sqlite"))
         if self.engine == "container":
             self._watch.phase("preparing the runtime for containers")
+        for told in self._clusters.start(self._stack):
+            self._watch.note(told)
         self._watch.phase("starting servers")
         self._places = Places(
             self.document,
             used,
             engine=self.engine,
-            session=name,
+            session=self._name,
             folder=folder,
             stack=self._stack,
             together=self._together,
             accept=self._accept,
+            clusters=self._clusters,
         )
         self._places.start()
         self._targets = self._places.targets()
@@ -175,7 +185,12 @@ class Session:
         """The session's folder, and a guard over it and all processes of the session."""
         with held_back():
             folder = SessionFolder()
-            guard = Guard(name, folder.path, containers=self.engine == "container")
+            guard = Guard(
+                name,
+                folder.path,
+                containers=self.engine == "container",
+                namespaces=self._clusters.namespaces(),
+            )
             self._stack.callback(guard.close)
             return self._stack.enter_context(folder).path
 
@@ -189,13 +204,30 @@ class Session:
             # For a signal just before the block; nothing is stopped twice.
             self._stack.close()
 
+    def _resolved(self) -> str:
+        """The engine; pods cannot reach what listens on loopback, as it does for processes."""
+        services = self.document.services
+        if not self._clusters:
+            return resolved(self.engine, services, self._watch.note)
+        if self.engine == "process":
+            raise UsageError(
+                "jobs on a cluster and plain processes do not go together",
+                hint="leave --engine out, or take --engine container",
+            )
+        return resolved("container", services, self._watch.note)
+
     def _decide(self) -> dict[str, Decision]:
-        here = snapshot(self.document, self.engine)
-        decisions = {name: decide(s, None, here) for name, s in self._services.items()}
+        # First without the room on clusters: only those that come into question are asked.
+        self._clusters.look(used_targets(self._placed().values()))
+        decisions = self._placed()
         for decision in decisions.values():
             if not decision.target:
                 raise PlacementError(f"{decision.service}: {decision.reason}")
         return decisions
+
+    def _placed(self) -> dict[str, Decision]:
+        here = snapshot(self.document, self.engine, self._clusters)
+        return {name: decide(s, None, here) for name, s in self._services.items()}
 
     def _dispatch(self) -> Dispatcher:
         dispatcher = Dispatcher(
@@ -217,7 +249,7 @@ class Session:
     def _snapshot(self) -> Snapshot:
         ask = self._dispatcher
         loads = {name: (ask.running(name), ask.queued(name)) for name in self._targets}
-        return snapshot(self.document, self.engine, loads)
+        return snapshot(self.document, self.engine, self._clusters, loads)
 
     def _accept(self, provider: str, body: bytes, headers: Mapping[str, str]) -> None:
         self._dispatcher.ingest(provider, body, headers)

@@ -2,21 +2,27 @@
 
 Killed with SIGKILL, a program cannot stop what it started. The guard waits on a pipe from it; when
 the pipe closes without a word it kills the session's processes and containers and removes its
-folder.
+folder, and its namespaces on clusters.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from bridge.errors import BridgeError
 from bridge.local.executors import _proc
 from bridge.local.executors._container import sweep
 from bridge.local.executors._files import remove_tree
+
+if TYPE_CHECKING:
+    from bridge.local._clusters import SessionNamespace
 
 __all__ = ["Guard"]
 
@@ -28,11 +34,19 @@ class Guard:
     """Starts the guard process of one session; `close` tells it that all is well.
 
     `folder` (None: nothing) is removed with all in it, `containers` says whether the session may
-    have started some.
+    have started some. `namespaces` are removed where they exist.
     """
 
-    def __init__(self, session: str, folder: Path | None, *, containers: bool) -> None:
-        words = [session, str(folder or ""), str(int(containers))]
+    def __init__(
+        self,
+        session: str,
+        folder: Path | None,
+        *,
+        containers: bool,
+        namespaces: Sequence[SessionNamespace] = (),
+    ) -> None:
+        made = json.dumps([asdict(one) for one in namespaces])
+        words = [session, str(folder or ""), str(int(containers)), made]
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _PROGRAM, *words],
             stdin=subprocess.PIPE,
@@ -69,13 +83,22 @@ def clean_up(session: str, folder: Path | None, *, containers: bool) -> None:
         sweep(session)
 
 
+def _remove(namespace: dict[str, str]) -> None:
+    # Heavy, and only needed for sessions with a real cluster.
+    from bridge.local._clusters import SessionNamespace, remove_namespace  # noqa: PLC0415
+
+    remove_namespace(SessionNamespace(**namespace))
+
+
 def main(words: list[str]) -> int:
     """Wait for the parent's last word; without one, clean up."""
-    session, folder, containers = words
+    session, folder, containers, namespaces = words
     if sys.stdin.buffer.read():
         return 0
     try:
         clean_up(session, Path(folder) if folder else None, containers=containers == "1")
+        for each in json.loads(namespaces):
+            _remove(each)
     except BridgeError as error:
         print(error, file=sys.stderr)
         return error.exit_status
