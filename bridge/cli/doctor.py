@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bridge.cli.output import console, print_json, table
+from bridge.errors import BridgeError
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -55,6 +56,7 @@ def examine() -> list[Finding]:
         _node,
         _aws_credentials,
         _kubeconfig,
+        _clusters,
     )
     return [check() for check in checks]
 
@@ -119,6 +121,23 @@ def _kubeconfig() -> Finding:
     path = Path(os.environ.get("KUBECONFIG", "~/.kube/config").partition(":")[0]).expanduser()
     remedy = "set KUBECONFIG to your cluster's file"
     return Finding("kubeconfig", path.is_file(), str(path), enables, remedy)
+
+
+def _clusters() -> Finding:
+    """OSCAR clusters, with how they are asked and never with what."""
+    from bridge.targets.oscar.access import known_clusters
+
+    enables = "services on OSCAR clusters: apply, jobs, logs, put, get"
+    remedy = "set OSCAR_ENDPOINT, OSCAR_USERNAME and OSCAR_PASSWORD, or OSCAR_TOKEN"
+    try:
+        known = known_clusters()
+    except BridgeError as error:
+        return Finding("OSCAR clusters", False, "", enables, error.message)
+    told = [
+        f"{one.id}: {one.endpoint} ({one.method or 'no credentials'}, from {one.source})"
+        for one in known
+    ]
+    return Finding("OSCAR clusters", bool(told), "; ".join(told), enables, remedy)
 
 
 def _output(*command: str) -> str:
