@@ -8,6 +8,17 @@ Its modules are its face, each for one question; none is loaded before it is ask
     invoke     one synchronous request        submit     files that become jobs
     transfer   files to and from buckets      cost       what jobs cost, and did cost
     scar       files and functions of SCAR as FDL
+    infrastructure   clusters on a cloud's machines, made by IM
 """
 
-__all__ = ["cost", "deployed", "invoke", "logs", "scar", "session", "submit", "transfer"]
+__all__ = [
+    "cost",
+    "deployed",
+    "infrastructure",
+    "invoke",
+    "logs",
+    "scar",
+    "session",
+    "submit",
+    "transfer",
+]
