@@ -35,8 +35,7 @@ class Core:
         clock: Callable[[], float],
     ) -> None:
         self.store = store
-        self.services = {service.name: service for service in services}
-        self.routes = routes
+        self.serve(services, routes)
         self.settings = settings
         self.clock = clock
         self.owner = new_owner()
@@ -47,6 +46,20 @@ class Core:
         self.version = 0
         self.placing = threading.Event()
         self.lanes: Mapping[str, threading.Event] = {}
+
+    def serve(self, services: Sequence[Service], routes: Routes) -> None:
+        """What jobs are made of from now on; both change at once."""
+        self._serving = {service.name: service for service in services}, routes
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The services by name."""
+        return self._serving[0]
+
+    @property
+    def routes(self) -> Routes:
+        """Which services an object starts."""
+        return self._serving[1]
 
     def heard(self, news: Sequence[JobEvent]) -> None:
         """The store's news: count them, pass them on, wake whoever has work now."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from bridge.dispatch._core import LOG, Core
@@ -19,6 +22,7 @@ __all__ = ["Place", "chase", "inputs", "listed_event", "reconcile"]
 Place = tuple[str, str, str]
 """(provider, bucket, prefix)"""
 
+_NEVER: Final[Mapping[str, float]] = MappingProxyType({})
 _BATCH: Final = 500
 _KINDS: Final = {
     "s3": EventKind.S3,
@@ -55,24 +59,34 @@ def inputs(core: Core) -> list[Place]:
     )
 
 
-def reconcile(core: Core, listing: Listing, places: Iterable[Place]) -> list[Accepted]:
+def reconcile(
+    core: Core, listing: Listing, places: Iterable[Place], since: Mapping[str, float] = _NEVER
+) -> list[Accepted]:
     """Accept every listed object that a service asks for; the answer is the jobs that are new."""
     found: list[Accepted] = []
     for place in places:
-        items = _wanted(core, place[0], listing(*place))
+        items = _wanted(core, place[0], listing(*place), since)
         while batch := list(islice(items, _BATCH)):
             answers = core.store.accept(batch, core.clock())
             found += [answer for answer in answers if answer.new]
     return found
 
 
-def _wanted(core: Core, provider: str, objects: Iterable[ObjectInfo]) -> Iterator[NewJob]:
+def _wanted(
+    core: Core, provider: str, objects: Iterable[ObjectInfo], since: Mapping[str, float]
+) -> Iterator[NewJob]:
     for info in objects:
         if info.key.endswith("/"):
             continue
-        event = listed_event(provider, info)
+        event, written = listed_event(provider, info), _written(info)
         for service in core.routes.match(provider, info.bucket, info.key):
-            yield NewJob(job_id(service, event), service, event)
+            if written >= int(since.get(service, 0.0)):
+                yield NewJob(job_id(service, event), service, event)
+
+
+def _written(info: ObjectInfo) -> float:
+    """When the object was written, in whole seconds as stores say it; what is not known is now."""
+    return datetime.fromisoformat(info.modified).timestamp() if info.modified else math.inf
 
 
 def chase(core: Core, listing: Listing, overdue: list[Expected]) -> None:

@@ -19,12 +19,22 @@ from bridge.dispatch.model import (
 )
 from bridge.targets import JobState
 
-__all__ = ["IS_OPEN", "JOB", "detail", "expected", "ignored", "job", "jobs_query", "refusal"]
+__all__ = [
+    "IS_OPEN",
+    "JOB",
+    "count_query",
+    "detail",
+    "expected",
+    "ignored",
+    "job",
+    "jobs_query",
+    "refusal",
+]
 
 JOB: Final = (
     "SELECT j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
     " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
-    " j.report, j.log, j.stop FROM jobs j JOIN events e ON e.seq = j.seq"
+    " j.report, j.log, j.stop, j.hidden FROM jobs j JOIN events e ON e.seq = j.seq"
 )
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
@@ -57,6 +67,7 @@ def job(row: sqlite3.Row) -> JobRecord:
         report=json.loads(row["report"]),
         log=row["log"],
         stop=bool(row["stop"]),
+        hidden=bool(row["hidden"]),
     )
 
 
@@ -138,10 +149,31 @@ def jobs_query(
     equal: Mapping[str, str],
     *,
     stop: bool,
+    shown: bool,
     newest: bool,
     after: str,
 ) -> tuple[str, list[str]]:
     """The query of `JobStore.jobs` and its values, but for the limit."""
+    where, values = _where(states, equal, stop=stop, shown=shown, newest=newest, after=after)
+    return f"{JOB}{where} ORDER BY j.seq {'DESC' if newest else 'ASC'} LIMIT ?", values
+
+
+def count_query(service: str, after: str) -> tuple[str, list[str]]:
+    """The query of `JobStore.left` and its values."""
+    equal = {"service": service}
+    where, values = _where((), equal, stop=False, shown=True, newest=False, after=after)
+    return f"SELECT count(*) FROM jobs j{where}", values  # noqa: S608
+
+
+def _where(
+    states: Sequence[JobState],
+    equal: Mapping[str, str],
+    *,
+    stop: bool,
+    shown: bool,
+    newest: bool,
+    after: str,
+) -> tuple[str, list[str]]:
     terms = [f"j.{name} = ?" for name, value in equal.items() if value]
     values = [value for value in equal.values() if value]
     if states:
@@ -151,8 +183,9 @@ def jobs_query(
             terms.append(f"j.{IS_OPEN}")
     if stop:
         terms.append("j.stop = 1")
+    if shown:
+        terms.append("j.hidden = 0")
     if after:
         terms.append(_BEHIND[newest])
         values.append(after)
-    where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    return f"{JOB}{where} ORDER BY j.seq {'DESC' if newest else 'ASC'} LIMIT ?", values
+    return (f" WHERE {' AND '.join(terms)}" if terms else ""), values

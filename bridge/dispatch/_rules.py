@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.dispatch._codec import dumps
-from bridge.dispatch.model import Change
+from bridge.dispatch.model import OPEN_STATES, Change
 from bridge.targets import JobState
 
-__all__ = ["FRESH", "ended_attempt", "permits", "result", "set_by", "stamp", "states_before"]
+__all__ = [
+    "FRESH",
+    "ended_attempt",
+    "permits",
+    "result",
+    "set_by",
+    "stamp",
+    "states_before",
+]
 
-_OPEN: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
-_RANK: Final = {state: rank for rank, state in enumerate(_OPEN)}
+_RANK: Final = {state: rank for rank, state in enumerate(OPEN_STATES)}
 
 FRESH: Final[Mapping[str, Any]] = {
     "target": "",
@@ -49,7 +56,7 @@ def permits(state: JobState, attempt: int, change: Change) -> bool:
 
 def states_before(change: Change) -> tuple[JobState, ...]:
     """The states in which a job that is at the change's attempt may make it."""
-    return tuple(state for state in _OPEN if permits(state, change.attempt, change))
+    return tuple(state for state in OPEN_STATES if permits(state, change.attempt, change))
 
 
 def stamp(change: Change) -> str:

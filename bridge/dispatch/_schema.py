@@ -106,8 +106,11 @@ CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWI
 CREATE TABLE owners (id TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 """
 
+# A job that a user has put away is kept: its event must stay one that has come.
+_V2: Final = "ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0"
+
 # Only ever appended to: a released step is never edited.
-_MIGRATIONS: Final = (("the first tables", _V1),)
+_MIGRATIONS: Final = (("the first tables", _V1), ("jobs that are put away", _V2))
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
@@ -16,6 +17,7 @@ from bridge.dispatch._keeper import Keeper, tell
 from bridge.dispatch._lane import Lane
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
+    OPEN_STATES,
     Accepted,
     Change,
     Ignored,
@@ -36,6 +38,7 @@ from bridge.targets import JobState, Target
 __all__ = ["Dispatcher"]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NEVER: Final[Mapping[str, float]] = MappingProxyType({})
 _LOOK: Final = 1.0
 
 
@@ -134,6 +137,26 @@ class Dispatcher:
     ) -> None:
         self.close()
 
+    def serve(self, services: Sequence[Service], routes: Routes) -> None:
+        """Take other services and routes from now on, both at once; targets are told nothing.
+
+        Open jobs of a service that is not among them fail, wherever they are.
+        """
+        core = self._core
+        gone = core.services.keys() - {service.name for service in services}
+        core.serve(services, routes)
+        for name in sorted(gone):
+            for record in self._open(name):
+                self._end(record.id, JobState.FAILED, f"service {name} was deleted")
+
+    def _open(self, service: str) -> list[JobRecord]:
+        found: list[JobRecord] = []
+        while batch := self._store.jobs(
+            states=OPEN_STATES, service=service, after=found[-1].id if found else ""
+        ):
+            found += batch
+        return found
+
     # --- accepting --------------------------------------------------------------------------
 
     def ingest(
@@ -181,13 +204,15 @@ class Dispatcher:
         headers: Mapping[str, str] = _NOTHING,
         provider: str = "",
         nonce: str = "",
+        job: str = "",
     ) -> tuple[Accepted, ...]:
         """Accept a direct call of one service: the body is its input, whatever it is.
 
         A body that is a storage event stands for its objects, one job each. `nonce` names the
         call: the same name and body again are the same job; without one every call is a new job.
-        NotFoundError when there is no such service; EventError when the body has no meaning (it is
-        kept for inspection).
+        `job` is the name of its job, when the body stands for one: the same name again is the same
+        job, whatever the body. NotFoundError when there is no such service; EventError when the
+        body has no meaning (it is kept for inspection).
         """
         if service not in self._core.services:
             raise NotFoundError(f"there is no service {service!r}")
@@ -198,21 +223,28 @@ class Dispatcher:
             self._refuse(service, body, error)
             raise
         items = [NewJob(job_id(service, event), service, event) for event in found]
+        if job and len(items) == 1:
+            items = [replace(items[0], id=job)]
         return tuple(self._store.accept(items, self._core.clock())) if items else ()
 
     def reconcile(
-        self, listing: Listing | None = None, places: Sequence[_reconcile.Place] | None = None
+        self,
+        listing: Listing | None = None,
+        places: Sequence[_reconcile.Place] | None = None,
+        since: Mapping[str, float] = _NEVER,
     ) -> tuple[str, ...]:
         """Make jobs for objects that lie in input paths and have none; the answer names them.
 
         `places` are (provider, bucket, prefix), by default all inputs of all services. Objects
-        that were there before this dispatcher count as well. Raises what `listing` raises.
+        that were there before this dispatcher count as well; those that a service is not to take
+        because they are older than it (`since`, seconds since the epoch) do not. Raises what
+        `listing` raises.
         """
         ask = listing or self._listing
         if ask is None:
             return ()
         where = _reconcile.inputs(self._core) if places is None else places
-        return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where))
+        return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where, since))
 
     def _chase_loop(self) -> None:
         self._core.loop(self._chase)
@@ -231,18 +263,15 @@ class Dispatcher:
 
         NotFoundError when there is no such job.
         """
+        return self._end(job, JobState.CANCELLED, "cancelled")
+
+    def _end(self, job: str, state: JobState, why: str) -> bool:
         while (record := self._store.job(job)) is not None:
             if record.state.final:
                 return False
             placed = record.state is not JobState.ACCEPTED
-            change = Change(
-                job,
-                record.attempt,
-                JobState.CANCELLED,
-                self._core.clock(),
-                reason="cancelled",
-                stop=placed,
-            )
+            now = self._core.clock()
+            change = Change(job, record.attempt, state, now, reason=why, stop=placed)
             if self._store.change([change])[0] is not None:
                 if placed:
                     tell(self._core, self._lanes, record)
@@ -271,6 +300,11 @@ class Dispatcher:
     def queued(self, target: str) -> int:
         """Jobs that are placed on the target and do not run yet; those just decided included."""
         return self._core.tally.queued(target)
+
+    @property
+    def open_jobs(self) -> int:
+        """Jobs that are not over, as far as this process has heard."""
+        return self._core.tally.open
 
     def quiet(self) -> bool:
         """True when every job is over and every output that must start a job has started it."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bridge.events import Event
 from bridge.targets import JobState
 
 __all__ = [
+    "OPEN_STATES",
     "Accepted",
     "Attempt",
     "Change",
@@ -23,6 +24,9 @@ __all__ = [
     "Output",
     "Refusal",
 ]
+
+OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
+"""A job's states before its end, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ class JobRecord:
     """A job as the store knows it. Times are in seconds since the epoch, None when not reached.
 
     `tries` counts the submits of this attempt that the target refused for now; `due` is when the
-    next step may be taken. `stop` says that the target still has to be told to cancel it.
+    next step may be taken. `stop` says that the target still has to be told to cancel it, `hidden`
+    that users do not see it any more.
     """
 
     id: str
@@ -137,6 +142,7 @@ class JobRecord:
     report: Mapping[str, Any] = field(default_factory=dict)
     log: str = ""
     stop: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
 from bridge.targets import JobState
 
-__all__ = ["Decide", "Forgets", "JobStore", "Listing", "Notifies", "Routes"]
+__all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""
@@ -61,6 +61,15 @@ class Forgets(Protocol):
 
     def forget(self, job: str) -> None:
         """Do not report this job any more."""
+        ...
+
+
+@runtime_checkable
+class Leases(Protocol):
+    """A target that may have a job that it did not confirm; asked before another gets the job."""
+
+    def let_go(self, job: str) -> bool:
+        """Whether the job will not run there any more, or nobody can know for too long."""
         ...
 
 
@@ -148,11 +157,23 @@ class JobStore(Protocol):
         service: str = "",
         target: str = "",
         stop: bool = False,
+        shown: bool = False,
         newest: bool = False,
         after: str = "",
         limit: int = 1000,
     ) -> list[JobRecord]:
-        """Jobs that match, in the order they were accepted; `after` continues behind that job."""
+        """Jobs that match, in the order they were accepted; `after` continues behind that job.
+
+        `shown` leaves out those that were hidden.
+        """
+        ...
+
+    def left(self, service: str, after: str = "") -> int:
+        """How many jobs of the service are shown behind that job, or in all."""
+        ...
+
+    def hide(self, service: str, *, job: str = "", states: Sequence[JobState] = ()) -> None:
+        """Put away jobs of the service (one, or those in some states); they stay known."""
         ...
 
     def counts(self) -> Mapping[tuple[str, JobState], int]:

@@ -6,6 +6,7 @@ message to message. Times are in seconds since the epoch; `now` is the caller's.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection
 
 from bridge.dispatch._news import Grounds, Watched, change_of, watched_of
@@ -32,8 +33,8 @@ __all__ = [
 
 
 def seed(job: str) -> int:
-    """For the decision about a job: fair and repeatable, from the digest in its name."""
-    return int(job[-8:], 16)
+    """For the decision about a job: fair and repeatable, from its name."""
+    return zlib.crc32(job.encode())
 
 
 def placed(job: JobRecord, decision: Decision, now: float) -> Change:

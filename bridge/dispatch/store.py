@@ -178,16 +178,34 @@ class SqliteStore:
         service: str = "",
         target: str = "",
         stop: bool = False,
+        shown: bool = False,
         newest: bool = False,
         after: str = "",
         limit: int = 1000,
     ) -> list[JobRecord]:
         """See JobStore."""
+        equal = {"service": service, "target": target}
         query, values = _rows.jobs_query(
-            states, {"service": service, "target": target}, stop=stop, newest=newest, after=after
+            states, equal, stop=stop, shown=shown, newest=newest, after=after
         )
         rows = self._read(lambda c: c.execute(query, (*values, limit)).fetchall())
         return [_rows.job(row) for row in rows]
+
+    def left(self, service: str, after: str = "") -> int:
+        """See JobStore."""
+        query, values = _rows.count_query(service, after)
+        return int(self._read(lambda c: c.execute(query, values).fetchone()[0]))
+
+    def hide(self, service: str, *, job: str = "", states: Sequence[JobState] = ()) -> None:
+        """See JobStore."""
+        terms, values = ["service = ?"], [service]
+        if job:
+            terms.append("id = ?")
+            values.append(job)
+        if states:
+            terms.append(f"state IN ({', '.join('?' * len(states))})")
+            values += [state.value for state in states]
+        self._execute(f"UPDATE jobs SET hidden = 1 WHERE {' AND '.join(terms)}", *values)  # noqa: S608
 
     def counts(self) -> Mapping[tuple[str, JobState], int]:
         """See JobStore."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from bridge.fdl.limits import Limit, fargate_sizes, limits
 
 if TYPE_CHECKING:
-    from bridge.fdl._document import parse
+    from bridge.fdl._document import from_value, parse
     from bridge.fdl._dump import dump
     from bridge.fdl._load import load
+    from bridge.fdl._oscar import spelled_service
     from bridge.fdl._schema import schema
     from bridge.fdl.model import (
         Cluster,
@@ -55,19 +56,23 @@ __all__ = [
     "TargetSpec",
     "dump",
     "fargate_sizes",
+    "from_value",
     "limits",
     "load",
     "parse",
     "schema",
+    "spelled_service",
 ]
 
 _HOMES = {
     "AwsOptions": "options",
     "OscarOptions": "options",
     "dump": "_dump",
+    "from_value": "_document",
     "load": "_load",
     "parse": "_document",
     "schema": "_schema",
+    "spelled_service": "_oscar",
 }
 
 

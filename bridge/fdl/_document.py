@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from bridge.errors import FdlError
 from bridge.fdl import _oscar, _placement
@@ -12,7 +12,7 @@ from bridge.fdl._kinds import BAD, Free
 from bridge.fdl._reader import read_tree
 from bridge.fdl._records import Field, Later, ListOf, MapOf, Record, Section
 from bridge.fdl._storage import PROVIDERS, providers
-from bridge.fdl._tree import Log
+from bridge.fdl._tree import Log, Node, node_of
 from bridge.fdl.model import Cluster, Document, TargetSpec
 
 _CLUSTER_NAME: Final = r"\S+( \S+)*"
@@ -66,7 +66,20 @@ def parse(
     cannot; None leaves every `script_text` None. Raises FdlError with every problem of the file.
     """
     log = Log(file)
-    node = read_tree(text, log)
+    return _read(read_tree(text, log), log, read_script)
+
+
+def from_value(
+    value: Mapping[str, Any], *, file: str = "<value>", read_script: Callable[[str], str]
+) -> Document:
+    """The document that a plain value means, such as one read from JSON; as `parse` otherwise.
+
+    A value has no lines: the place of every problem is its path.
+    """
+    return _read(node_of(value), Log(file), read_script)
+
+
+def _read(node: Node | None, log: Log, read_script: Callable[[str], str] | None) -> Document:
     root = ROOT.read(node, "", log) if node is not None else BAD
     document = None if root is BAD else _document(root, Context(log, read_script))
     if log.problems or document is None:

@@ -10,7 +10,7 @@ from bridge.fdl import _placement
 from bridge.fdl._context import Built, Context
 from bridge.fdl._kinds import Amount, Choice, Flag, Plain, SecretText, Text, Whole
 from bridge.fdl._oscar_parts import ENVIRONMENT, EXPOSE, FEDERATION, KSERVE, REPLICA, SYNC, VOLUME
-from bridge.fdl._records import Field, ListOf, MapOf, Record, Section
+from bridge.fdl._records import Field, ListOf, MapOf, Record, Section, spelled
 from bridge.fdl._services import LOG_LEVEL, check_image, dump_environment
 from bridge.fdl._storage import (
     STORAGE_PATH,
@@ -112,6 +112,11 @@ BRIDGE_SERVICE: Final = Record(
     make=OscarOptions,
     advice=_ADVICE,
 )
+
+
+def spelled_service(value: Any) -> Any:
+    """A plain service with the keys of `functions.bridge` as spelled here, and no others."""
+    return spelled(BRIDGE_SERVICE, value)
 
 
 def cluster_of(section: Section, name: str) -> Cluster:

@@ -166,6 +166,21 @@ class Record:
         return plain
 
 
+def spelled(kind: Kind, value: Any) -> Any:
+    """A plain value with its keys as the grammar spells them; unknown keys are left out.
+
+    Of two spellings of one key the last counts.
+    """
+    if isinstance(kind, Record) and isinstance(value, Mapping):
+        named = ((kind.by_key.get(key.lower()), member) for key, member in value.items())
+        return {f.name: spelled(f.kind, member) for f, member in named if f is not None}
+    if isinstance(kind, MapOf) and isinstance(value, Mapping):
+        return {key: spelled(kind.kind, member) for key, member in value.items()}
+    if isinstance(kind, ListOf) and isinstance(value, list):
+        return [spelled(kind.kind, item) for item in value]
+    return value
+
+
 class Section:
     """A record as read: the values that are there and right, and where they stand."""
 

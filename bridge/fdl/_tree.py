@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bridge.errors import Problem
 from bridge.fdl.limits import limits
@@ -46,6 +46,29 @@ class Map:
 
 
 Node: TypeAlias = Scalar | Seq | Map
+
+
+def node_of(value: Any) -> Node:
+    """The node of a plain value; all stand at the first line. TypeError for any other value."""
+    if isinstance(value, Mapping):
+        made = Map(1, 1)
+        made.pairs = [(Scalar(1, 1, str(k), "str"), node_of(v)) for k, v in value.items()]
+        return made
+    if isinstance(value, list | tuple):
+        items = Seq(1, 1)
+        items.items = [node_of(item) for item in value]
+        return items
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Scalar:
+    if value is None:
+        return Scalar(1, 1, "", "null")
+    if isinstance(value, bool):
+        return Scalar(1, 1, "true" if value else "false", "bool")
+    if isinstance(value, int | float | str):
+        return Scalar(1, 1, str(value), type(value).__name__)
+    raise TypeError(f"a document holds no {type(value).__name__}")
 
 
 def is_null(node: Node) -> bool:

@@ -1,0 +1,133 @@
+"""What all routes share: bodies, answers, and errors as OSCAR's clients expect them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bridge.errors import BridgeError, EventError, TemporaryError, UsageError
+from manager._json import compact
+from manager.auth import Refused
+from manager.core import LOG, ConflictError
+
+__all__ = ["NO_CONTENT", "Tidy", "body_of", "empty", "handle_errors", "json_answer", "text_answer"]
+
+_ONCE: Final = (b"host", b"content-length", b"transfer-encoding", b"authorization")
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Compact JSON."""
+    return Response(compact(value), status, media_type="application/json; charset=utf-8")
+
+
+def text_answer(text: str, status: int = 200) -> Response:
+    """Plain text."""
+    return PlainTextResponse(text, status)
+
+
+def empty(status: int) -> Response:
+    """No body."""
+    return Response(status_code=status)
+
+
+NO_CONTENT: Final = 204
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """The whole body, whatever its type is said to be; Refused (413) when it is too large.
+
+    Never holds much more than the limit.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            text = f"the body is larger than {limit} bytes"
+            raise Refused(413, text, {"Connection": "close"})
+    return bytes(body)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Answer every error in plain text."""
+    app.add_exception_handler(Refused, _async(_refused))
+    app.add_exception_handler(HTTPException, _async(_unknown))
+    app.add_exception_handler(BridgeError, _async(_failed))
+    app.add_exception_handler(Exception, _async(_broken))
+
+
+def _async(
+    make: Callable[[Exception], Response],
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handler(_: Request, error: Exception) -> Response:
+        return make(error)
+
+    return handler
+
+
+def _refused(error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    if not error.text:
+        return Response(status_code=error.status, headers=error.headers)
+    return PlainTextResponse(error.text, error.status, headers=error.headers)
+
+
+def _unknown(error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code in (404, 405):
+        return text_answer("404 page not found", 404)
+    return text_answer(str(error.detail), error.status_code)
+
+
+def _failed(error: Exception) -> Response:
+    assert isinstance(error, BridgeError)
+    text = f"{error.message} ({error.hint})" if error.hint else error.message
+    if isinstance(error, TemporaryError):
+        wait = str(max(1, math.ceil(error.delay)))
+        return PlainTextResponse(text, 503, headers={"Retry-After": wait})
+    return text_answer(text, _status(error))
+
+
+def _status(error: BridgeError) -> int:
+    if isinstance(error, ConflictError):
+        return 409
+    wrong = isinstance(error, UsageError | EventError) or error.code in ("fdl", "placement")
+    if wrong or error.code == "unsafe-path":
+        return 400
+    return 404 if error.code == "not-found" else 500
+
+
+def _broken(error: Exception) -> Response:
+    LOG.error("a request failed", exc_info=error)
+    return text_answer("internal error", 500)
+
+
+class Tidy:
+    """Before everything: ambiguous requests are refused, a slash at the end of a path is dropped.
+
+    Two senders that read one request differently are how requests are smuggled past a proxy.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] == "http":
+            if _is_ambiguous([name for name, _ in scope["headers"]]):
+                await text_answer("ambiguous request headers", 400)(scope, receive, send)
+                return
+            path = scope["path"]
+            if len(path) > 1 and path.endswith("/") and "/exposed" not in path:
+                scope = {**scope, "path": path.rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def _is_ambiguous(names: list[bytes]) -> bool:
+    twice = any(names.count(name) > 1 for name in _ONCE)
+    return twice or (b"content-length" in names and b"transfer-encoding" in names)

@@ -1,0 +1,48 @@
+"""The ASGI application: OSCAR's routes over a `Manager`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from bridge import __version__
+from manager._http import Tidy, handle_errors
+from manager.auth import Authenticator, Basic
+from manager.core import Manager
+from manager.gate import Gate
+from manager.routes import buckets, events, invocations, jobs, services, system
+
+__all__ = ["create_app"]
+
+_DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."
+
+
+def create_app(manager: Manager, authenticators: Sequence[Authenticator] = ()) -> FastAPI:
+    """The application of a manager, which is started and closed by the caller.
+
+    `authenticators` are asked before the administrator's name and password are.
+    """
+    settings = manager.settings
+    gate = Gate(manager, (*authenticators, Basic(settings.user, settings.password)))
+    app = FastAPI(
+        title="OSCAR Bridge",
+        description=_DESCRIPTION,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for part in (system, services, invocations, jobs, buckets, events):
+        app.include_router(part.router(manager, gate))
+    handle_errors(app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.origins),
+        allow_methods=["*"],
+        allow_headers=["Authorization", "Content-Type"],
+    )
+    app.add_middleware(Tidy)
+    return app

@@ -1,0 +1,418 @@
+"""The manager itself: services that come and go, and the queue that runs them.
+
+Nothing here knows HTTP. What a caller may see or change is asked of `manager.access`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from bridge.dispatch import Dispatcher, IngestResult, JobStore
+from bridge.errors import (
+    BridgeError,
+    NotFoundError,
+    PlacementError,
+    TemporaryError,
+    UsageError,
+)
+from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.pipeline import NotificationRule, build, routes
+from bridge.scheduler import Decision, Snapshot, TargetState, decide
+from bridge.secret import Secret
+from bridge.storage import ObjectInfo
+from bridge.storage.minio import Rule
+from bridge.targets import Target
+from bridge.targets.render import ProviderAccess
+from manager.access import owns_bucket
+from manager.auth import Caller
+from manager.buckets import Buckets, CloudBuckets
+from manager.calls import CallLog
+from manager.service import Deployed, Source, deployed, merged
+from manager.settings import Settings
+from manager.store import BucketRow, ServiceRow, ServiceStore
+
+__all__ = ["ConflictError", "Manager", "Parts"]
+
+LOG: Final = logging.getLogger("manager")
+MINIO: Final = ProviderRef("minio")
+S3: Final = ProviderRef("s3")
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_IMAGES: Final = "allowed_image_repositories"
+
+
+class ConflictError(UsageError):
+    """What is asked for stands against something that is there already."""
+
+    code = "conflict"
+
+
+Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
+"""Jobs running and queued, by target → the snapshot that decisions are made on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a manager is made of. The first of `targets` is where services are without a placement.
+
+    `access` is how jobs reach the storage providers; targets hold the same mapping, and services
+    add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled. `measure` says
+    how the targets stand; by default only their load is known. Nothing of it is closed here.
+    """
+
+    state: ServiceStore
+    jobs: JobStore
+    buckets: Buckets
+    targets: Mapping[str, Target]
+    access: dict[ProviderRef, ProviderAccess] = field(default_factory=dict)
+    cloud: CloudBuckets | None = None
+    measure: Measure | None = None
+
+
+class Manager:
+    """Services by REST over a dispatcher. Thread-safe; changes happen one after the other.
+
+    What `create`, `update` or `delete` has returned from survives the death of this process.
+    `ingest` works before `start`, so that a store may look for its webhook then.
+    """
+
+    def __init__(
+        self, settings: Settings, parts: Parts, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self.parts = parts
+        self._clock = clock
+        self._changing = threading.Lock()
+        self._services: Mapping[str, Deployed] = {
+            row.name: self._deployed(row) for row in parts.state.services()
+        }
+        document = self._document(self._services)
+        self._routes = routes(document)
+        self.dispatcher = Dispatcher(
+            parts.jobs,
+            document.services,
+            self._routes,
+            parts.targets,
+            decide=decide,
+            snapshot=self.snapshot,
+            listing=self._listing,
+            clock=clock,
+        )
+        self.calls = CallLog()
+        self._stopping = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
+        self.ready = False
+
+    # --- its life ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make all services runnable, begin to work, and look for events that never came."""
+        self.parts.access[MINIO] = ProviderAccess(*self.parts.buckets.provider())
+        for one in self._services.values():
+            try:
+                self._install(one)
+            except BridgeError as error:
+                # One service must not keep the others from working.
+                LOG.warning("service %s cannot be made runnable: %s", one.name, error)
+        self.dispatcher.start()
+        self._watch(self._services.values())
+        self._sweeper.start()
+        self.ready = True
+
+    def close(self) -> None:
+        """Stop to work; jobs that are with a target elsewhere go on."""
+        self._stopping.set()
+        self.dispatcher.close()
+        if self._sweeper.is_alive():
+            self._sweeper.join()
+
+    # --- services ---------------------------------------------------------------------------
+
+    def services(self) -> list[Deployed]:
+        """All services, by name."""
+        return [self._services[name] for name in sorted(self._services)]
+
+    def find(self, name: str) -> Deployed | None:
+        """One service, None when there is none."""
+        return self._services.get(name)
+
+    def create(self, caller: Caller, source: Source) -> Deployed:
+        """Make a service runnable and its inputs heard.
+
+        UsageError (what is wrong with it), ConflictError, PlacementError; other errors of targets
+        and stores as they are. Nothing is left of a service that could not be made.
+        """
+        made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
+        with self._changing:
+            if made.name in self._services:
+                raise UsageError(f"the service {made.name} already exists")
+            self._check(made, caller)
+            try:
+                self._install(made)
+                self._put(made)
+                self._watch([made])
+            except BaseException:
+                self._take_away(made.name)
+                raise
+        return made
+
+    def update(self, caller: Caller, old: Deployed, source: Source) -> Deployed:
+        """Change a service; its token, owner and secrets that are left out stay."""
+        made = self._made(merged(source, old.source), old.token, old.owner, old.owner_name)
+        made = replace(made, created=old.created)
+        if made.source["service"].get("volume") != old.source["service"].get("volume"):
+            raise UsageError("the volume of a service cannot be changed")
+        with self._changing:
+            self._check(made, caller)
+            try:
+                self._install(made)
+            except BaseException:
+                self._install(old)
+                raise
+            self._put(made)
+            self._leave(old, made)
+            self._watch([made])
+        return made
+
+    def delete(self, name: str) -> None:
+        """Forget a service: its open jobs fail, its records are put away, its data stays."""
+        with self._changing:
+            one = self._services.get(name)
+            if one is None:
+                raise NotFoundError(f"there is no service {name!r}")
+            self._take_away(name)
+            self.parts.jobs.hide(name)
+            self._quiet(one, self._inputs(one))
+
+    def _made(self, source: Source, token: Secret, owner: str, name: str) -> Deployed:
+        return deployed(
+            source, self.specs, token=token, owner=owner, owner_name=name, created=self._clock()
+        )
+
+    def _deployed(self, row: ServiceRow) -> Deployed:
+        return deployed(
+            row.source,
+            self.specs,
+            token=row.token,
+            owner=row.owner,
+            owner_name=row.owner_name,
+            created=row.created,
+        )
+
+    def _check(self, one: Deployed, caller: Caller) -> None:
+        """Whether the service may be here at all."""
+        allowed = self.allowed_images
+        if allowed and not one.service.image.startswith(tuple(allowed)):
+            raise UsageError(f"images of {one.service.image} are not allowed on this cluster")
+        for path in one.service.inputs:
+            if path.provider.type == "s3" and self.parts.cloud is None:
+                raise UsageError("inputs can be on minio and webdav here, not on s3")
+        for ref, provider in one.providers.items():
+            self._check_provider(one, ref, provider)
+        for bucket in sorted(self._own_buckets(one)):
+            row = self.parts.state.bucket(bucket)
+            if row is not None and not owns_bucket(caller, row):
+                raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
+        decision = self._decision(one.service)
+        if not decision.target:
+            raise PlacementError(decision.reason)
+        # Refuses a service that would start itself, through others or not.
+        build(self._document({**self._services, one.name: one}))
+
+    def _check_provider(self, one: Deployed, ref: ProviderRef, provider: StorageProvider) -> None:
+        for other in self._services.values():
+            there = other.providers.get(ref)
+            if other.name != one.name and there is not None and _differ(there, provider):
+                raise ConflictError(
+                    f"the service {other.name} knows another storage provider by the name {ref}",
+                    hint="give yours a name of its own",
+                )
+
+    def _install(self, one: Deployed) -> None:
+        """Make the buckets, and the service runnable wherever it may be placed."""
+        for ref, provider in one.providers.items():
+            self.parts.access[ref] = ProviderAccess(provider.settings, provider.secrets)
+        self._ensure_buckets(one)
+        for name in self.places(one):
+            self.parts.targets[name].deploy([one.service])
+
+    def _ensure_buckets(self, one: Deployed) -> None:
+        for path in (*one.service.inputs, *one.service.outputs):
+            if path.provider == S3 and self.parts.cloud is not None:
+                self.parts.cloud.ensure(path.bucket)
+            if path.provider != MINIO:
+                continue
+            self.parts.buckets.ensure_bucket(path.bucket)
+            if path.folder:
+                self.parts.buckets.ensure_folder(path.bucket, path.folder)
+            if self.parts.state.bucket(path.bucket) is None:
+                row = BucketRow(path.bucket, one.owner, service=one.name)
+                self.parts.state.put_bucket(row)
+
+    def _put(self, one: Deployed) -> None:
+        """Store it, then let it take jobs."""
+        row = ServiceRow(one.name, one.source, one.token, one.owner, one.owner_name, one.created)
+        self.parts.state.put_service(row)
+        self._serve({**self._services, one.name: one})
+
+    def _take_away(self, name: str) -> None:
+        """Forget it, then let it take no jobs; targets that do not answer are left as they are."""
+        self.parts.state.remove_service(name)
+        self._serve({k: v for k, v in self._services.items() if k != name})
+        for target in self.parts.targets.values():
+            try:
+                target.remove([name])
+            except BridgeError as error:
+                LOG.warning("%s keeps what it has of service %s: %s", target.spec.name, name, error)
+
+    def _leave(self, old: Deployed, new: Deployed) -> None:
+        """Take a changed service away from where it is no longer placed or fed."""
+        for name in sorted(self.places(old) - self.places(new)):
+            self.parts.targets[name].remove([old.name])
+        self._quiet(old, self._inputs(old) - self._inputs(new))
+
+    def _serve(self, services: Mapping[str, Deployed]) -> None:
+        document = self._document(services)
+        self._routes = routes(document)
+        self._services = services
+        self.dispatcher.serve(document.services, self._routes)
+
+    def _document(self, services: Mapping[str, Deployed]) -> Document:
+        providers: dict[ProviderRef, StorageProvider] = {}
+        for one in services.values():
+            providers |= one.providers
+        made = tuple(one.service for one in services.values())
+        return Document("manager", made, providers, targets={s.name: s for s in self.specs})
+
+    # --- events -----------------------------------------------------------------------------
+
+    def ingest(
+        self, provider: str, body: bytes, headers: Mapping[str, str] = _NOTHING
+    ) -> IngestResult:
+        """Accept a store's events; durable on return. TemporaryError when there are too many."""
+        self.make_room()
+        return self.dispatcher.ingest(provider, body, headers)
+
+    def submit(
+        self, one: Deployed, body: bytes, headers: Mapping[str, str] = _NOTHING
+    ) -> tuple[str, ...]:
+        """Accept a direct call of a service; its jobs, durable on return. Errors as `ingest`'s.
+
+        A cluster that hands a job over names it, so that it is one job however often it is sent.
+        """
+        self.make_room()
+        job = headers.get("x-delegated-job-id", "")
+        if job and _JOB.fullmatch(job) is None:
+            raise UsageError("a job's name is up to 63 lower-case letters, digits and dashes")
+        found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job)
+        return tuple(accepted.job for accepted in found)
+
+    def make_room(self) -> None:
+        """TemporaryError when so many jobs wait that no more should come for a while."""
+        waiting = self.dispatcher.open_jobs
+        if waiting >= self.settings.backlog:
+            raise TemporaryError(f"{waiting} jobs wait; send it again later", delay=5.0)
+
+    def _inputs(self, one: Deployed) -> set[tuple[ProviderRef, str]]:
+        return {(path.provider, path.bucket) for path in one.service.inputs}
+
+    def _own_buckets(self, one: Deployed) -> set[str]:
+        paths = (*one.service.inputs, *one.service.outputs)
+        return {path.bucket for path in paths if path.provider == MINIO}
+
+    def _watch(self, services: Iterable[Deployed]) -> None:
+        """Make new objects in the inputs of these services events."""
+        self._put_rules({place for one in services for place in self._inputs(one)})
+
+    def _quiet(self, one: Deployed, places: set[tuple[ProviderRef, str]]) -> None:
+        """Let buckets tell nothing that is of this service only; a store may not answer."""
+        try:
+            self._put_rules(places)
+        except BridgeError as error:
+            LOG.warning("events of service %s may still be sent: %s", one.name, error)
+
+    def _put_rules(self, places: set[tuple[ProviderRef, str]]) -> None:
+        wanted = self._routes.inputs()
+        for ref, bucket in sorted(places):
+            rules: Sequence[NotificationRule] = wanted.get((str(ref), bucket), ())
+            if ref == MINIO and rules:
+                self.parts.buckets.ensure_rules(Rule(r.bucket, r.prefix, r.suffix) for r in rules)
+            elif ref == MINIO:
+                self.parts.buckets.remove_rules(bucket)
+            elif ref == S3 and self.parts.cloud is not None:
+                self.parts.cloud.ensure_rules(bucket, rules)
+
+    def _listing(self, provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
+        if provider == str(MINIO):
+            return self.parts.buckets.listing(bucket, prefix)
+        if provider == str(S3) and self.parts.cloud is not None:
+            return self.parts.cloud.listing(bucket, prefix)
+        return ()
+
+    def reconcile(self) -> tuple[str, ...]:
+        """Make jobs for objects that came since their service did, and whose events did not."""
+        since = {one.name: one.created for one in self._services.values()}
+        return self.dispatcher.reconcile(since=since)
+
+    def _sweep(self) -> None:
+        while True:
+            try:
+                if found := self.reconcile():
+                    LOG.warning("%d events never came; their objects were listed", len(found))
+            except BridgeError as error:
+                LOG.warning("the inputs cannot be listed: %s", error)
+            except Exception:
+                LOG.exception("looking for lost events failed")
+            if self._stopping.wait(self.settings.reconcile):
+                return
+
+    # --- placement --------------------------------------------------------------------------
+
+    @property
+    def specs(self) -> list[TargetSpec]:
+        """The targets that services may be placed on."""
+        return [target.spec for target in self.parts.targets.values()]
+
+    def snapshot(self) -> Snapshot:
+        """How the targets stand now."""
+        ask = self.dispatcher
+        loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
+        if self.parts.measure is not None:
+            return self.parts.measure(loads)
+        states = (
+            TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1])
+            for spec in self.specs
+        )
+        return Snapshot(tuple(states))
+
+    def _decision(self, service: Service) -> Decision:
+        return decide(service, None, self.snapshot())
+
+    def places(self, one: Deployed) -> set[str]:
+        """The targets that its jobs may run on."""
+        candidates = self._decision(one.service).candidates
+        return {c.offer.target for c in candidates if c.offer.feasible}
+
+    # --- settings ---------------------------------------------------------------------------
+
+    @property
+    def allowed_images(self) -> list[str]:
+        """Repositories that images may come from; empty for any."""
+        found: list[str] = self.parts.state.setting(_IMAGES, [])
+        return found
+
+    def allow_images(self, repositories: Sequence[str]) -> None:
+        """Let images come from these repositories only; none of them for any."""
+        self.parts.state.put_setting(_IMAGES, list(repositories))
+
+
+def _differ(one: StorageProvider, other: StorageProvider) -> bool:
+    return (one.settings, one.secrets) != (other.settings, other.secrets)

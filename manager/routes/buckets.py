@@ -1,0 +1,77 @@
+"""`/system/buckets`: buckets, what is in them, and URLs to their objects."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from bridge.errors import UsageError
+from manager._http import NO_CONTENT, body_of, empty, json_answer
+from manager._json import read_object
+from manager.auth import Caller
+from manager.bucketing import Bucketing, read_presign, read_wish
+from manager.core import Manager
+from manager.gate import Gate
+
+__all__ = ["router"]
+
+_PATH: Final = "/system/buckets"
+Page = Annotated[str, Query(description="`next_page` of the answer before")]
+Limit = Annotated[str, Query(description="most objects in the answer")]
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["buckets"])
+    settings = manager.settings
+    buckets = Bucketing(manager.parts.buckets, manager.parts.state)
+
+    def size(limit: str) -> int:
+        if not limit:
+            return settings.page
+        if not limit.isdecimal() or not int(limit):
+            raise UsageError("limit must be a whole number above 0")
+        return min(int(limit), settings.page)
+
+    @routes.post(_PATH, status_code=201)
+    async def create(request: Request, caller: Caller = gate.user) -> Response:
+        """Make a bucket."""
+        wish = read_wish(read_object(await body_of(request, settings.max_service)))
+        await run_in_threadpool(buckets.create, caller, wish)
+        return empty(201)
+
+    @routes.put(_PATH, status_code=NO_CONTENT)
+    async def update(request: Request, caller: Caller = gate.user) -> Response:
+        """Change who may look into a bucket."""
+        wish = read_wish(read_object(await body_of(request, settings.max_service)))
+        await run_in_threadpool(buckets.update, caller, wish)
+        return empty(NO_CONTENT)
+
+    @routes.get(_PATH)
+    def read_all(caller: Caller = gate.user) -> Response:
+        """All buckets that the caller may look into."""
+        return json_answer(buckets.seen(caller))
+
+    @routes.get(_PATH + "/{name}")
+    def read(name: str, page: Page = "", limit: Limit = "", caller: Caller = gate.user) -> Response:
+        """One bucket with a page of its objects."""
+        return json_answer(buckets.contents(caller, name, page, size(limit)))
+
+    @routes.delete(_PATH + "/{name}", status_code=NO_CONTENT)
+    def delete(name: str, caller: Caller = gate.user) -> Response:
+        """Remove a bucket with everything in it."""
+        buckets.delete(caller, name)
+        return empty(NO_CONTENT)
+
+    @routes.post(_PATH + "/{name}/presign")
+    async def presign(name: str, request: Request, caller: Caller = gate.user) -> Response:
+        """A URL that does one operation on one object without credentials."""
+        wish = read_presign(read_object(await body_of(request, settings.max_service)))
+        found = await run_in_threadpool(buckets.presign, caller, name, wish, time.time())
+        return json_answer(found)
+
+    return routes

@@ -1,0 +1,81 @@
+"""`/run` and `/job`: call a service and wait, or leave it a job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from manager._http import body_of, empty
+from manager.auth import Caller, Refused
+from manager.core import Manager
+from manager.gate import Gate
+from manager.running import run as run_now
+from manager.service import Deployed
+
+__all__ = ["router"]
+
+# Calls that wait hold a thread each; all other routes have their own.
+_RUNS: Final = 128
+_JOBS: Final = 64
+# Hop by hop, or meant for us only.
+_OURS: Final = frozenset({"authorization", "connection", "host", "cookie", "transfer-encoding"})
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["invocations"])
+    runs, jobs = CapacityLimiter(_RUNS), CapacityLimiter(_JOBS)
+
+    async def enter(name: str, request: Request) -> tuple[Deployed, Caller, bytes]:
+        """The service, who calls it, and the body; credentials are looked at first."""
+        header = request.headers.get("authorization", "")
+        one, caller = await to_thread.run_sync(gate.called, name, header)
+        return one, caller, await body_of(request, manager.settings.max_event)
+
+    def passed(request: Request) -> Mapping[str, str]:
+        return {k: v for k, v in request.headers.items() if k not in _OURS}
+
+    def note(request: Request, began: float, status: int, user: str) -> None:
+        client = request.client.host if request.client else ""
+        manager.calls.add(began, status, client, request.url.path, user)
+
+    @routes.post("/run/{name}")
+    async def run(name: str, request: Request) -> Response:
+        """Call a service and wait for its answer. The body is its input, whatever it is."""
+        began, status, user = time.time(), 500, "nil"
+        try:
+            one, caller, body = await enter(name, request)
+            user = caller.uid
+            reply = await to_thread.run_sync(
+                run_now, manager, one, body, passed(request), limiter=runs
+            )
+            status = reply.status
+            return Response(reply.body, reply.status, dict(reply.headers))
+        except Refused as error:
+            status = error.status
+            raise
+        finally:
+            note(request, began, status, user)
+
+    @routes.post("/job/{name}", status_code=201)
+    async def job(name: str, request: Request) -> Response:
+        """Leave a job. The body is its input, or a storage event; durable when it is answered."""
+        began, status, user = time.time(), 500, "nil"
+        try:
+            one, caller, body = await enter(name, request)
+            user = caller.uid
+            await to_thread.run_sync(manager.submit, one, body, passed(request), limiter=jobs)
+            status = 201
+            return empty(201)
+        except Refused as error:
+            status = error.status
+            raise
+        finally:
+            note(request, began, status, user)
+
+    return routes

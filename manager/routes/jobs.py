@@ -1,0 +1,106 @@
+"""`/system/logs`: the jobs of a service, what they said, and the manager's own log of calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from bridge.dispatch import JobRecord
+from bridge.dispatch.model import OPEN_STATES
+from bridge.targets import JobState
+from manager._http import NO_CONTENT, empty, json_answer, text_answer
+from manager.auth import Caller, Refused
+from manager.calls import rfc3339
+from manager.core import Manager
+from manager.gate import Gate
+from manager.status import PHASES
+
+__all__ = ["router"]
+
+_PATH: Final = "/system/logs/{name}"
+_TRUE: Final = frozenset({"1", "t", "true"})
+Page = Annotated[str, Query(description="`next_page` of the answer before")]
+Flag = Annotated[str, Query(description="true or false")]
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["jobs"])
+    jobs, size = manager.parts.jobs, manager.settings.page
+
+    def one_of(name: str, job: str, caller: Caller) -> JobRecord:
+        gate.seen(name, caller)
+        record = jobs.job(job)
+        if record is None or record.service != name or record.hidden:
+            raise Refused(404, f"the service {name} has no job {job}")
+        return record
+
+    @routes.get("/system/logs")
+    def calls(timestamps: Flag = "", caller: Caller = gate.admin) -> Response:
+        """The newest calls of services, as this process has answered them."""
+        shown = [e.as_json(timestamps=_is_true(timestamps)) for e in manager.calls.entries]
+        return json_answer({"logs": shown})
+
+    @routes.get(_PATH)
+    def read_all(name: str, page: Page = "", caller: Caller = gate.user) -> Response:
+        """A page of the service's jobs, the oldest first."""
+        gate.seen(name, caller)
+        if page and jobs.job(page) is None:
+            raise Refused(400, "there is no such page")
+        found = jobs.jobs(service=name, shown=True, after=page, limit=size)
+        answer: dict[str, Any] = {"jobs": {record.id: _entry(record) for record in found}}
+        if found and (left := jobs.left(name, found[-1].id)):
+            answer |= {"next_page": found[-1].id, "remaining_jobs": left}
+        return json_answer(answer)
+
+    @routes.delete(_PATH, status_code=NO_CONTENT)
+    def delete_all(
+        name: str, every: Annotated[str, Query(alias="all")] = "", caller: Caller = gate.user
+    ) -> Response:
+        """Put away the jobs that have succeeded, or with `all` every job; open ones are ended."""
+        gate.owned(name, caller)
+        if _is_true(every):
+            for record in jobs.jobs(service=name, states=OPEN_STATES, limit=2**31):
+                manager.dispatcher.cancel(record.id)
+            jobs.hide(name)
+        else:
+            jobs.hide(name, states=[JobState.SUCCEEDED])
+        return empty(NO_CONTENT)
+
+    @routes.get(_PATH + "/{job}")
+    def read(name: str, job: str, timestamps: Flag = "", caller: Caller = gate.user) -> Response:
+        """What a job has said so far. Lines have no times of their own: all get its start's."""
+        record = one_of(name, job, caller)
+        target = manager.parts.targets.get(record.target)
+        lines = target.logs(job) if target else iter(())
+        before = f"{_nanos(record.started or record.accepted)} " if _is_true(timestamps) else ""
+        return text_answer("".join(f"{before}{line}\n" for line in lines))
+
+    @routes.delete(_PATH + "/{job}", status_code=NO_CONTENT)
+    def delete(name: str, job: str, caller: Caller = gate.user) -> Response:
+        """Put a job away; an open one is ended."""
+        record = one_of(name, job, caller)
+        gate.owned(name, caller)
+        manager.dispatcher.cancel(record.id)
+        jobs.hide(name, job=record.id)
+        return empty(NO_CONTENT)
+
+    return routes
+
+
+def _entry(record: JobRecord) -> dict[str, str]:
+    times = {"start_time": record.started, "finish_time": record.ended}
+    found = {"status": PHASES[record.state], "creation_time": rfc3339(record.accepted)}
+    return found | {name: rfc3339(at) for name, at in times.items() if at is not None}
+
+
+def _nanos(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _is_true(text: str) -> bool:
+    """As Go reads flags; what is neither is false."""
+    return text.lower() in _TRUE

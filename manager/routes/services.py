@@ -1,0 +1,87 @@
+"""`/system/services`: create, read, change and delete services."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from bridge.fdl import limits
+from manager._http import NO_CONTENT, body_of, empty, json_answer
+from manager._json import read_object
+from manager.access import may_see, owns
+from manager.auth import Caller, Refused
+from manager.core import Manager
+from manager.deployment import summary
+from manager.gate import Gate
+from manager.service import Deployed, read_source
+from manager.view import Reader, view
+
+__all__ = ["router"]
+
+_PATH: Final = "/system/services"
+_GO: Final = "Go-http-client"
+Include = Annotated[str, Query(description="`deployment` adds how the service stands")]
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["services"])
+    settings = manager.settings
+
+    def shown(one: Deployed, caller: Caller, request: Request, include: str) -> dict[str, Any]:
+        go = request.headers.get("user-agent", "").startswith(_GO)
+        reader = Reader(owner=owns(caller, one), lone_port=go and settings.lone_ports)
+        platform = manager.parts.buckets.provider()[0]
+        found = view(one, reader, platform=platform, namespace=settings.services_namespace)
+        if "deployment" in include.split(","):
+            found["deployment"] = summary(manager, one)
+        return found
+
+    @routes.post(_PATH, status_code=201, openapi_extra=_BODY)
+    async def create(request: Request, caller: Caller = gate.user) -> Response:
+        """Make a service. The body is an entry of an FDL file, with the script's text."""
+        source = read_source(read_object(await body_of(request, settings.max_service)))
+        await run_in_threadpool(manager.create, caller, source)
+        return empty(201)
+
+    @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=_BODY)
+    async def update(request: Request, caller: Caller = gate.user) -> Response:
+        """Change the service that the body names. Secrets that are blank or left out stay."""
+        source = read_source(read_object(await body_of(request, settings.max_service)))
+        old = gate.owned(str(source["service"].get("name", "")), caller)
+        await run_in_threadpool(manager.update, caller, old, source)
+        return empty(NO_CONTENT)
+
+    @routes.get(_PATH)
+    def read_all(request: Request, include: Include = "", caller: Caller = gate.user) -> Response:
+        """All services that the caller may see."""
+        seen = (one for one in manager.services() if may_see(caller, one))
+        return json_answer([shown(one, caller, request, include) for one in seen])
+
+    @routes.get(_PATH + "/{name}")
+    def read(
+        name: str, request: Request, include: Include = "", caller: Caller = gate.user
+    ) -> Response:
+        """One service, with its token."""
+        if limits()["oscar.name"].broken_by(name):
+            raise Refused(400, f"{name!r} is not a name of a service")
+        return json_answer(shown(gate.seen(name, caller), caller, request, include))
+
+    @routes.delete(_PATH + "/{name}", status_code=NO_CONTENT)
+    def delete(name: str, caller: Caller = gate.user) -> Response:
+        """Delete a service. What is in its buckets stays."""
+        manager.delete(gate.owned(name, caller).name)
+        return empty(NO_CONTENT)
+
+    return routes
+
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}

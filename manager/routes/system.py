@@ -1,0 +1,95 @@
+"""`/health`, `/system/info`, `/system/config`, `/system/status`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from bridge import __version__
+from bridge.errors import UsageError
+from manager._http import body_of, json_answer, text_answer
+from manager._json import folded, read_object
+from manager.auth import Caller
+from manager.core import Manager
+from manager.gate import Gate
+from manager.status import status
+
+__all__ = ["router"]
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["system"])
+    settings = manager.settings
+
+    def described() -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "name": settings.name,
+            "namespace": settings.namespace,
+            "services_namespace": settings.services_namespace,
+            "controller_service_account": settings.service_account,
+            "gpu_available": any(spec.gpu for spec in manager.specs),
+            "interLink_available": False,
+        }
+        found |= {"serverless_backend": settings.serverless} if settings.serverless else {}
+        off = ("yunikorn_enable", "kueue_enable", "volume_enable")
+        return found | dict.fromkeys(off, False) | {"oidc_groups": [], "minio_quota_enabled": False}
+
+    @routes.get("/health")
+    def health() -> Response:
+        """Whether the manager answers."""
+        return text_answer("Ok")
+
+    @routes.get("/ready")
+    def ready() -> Response:
+        """Whether services are loaded and jobs run."""
+        return text_answer("Ok") if manager.ready else text_answer("not ready yet", 503)
+
+    @routes.get("/system/info")
+    def info(caller: Caller = gate.user) -> Response:
+        """Which manager this is."""
+        found: dict[str, Any] = {
+            "version": __version__,
+            "git_commit": "",
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(
+                platform.machine(), platform.machine()
+            ),
+            "kubernetes_version": "",
+        }
+        if settings.serverless:
+            found["serverless_backend"] = {"name": "Knative", "version": ""}
+        return json_answer(found)
+
+    @routes.get("/system/config")
+    def config(caller: Caller = gate.user) -> Response:
+        """What a client must know, the keys of the object store included."""
+        own, keys = manager.parts.buckets.provider()
+        minio = {
+            "endpoint": str(own["endpoint"]),
+            "verify": bool(own["verify"]),
+            "access_key": keys["access_key"].reveal() if caller.admin else "",
+            "secret_key": keys["secret_key"].reveal() if caller.admin else "",
+            "region": str(own["region"]),
+        }
+        found = {"config": described(), "minio_provider": minio}
+        return json_answer(found | {"allowed_image_repositories": manager.allowed_images})
+
+    @routes.put("/system/config")
+    async def allow(request: Request, caller: Caller = gate.admin) -> Response:
+        """Say which repositories images may come from."""
+        value = folded(read_object(await body_of(request, settings.max_service)))
+        found = value.get("allowed_image_repositories", [])
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise UsageError("allowed_image_repositories must be a list of texts")
+        manager.allow_images(found)
+        return json_answer({"allowed_image_repositories": found})
+
+    @routes.get("/system/status")
+    def how(caller: Caller = gate.user) -> Response:
+        """How much room there is, and how many jobs."""
+        return json_answer(status(manager, caller))
+
+    return routes

@@ -1,0 +1,181 @@
+"""A service as OSCAR's clients write and read it, and as the house knows it.
+
+What a client sent is kept as `source`: its keys as the grammar spells them, secrets included. The
+typed `Service` and what a client reads are both made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from bridge.errors import FdlError, UsageError
+from bridge.fdl import from_value, spelled_service
+from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.secret import HIDDEN, Secret
+from manager._json import folded, text_of
+
+__all__ = ["Deployed", "Source", "deployed", "merged", "read_source"]
+
+Source = dict[str, Any]
+"""`{"service": …, "providers": …, "clusters": …, "cluster_id": …}`, with secrets."""
+
+_OWN: Final = ProviderRef("minio")
+_LEVELS: Final = frozenset({"NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+_TEXTS: Final = ("name", "image", "script", "log_level", "visibility", "isolation_level")
+_BLOCKS: Final = ("mount", "volume", "kserve", "federation", "synchronous", "expose", "placement")
+_SCRIPT: Final = "script.sh"
+_KEPT: Final = frozenset({"", HIDDEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A service that the manager runs. Times are in seconds since the epoch.
+
+    `providers` are the connections that it brings; the platform's own object store is never among
+    them. `token` calls this service and nothing else.
+    """
+
+    service: Service
+    token: Secret
+    source: Source = field(repr=False)
+    providers: Mapping[ProviderRef, StorageProvider] = field(default_factory=dict)
+    owner: str = "cluster_admin"
+    owner_name: str = "oscar"
+    created: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.service.name
+
+
+def read_source(body: Mapping[str, Any]) -> Source:
+    """What a client's JSON object says of a service; UsageError where a type is wrong."""
+    value = folded(body)
+    service = {k: v for k, v in spelled_service(body).items() if not _is_blank(v)}
+    for name in _TEXTS:
+        text_of(service, name)
+    for name in _BLOCKS:
+        if name in service and not (block := _without_blanks(service, name)):
+            del service[name]
+        elif name in service:
+            service[name] = block
+    if "script" not in service and "kserve" not in service and not _own_command(service):
+        raise UsageError("the key 'script' is missing: the text of the script")
+    if (level := service.get("log_level", "INFO").upper()) not in _LEVELS:
+        level = "INFO"
+    return {
+        "service": service | {"log_level": level},
+        "providers": _connections(value, "storage_providers"),
+        "clusters": _connections(value, "clusters"),
+        "cluster_id": text_of(value, "cluster_id"),
+    }
+
+
+def _is_blank(value: Any) -> bool:
+    """How Go's clients write that there is nothing."""
+    return value is None or value in ("", [], {})
+
+
+def _without_blanks(service: Mapping[str, Any], name: str) -> dict[str, Any]:
+    block = service[name]
+    if not isinstance(block, Mapping):
+        raise UsageError(f"{name} must be an object")
+    return {key: value for key, value in block.items() if not _is_blank(value)}
+
+
+def _own_command(service: Mapping[str, Any]) -> bool:
+    return bool(service.get("expose", {}).get("default_command"))
+
+
+def _connections(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = value.get(name, {})
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{name} must be an object")
+    if name == "clusters":
+        return {key: one for key, one in found.items() if isinstance(one, Mapping)}
+    kinds = {kind.lower(): dict(some) for kind, some in found.items() if isinstance(some, Mapping)}
+    # The platform's own object store: nobody else says where it is.
+    kinds.get(_OWN.type, {}).pop(_OWN.id, None)
+    return {kind: some for kind, some in kinds.items() if some}
+
+
+def merged(new: Source, old: Source) -> Source:
+    """The new source with the old one's secrets where the new one leaves them out or blank.
+
+    Clients read a service, change it and send it back: secrets come blank or as `hidden` then.
+    """
+    made = {**new, "service": dict(new["service"])}
+    secrets = _secrets(old) | {k: v for k, v in _secrets(new).items() if v not in _KEPT}
+    if secrets:
+        environment = dict(made["service"].get("environment") or {})
+        made["service"]["environment"] = {**environment, "secrets": secrets}
+    made["providers"] = {
+        kind: {n: _filled(one, old["providers"].get(kind, {}).get(n)) for n, one in some.items()}
+        for kind, some in new["providers"].items()
+    }
+    made["clusters"] = {
+        name: _filled(one, old["clusters"].get(name)) for name, one in new["clusters"].items()
+    }
+    return made
+
+
+def _secrets(source: Source) -> dict[str, Any]:
+    environment = source["service"].get("environment") or {}
+    return dict(environment.get("secrets") or {})
+
+
+def _filled(new: Any, old: Any) -> Any:
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping):
+        return new
+    return {k: old.get(k, v) if v in _KEPT or v is None else v for k, v in new.items()}
+
+
+def deployed(
+    source: Source,
+    targets: Iterable[TargetSpec],
+    *,
+    token: Secret,
+    owner: str,
+    owner_name: str,
+    created: float,
+) -> Deployed:
+    """The service that a source means; UsageError with every problem of it.
+
+    Its placement may name the `targets`; it is on the first of them where it names none.
+    """
+    specs = list(targets)
+    document = _document(source, specs)
+    service = document.services[0]
+    if not service.placement.targets:
+        first = replace(service.placement, targets=(specs[0].name,))
+        service = replace(service, placement=first)
+    return Deployed(service, token, source, document.providers, owner, owner_name, created)
+
+
+def _document(source: Source, targets: Iterable[TargetSpec]) -> Document:
+    service = dict(source["service"])
+    script = service.get("script", "")
+    if script:
+        service["script"] = _SCRIPT
+    value = {
+        "functions": {"bridge": [service]},
+        "storage_providers": source["providers"],
+        "clusters": source["clusters"],
+        "targets": {spec.name: {"kind": spec.kind} for spec in targets},
+    }
+    try:
+        return from_value(value, read_script=lambda _: str(script))
+    except FdlError as error:
+        raise UsageError(_sentences(error)) from error
+
+
+def _sentences(error: FdlError) -> str:
+    """The problems as a client should read them: by the keys of its own object."""
+    return "; ".join(
+        ": ".join(filter(None, (p.path.removeprefix("functions.bridge[0]").lstrip("."), p.message)))
+        + (f" ({p.hint})" if p.hint else "")
+        for p in error.problems
+    )

@@ -1,0 +1,96 @@
+"""What the manager is told when it starts: OSCAR's own names of variables, and a few more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bridge.errors import UsageError
+from bridge.secret import Secret
+
+__all__ = ["Settings", "from_environment"]
+
+_TRUE: Final = frozenset({"true", "1", "yes", "on", "t"})
+_FALSE: Final = frozenset({"false", "0", "no", "off", "f"})
+_MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the manager answers. Times in seconds, sizes in bytes.
+
+    `max_service` and `max_event` bound the bodies of services and of invocations. `run_wait` is how
+    long a synchronous call may take. `reconcile` is the pause between two listings of all inputs.
+    `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
+    may be before new events are turned away for a while.
+    """
+
+    user: str
+    password: Secret
+    name: str = "oscar"
+    namespace: str = "oscar"
+    services_namespace: str = "oscar-svc"
+    service_account: str = "oscar-sa"
+    serverless: str = "knative"
+    origins: tuple[str, ...] = ("*",)
+    page: int = 70
+    max_service: int = 4 * _MIB
+    max_event: int = 64 * _MIB
+    run_wait: float = 300.0
+    reconcile: float = 300.0
+    backlog: int = 1_000_000
+    lone_ports: bool = True
+    webhook_token: Secret = field(default_factory=lambda: Secret(""))
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings that OSCAR's variables give; UsageError for one that is missing or wrong."""
+    read = _Reader(environment)
+    return Settings(
+        user=read.required("OSCAR_USERNAME"),
+        password=Secret(read.required("OSCAR_PASSWORD")),
+        name=read.text("OSCAR_NAME", "oscar"),
+        namespace=read.text("OSCAR_NAMESPACE", "oscar"),
+        services_namespace=read.text("OSCAR_SERVICES_NAMESPACE", "oscar-svc"),
+        service_account=read.text("OSCAR_CONTROLLER_SERVICE_ACCOUNT", "oscar-sa"),
+        serverless=read.text("SERVERLESS_BACKEND", ""),
+        origins=tuple(read.text("CORS_ALLOWED_ORIGINS", "*").replace(",", " ").split()),
+        page=read.whole("JOB_LISTING_LIMIT", 70),
+        run_wait=float(read.whole("READ_TIMEOUT", 300)),
+        reconcile=float(read.whole("BRIDGE_RECONCILE_INTERVAL", 300)),
+        webhook_token=Secret(read.text("BRIDGE_WEBHOOK_TOKEN", "")),
+    )
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where the manager keeps what it must not forget."""
+    return Path(environment.get("BRIDGE_STATE") or "/var/lib/oscar-bridge")
+
+
+class _Reader:
+    """Reads variables by kind."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str, default: str) -> str:
+        return self._environment.get(name) or default
+
+    def required(self, name: str) -> str:
+        if not (value := self.text(name, "")):
+            raise UsageError(f"the variable {name} is not set")
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isdecimal() or not int(text):
+            raise UsageError(f"{name}={text!r} is not a whole number above 0")
+        return int(text)
+
+    def flag(self, name: str, default: bool) -> bool:
+        word = self.text(name, str(default)).lower()
+        if word not in _TRUE | _FALSE:
+            raise UsageError(f"{name}={word!r} is neither true nor false")
+        return word in _TRUE

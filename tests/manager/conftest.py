@@ -1,0 +1,152 @@
+"""A manager on this machine, with a real object store, reached over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import threading
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.dispatch import SqliteStore
+from bridge.fdl.model import ProviderRef, TargetSpec
+from bridge.local._webhook import Server
+from bridge.local.executors import choose
+from bridge.local.objectstore import ObjectStore, Webhook
+from bridge.local.target import LocalTarget
+from bridge.secret import Secret
+from bridge.targets.render import ProviderAccess
+from manager.app import create_app
+from manager.core import Manager, Parts
+from manager.settings import Settings
+from manager.store import ServiceStore
+
+USER, PASSWORD = "oscar", "pass-word"
+
+
+def basic(user: str = USER, password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Live:
+    """A manager that answers on `port`, with everything behind it."""
+
+    port: int
+    manager: Manager
+    store: ObjectStore
+    token: str
+    names: set[str] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Answer:
+        """One request; as the administrator unless `headers` are given."""
+        data = json.dumps(body).encode() if isinstance(body, dict | list) else body
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            sent = dict(basic() if headers is None else headers)
+            connection.request(method, path, data, sent, **more)
+            answer = connection.getresponse()
+            lower = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, lower, answer.read())
+        finally:
+            connection.close()
+
+    def create(self, **service: Any) -> str:
+        """Make a service of a fresh name; the name."""
+        name = service.setdefault("name", f"s{secrets.token_hex(4)}")
+        answer = self.ask("POST", "/system/services", echo(**service))
+        assert answer.status == 201, answer
+        return str(name)
+
+    def token_of(self, name: str) -> str:
+        return str(self.ask("GET", f"/system/services/{name}").json["token"])
+
+
+def echo(**service: Any) -> dict[str, Any]:
+    """A service that says what it was given."""
+    script = '#!/bin/sh\necho "got $(cat "$INPUT_FILE_PATH")"\n'
+    return {"name": "echo", "image": "busybox", "script": script, "memory": "64Mi"} | service
+
+
+def serve(folder: Path, stack: ExitStack, *, port: int = 0, **settings: Any) -> Live:
+    """A manager whose state is in the folder; all of it ends with the stack."""
+    token = secrets.token_urlsafe(16)
+    listener = socket.create_server(("127.0.0.1", port), backlog=512)
+    port = int(listener.getsockname()[1])
+    store = ObjectStore(
+        folder / "objects", Webhook(f"http://127.0.0.1:{port}/events", Secret(token))
+    )
+    access: dict[ProviderRef, ProviderAccess] = {}
+    session = secrets.token_hex(6)
+    executor = choose("process", session, folder=folder / "tasks")
+    stack.callback(executor.close)
+    spec = TargetSpec("local", "local", slots=4)
+    target = LocalTarget(spec, executor, session=session, folder=folder / "target", access=access)
+    stack.callback(target.close)
+    parts = Parts(
+        state=stack.enter_context(ServiceStore(folder / "manager.sqlite")),
+        jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
+        buckets=store,
+        targets={"local": target},
+        access=access,
+    )
+    made = Settings(user=USER, password=Secret(PASSWORD), webhook_token=Secret(token), **settings)
+    manager = Manager(made, parts)
+    server = Server(create_app(manager), listener)
+    server.start()
+    stack.callback(server.close)
+    stack.callback(manager.close)
+    stack.enter_context(store)
+    manager.start()
+    return Live(port, manager, store, token)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with ExitStack() as stack:
+        yield serve(tmp_path_factory.mktemp("manager"), stack, page=3)
+
+
+def side_by_side(work: list[Any]) -> None:
+    """Run all at once."""
+    threads = [threading.Thread(target=one) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,116 @@
+"""Who gets in, on every route: no credentials, wrong ones, right ones; and requests that trick."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from .conftest import Live, basic
+
+USERS = [
+    ("GET", "/system/info", 200),
+    ("GET", "/system/config", 200),
+    ("GET", "/system/status", 200),
+    ("GET", "/system/services", 200),
+    ("POST", "/system/services", 400),
+    ("PUT", "/system/services", 400),
+    ("GET", "/system/services/absent", 404),
+    ("DELETE", "/system/services/absent", 404),
+    ("PUT", "/system/config", 400),
+    ("GET", "/system/logs", 200),
+    ("GET", "/system/logs/absent", 404),
+    ("DELETE", "/system/logs/absent", 404),
+    ("GET", "/system/logs/absent/job", 404),
+    ("DELETE", "/system/logs/absent/job", 404),
+    ("GET", "/system/buckets", 200),
+    ("POST", "/system/buckets", 400),
+    ("PUT", "/system/buckets", 400),
+    ("GET", "/system/buckets/absent", 404),
+    ("DELETE", "/system/buckets/absent", 404),
+    ("POST", "/system/buckets/absent/presign", 400),
+    ("POST", "/run/absent", 404),
+    ("POST", "/job/absent", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), USERS)
+def test_every_route_asks_who_it_is(live: Live, method: str, path: str, status: int) -> None:
+    assert live.ask(method, path, headers={}).status == 401
+    for wrong in (
+        basic(password="wrong"),
+        basic(user="wrong"),
+        {"Authorization": "Basic %%%"},
+        {"Authorization": "Basic"},
+        {"Authorization": "Digest x"},
+        {"Authorization": "Bearer " + "0" * 64},
+        {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
+    ):
+        answer = live.ask(method, path, headers=wrong)
+        assert (answer.status, answer.body) == (401, b""), wrong
+    right = live.ask(method, path)
+    assert right.status == status, right
+
+
+def test_basic_is_asked_for_by_name(live: Live) -> None:
+    answer = live.ask("GET", "/system/info", headers=basic(password="x"))
+    assert answer.headers["www-authenticate"] == 'Basic realm="Authorization Required"'
+
+
+def test_a_token_opens_its_own_service_and_nothing_else(live: Live) -> None:
+    mine, other = live.create(), live.create()
+    bearer = {"Authorization": f"Bearer {live.token_of(mine)}"}
+    assert live.ask("POST", f"/job/{mine}", b"x", bearer).status == 201
+    assert live.ask("POST", f"/job/{other}", b"x", bearer).status == 401
+    assert live.ask("POST", "/job/absent", b"x", bearer).status == 401
+    assert live.ask("GET", "/system/services", headers=bearer).status == 401
+    assert live.ask("GET", f"/system/logs/{mine}", headers=bearer).status == 401
+
+
+def test_health_and_unknown_routes_need_no_credentials(live: Live) -> None:
+    assert (live.ask("GET", "/health", headers={}).text) == "Ok"
+    assert live.ask("GET", "/ready", headers={}).status == 200
+    assert live.ask("GET", "/nothing", headers={}).text == "404 page not found"
+    assert live.ask("PATCH", "/health", headers={}).text == "404 page not found"
+
+
+def test_events_need_the_stores_token(live: Live) -> None:
+    for header in ({}, basic(), {"Authorization": "Bearer wrong"}):
+        assert live.ask("POST", "/events", b"{}", header).status == 401
+    right = {"Authorization": f"Bearer {live.token}"}
+    assert live.ask("POST", "/events", b"", right).status == 200
+    assert live.ask("POST", "/events", b"x" * (5 * 2**20), right).status == 413
+
+
+def test_browsers_are_let_in(live: Live) -> None:
+    asked = {
+        "Origin": "http://dashboard.example",
+        "Access-Control-Request-Method": "DELETE",
+        "Access-Control-Request-Headers": "Authorization, Content-Type",
+    }
+    answer = live.ask("OPTIONS", "/system/services", headers=asked)
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] in ("*", asked["Origin"])
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+
+
+SMUGGLED = [
+    "Content-Length: 4\r\nTransfer-Encoding: chunked",
+    "Content-Length: 4\r\nContent-Length: 5",
+    "Host: a.example",
+    "Authorization: Basic x\r\nAuthorization: Basic y",
+]
+
+
+@pytest.mark.parametrize("lines", SMUGGLED)
+def test_ambiguous_requests_are_refused(live: Live, lines: str) -> None:
+    request = f"POST /system/services HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as line:
+        line.sendall(request.encode())
+        assert b" 400 " in line.recv(4096).partition(b"\r\n")[0]
+
+
+def test_the_interface_is_published(live: Live) -> None:
+    paths = live.ask("GET", "/openapi.json", headers={}).json["paths"]
+    for _, path, _ in USERS:
+        assert path.replace("/absent/job", "/{name}/{job}").replace("absent", "{name}") in paths
