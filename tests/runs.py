@@ -71,14 +71,19 @@ class Workshop:
         return bridge(*self.arguments(fdl, *inputs, engine=engine), *more.split(), env=self.env)
 
     def start(
-        self, fdl: Path, *inputs: Path, engine: str = "process", ignore: str = "PIPE"
+        self,
+        fdl: Path,
+        *inputs: Path,
+        engine: str = "process",
+        ignore: str = "PIPE",
+        more: str = "",
     ) -> subprocess.Popen[str]:
         """Start a run whose standard error is read by the caller; it ignores that signal."""
         return subprocess.Popen(
             # Whoever runs the tests in the background may have us ignore signals; a user does not.
             [
                 *("env", "--default-signal", f"--ignore-signal={ignore}"),
-                *(COMMAND, *self.arguments(fdl, *inputs, engine=engine)),
+                *(COMMAND, *self.arguments(fdl, *inputs, engine=engine), *more.split()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
@@ -63,14 +64,12 @@ def real_clusters(
 
 
 class _Cluster:
-    """One target's cluster; `number` tells the session's namespaces apart."""
+    """One target's cluster."""
 
-    def __init__(
-        self, spec: TargetSpec, settings: ClusterSettings, session: str, number: int
-    ) -> None:
+    def __init__(self, spec: TargetSpec, settings: ClusterSettings, folder: Path) -> None:
         self.spec = spec
-        self.settings = replace(settings, namespace=f"oscar-bridge-{session}-{number}")
-        self.connection = Connection(self.settings)
+        self.settings = settings
+        self.connection = Connection(settings, folder=folder)
         self.capacity = ClusterCapacity(self.connection)
 
     def make(self) -> None:
@@ -105,7 +104,7 @@ class Clusters:
         self, found: Mapping[str, tuple[TargetSpec, ClusterSettings]], session: str
     ) -> None:
         self._all = {
-            name: _Cluster(spec, settings, session, number)
+            name: (spec, replace(settings, namespace=f"oscar-bridge-{session}-{number}"))
             for number, (name, (spec, settings)) in enumerate(found.items(), 1)
         }
         self._used: dict[str, _Cluster] = {}
@@ -119,16 +118,19 @@ class Clusters:
     def namespaces(self) -> list[SessionNamespace]:
         """What the session may make on its clusters."""
         return [
-            SessionNamespace(one.settings.kubeconfig, one.settings.context, one.settings.namespace)
-            for one in self._all.values()
+            SessionNamespace(one.kubeconfig, one.context, one.namespace)
+            for _, one in self._all.values()
         ]
 
-    def look(self, targets: Iterable[str]) -> None:
-        """Read the capacity of the clusters of these targets; errors are the connection's."""
+    def look(self, targets: Iterable[str], folder: Path) -> None:
+        """Read the capacity of the clusters of these targets; errors are the connection's.
+
+        `folder` is the session's; it gets files with keys.
+        """
         for name in targets:
             if name in self._all and name not in self._used:
-                self._all[name].capacity.refresh()
-                self._used[name] = self._all[name]
+                self._used[name] = _Cluster(*self._all[name], folder)
+                self._used[name].capacity.refresh()
 
     def state(self, known: TargetState, services: Sequence[Service]) -> TargetState:
         """What is known of a target, with the room of its cluster."""

@@ -152,9 +152,9 @@ class Session:
     def _start(self) -> None:
         self._watch.phase("placing services")
         self.engine = self._resolved()
-        self.decisions = self._decide()
-        used = used_targets(self.decisions.values())
         folder = self._folder(self._name)
+        self.decisions = self._decide(folder)
+        used = used_targets(self.decisions.values())
         # Closed before the folder goes; what it still started by then is closed before it, too.
         self._stack.callback(self._together.close)
         self._store = self._stack.enter_context(SqliteStore(folder / "jobs.sqlite"))
@@ -216,9 +216,9 @@ class Session:
             )
         return resolved("container", services, self._watch.note)
 
-    def _decide(self) -> dict[str, Decision]:
+    def _decide(self, folder: Path) -> dict[str, Decision]:
         # First without the room on clusters: only those that come into question are asked.
-        self._clusters.look(used_targets(self._placed().values()))
+        self._clusters.look(used_targets(self._placed().values()), folder)
         decisions = self._placed()
         for decision in decisions.values():
             if not decision.target:

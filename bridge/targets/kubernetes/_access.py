@@ -35,9 +35,11 @@ class Access:
         return {one["key"]: one["value"] for one in found if one["in"] == "header" and one["value"]}
 
 
-def load(settings: ClusterSettings) -> Access:
+def load(settings: ClusterSettings, folder: Path | None = None) -> Access:
     """Read the configuration; the order is that of `ClusterSettings`.
 
+    Keys that the configuration has in itself are written to files in `folder` (default: the
+    system's, until this process ends: when it is killed, they stay).
     MissingToolError without the client, UsageError when there is no configuration, AccessError when
     it cannot be used.
     """
@@ -61,7 +63,11 @@ def load(settings: ClusterSettings) -> Access:
         contexts, current = config.list_kube_config_contexts(path)
         chosen = _context(contexts, current, settings.context, path)
         config.load_kube_config(
-            path, chosen["name"], client_configuration=client, persist_config=False
+            path,
+            chosen["name"],
+            client_configuration=client,
+            persist_config=False,
+            temp_file_path=None if folder is None else str(folder),
         )
     except ConfigException as error:
         raise AccessError(f"the Kubernetes configuration cannot be used: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import NotFoundError, PermanentError
@@ -45,11 +46,13 @@ class Connection:
 
     Every method raises NotFoundError, AccessError (which verb on which resource in which
     namespace), PermanentError, or TargetUnavailable when trying again may help. `namespace` is the
-    settings'; methods take another one, which "" makes all namespaces of.
+    settings'; methods take another one, which "" makes all namespaces of. A `folder` gets the keys
+    that the kubeconfig has in itself; whoever made it removes it after `close`.
     """
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, *, folder: Path | None = None) -> None:
         self.settings = settings
+        self._folder = folder
         self._lock = threading.Lock()
         self._loaded: tuple[Access, Transport] | None = None
 
@@ -70,7 +73,7 @@ class Connection:
     def _ready(self) -> tuple[Access, Transport]:
         with self._lock:
             if self._loaded is None:
-                access = load(self.settings)
+                access = load(self.settings, self._folder)
                 from bridge.targets.kubernetes._transport import Transport
 
                 self._loaded = (access, Transport(access))
