@@ -14,6 +14,7 @@ from typing import Final
 
 ENTRIES: Final = {
     "bridge-batch": "batch.__main__",
+    "bridge-http": "bridge.supervisor.web.__main__",
     "bridge-lambda": "lambda_runtime.__main__",
     "bridge-supervisor": "bridge.supervisor.__main__",
 }

@@ -70,10 +70,12 @@ def run(
     keep: int,
     deadline: float | None,
     grace: float = GRACE,
+    listener: Log | None = None,
 ) -> Outcome:
     """Run a command in a folder until it ends or `deadline` (of time.monotonic) is over.
 
-    Standard output and error go to `log` as they come; the last `keep` bytes are in the outcome.
+    Standard output and error go to `log` as they come, whose last line is ended, and to `listener`
+    as they are; the last `keep` bytes are in the outcome.
     When the time is over, what runs has `grace` seconds between SIGTERM and SIGKILL.
     Nothing that the command started lives on, whatever session or group it made for itself.
     Only one command at a time per process: until then this one is the parent of all orphans, and
@@ -81,7 +83,7 @@ def run(
     """
     _tree.adopt_orphans()
     spare = _tree.descendants()
-    running = _Running(log, keep)
+    running = _Running(log, keep, listener)
     try:
         # No signal between the start and the moment when we know whom we started.
         with held_back():
@@ -100,7 +102,8 @@ def run(
 class _Running:
     """A started command and the pipe that its output comes through."""
 
-    def __init__(self, log: Log, keep: int) -> None:
+    def __init__(self, log: Log, keep: int, listener: Log | None) -> None:
+        self._listener = listener
         self.code: int | None = None
         self.tail = Tail(keep)
         self.log_error = ""
@@ -167,6 +170,8 @@ class _Running:
                 self._open = False
                 break
             self.tail.add(block)
+            if self._listener is not None:
+                self._listener(block)
             self._write(block)
         return False
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bridge.supervisor.stores import StoreFactory
 
 # pathlib is left out: importing it costs the supervisor a tenth of its start.
-# ruff: noqa: PTH116, PTH118, PTH123
+# ruff: noqa: PTH104, PTH116, PTH118, PTH123
 
 _UPLOADS_AT_ONCE = 4
 
@@ -45,10 +45,15 @@ def stage_in(
     stores: StoreFactory,
     folder: str,
     deadline: float | None,
+    *,
+    data: str = "",
 ) -> tuple[str, Mapping[str, Any]]:
-    """Put the event's data into the folder; its path ("" when the script fetches it) and facts."""
+    """Put the event's data into the folder; its path ("" when the script fetches it) and facts.
+
+    `data` is a file with the data of an event that carries its own, moved from where it is.
+    """
     if not event.is_storage:
-        return _write_payload(event, folder)
+        return _write_payload(event, folder, data)
     facts = {"provider": event.provider, "bucket": event.bucket, "key": event.key}
     if service.file_stage_in:
         return "", facts | {"size": event.size}
@@ -61,12 +66,15 @@ def stage_in(
     return path, facts | {"size": size}
 
 
-def _write_payload(event: Event, folder: str) -> tuple[str, Mapping[str, Any]]:
+def _write_payload(event: Event, folder: str, data: str) -> tuple[str, Mapping[str, Any]]:
     path = os.path.join(folder, file_name(event))
-    data = payload(event)
+    if data:
+        os.rename(data, path)
+        return path, {"size": os.stat(path).st_size}
+    content = payload(event)
     with open(path, "wb") as file:
-        file.write(data)
-    return path, {"size": len(data)}
+        file.write(content)
+    return path, {"size": len(content)}
 
 
 def output_files(folder: str, root: str) -> list[OutputFile]:

@@ -35,6 +35,7 @@ from bridge.supervisor.report import (
 
 if TYPE_CHECKING:
     from bridge.storage import Store
+    from bridge.supervisor.reply import Caller
     from bridge.supervisor.stores import StoreFactory
 
 # ruff: noqa: PTH118
@@ -65,6 +66,8 @@ def run_job(
     reply_limit: int = 0,
     grace: float = _process.GRACE,
     handover: Handover | None = None,
+    data: str = "",
+    caller: Caller | None = None,
 ) -> Report:
     """Stage in, run the script, stage out, write the report. Never raises for a job that fails.
 
@@ -78,7 +81,9 @@ def run_job(
     a signal, the script has `grace` seconds to end by itself. `handover` is asked when the job ran
     out of time or memory, before its report would be written; where it says True, another place
     has the job now: nothing is written, and the report's state is HANDED_OVER. It raises nothing
-    but BridgeError, which is told in the report's reason.
+    but BridgeError, which is told in the report's reason. `data` is a file that holds the payload
+    of an event without a body; it is moved from its place, which must be in the file system of
+    `base`. `caller` is told what the script says and leaves; it must not raise.
 
     Nothing is staged out when the script fails. A job whose report in S3 says that it succeeded is
     not run again: that report is the answer, with `repeated` set. A signal that ends this process
@@ -89,7 +94,19 @@ def run_job(
     name = job or job_id(service.name, event)
     draft = _Draft(name, attempt, service, log)
     deadline = None if timeout is None else time.monotonic() + timeout
-    run = _Run(service, event, stores, draft, deadline, env or {}, credentials, reply_limit, grace)
+    run = _Run(
+        service,
+        event,
+        stores,
+        draft,
+        deadline,
+        env or {},
+        credentials,
+        reply_limit,
+        grace,
+        data,
+        caller,
+    )
     with _signals.held_back():
         try:
             with work_folder(base, name, draft.say) as folder:
@@ -229,7 +246,9 @@ class _Run(NamedTuple):
     env: Mapping[str, str]
     credentials: bool
     reply_limit: int
-    grace: float = _process.GRACE
+    grace: float
+    data: str
+    caller: Caller | None
 
     def protected(self, folder: WorkFolder) -> None:
         """All steps; every way that they can end becomes a state of the draft."""
@@ -272,7 +291,12 @@ class _Run(NamedTuple):
         try:
             with draft.phase("stage_in"):
                 path, draft.input = stage_in(
-                    self.event, self.service, self.stores, folder.input, self.deadline
+                    self.event,
+                    self.service,
+                    self.stores,
+                    folder.input,
+                    self.deadline,
+                    data=self.data,
                 )
         except (BridgeError, OSError) as error:
             draft.fail_for(STAGE_IN_FAILED, "stage in failed", error)
@@ -297,6 +321,7 @@ class _Run(NamedTuple):
                     keep=TEXT_LIMIT if self.reply_limit else 0,
                     deadline=self.deadline,
                     grace=self.grace,
+                    listener=None if self.caller is None else self.caller.text,
                 )
         except (NoScriptError, OSError) as error:
             draft.fail_for(NO_SCRIPT, "the script cannot be started", error)
@@ -345,6 +370,8 @@ class _Run(NamedTuple):
             draft.fail_for(STAGE_OUT_FAILED, "stage out failed", error)
             return
         draft.say(f"{len(files)} files written, {len(draft.outputs)} staged out")
+        if self.caller is not None:
+            self.caller.files(self.event, files)
         if self.reply_limit:
             try:
                 draft.reply = sync_body(self.event, files, text, self.reply_limit)

@@ -69,7 +69,7 @@ def test_what_is_left_out(folder: Path) -> None:
     names = {path.name for path in folder.rglob("*")}
     assert names.isdisjoint({"idlelib", "tkinter", "ensurepip", "test", "tests", "pydoc.pyc"})
     assert not [name for name in names if name.endswith((".a", ".pyi"))]
-    assert {"bridge-supervisor", "bridge-lambda", "bridge-batch"} <= names
+    assert {"bridge-supervisor", "bridge-lambda", "bridge-batch", "bridge-http"} <= names
 
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def version(command: str | Path, **more: object) -> str:
     return str(done.stdout)
 
 
-@pytest.mark.parametrize("entry", ["bridge-supervisor", "bridge-lambda", "bridge-batch"])
+@pytest.mark.parametrize(
+    "entry", ["bridge-supervisor", "bridge-lambda", "bridge-batch", "bridge-http"]
+)
 def test_every_entry_says_its_version(folder: Path, entry: str) -> None:
     assert version(folder / "bin" / entry).startswith(f"{entry} {__version__} (runtime ")
 

@@ -24,7 +24,9 @@ def mount(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["python", "busybox", "musl"])
-@pytest.mark.parametrize("entry", ["bridge-supervisor", "bridge-lambda", "bridge-batch"])
+@pytest.mark.parametrize(
+    "entry", ["bridge-supervisor", "bridge-lambda", "bridge-batch", "bridge-http"]
+)
 def test_it_starts_in_any_image(
     engine: Engine, image: Callable[[str], str], runtime_folder: Path, name: str, entry: str
 ) -> None:
