@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bridge.events import Event
 from bridge.fdl.model import Service, TargetSpec
@@ -103,4 +103,40 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Stop what this target started on this machine; jobs elsewhere go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer of a synchronous call: its head, and a body that comes as it is read.
+
+    Names of headers are in small letters. `body` raises TargetUnavailable when it is broken off.
+    `close` lets go of the call, also before its end: the script is then ended.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterator[bytes]
+    close: Callable[[], None]
+
+
+@runtime_checkable
+class Invokes(Protocol):
+    """A target that also answers synchronous calls."""
+
+    def invoke(
+        self,
+        service: str,
+        body: bytes | Iterator[bytes],
+        headers: Mapping[str, str],
+        timeout: float,
+        *,
+        query: str = "",
+    ) -> Reply:
+        """Run the service for this request and give its answer, whatever its status is.
+
+        The caller's credentials are not passed on. The head of the answer is waited for up to
+        `timeout` seconds; after that the answer is a 504. NotFoundError when the service is not
+        deployed here, TargetUnavailable when no copy of it can be reached in that time.
+        """
         ...

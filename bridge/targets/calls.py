@@ -1,0 +1,151 @@
+"""A synchronous call of a service by HTTP, streamed in both directions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Final, NamedTuple
+
+from bridge.errors import PermanentError, TargetUnavailable
+from bridge.targets.protocol import Reply
+
+__all__ = ["Address", "call"]
+
+_BLOCK: Final = 1 << 16
+_PAUSE: Final = 0.1
+_CONNECT: Final = 5.0
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Whoever calls has shown to us who he is; the service must not learn how.
+_NOT_PASSED: Final = _HOP_BY_HOP | {
+    "authorization",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+}
+
+
+class Address(NamedTuple):
+    """Where a service answers: a host and port to connect to, and the name to ask for there."""
+
+    host: str
+    port: int = 80
+    name: str = ""
+
+
+def call(
+    address: Address,
+    body: bytes | Iterator[bytes],
+    headers: Mapping[str, str],
+    timeout: float,
+    *,
+    query: str = "",
+    cold: Callable[[], object] | None = None,
+) -> Reply:
+    """Send a request and give its answer, as `Invokes.invoke` promises.
+
+    While nobody listens there, it is tried again until `timeout` seconds are over; `cold` is told
+    of it once.
+    """
+    deadline = time.monotonic() + timeout
+    connection = _connected(address, deadline, cold)
+    try:
+        _send(connection, address, body, headers, query)
+        if connection.sock is not None:
+            connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
+        response = connection.getresponse()
+    except TimeoutError:
+        connection.close()
+        return _late(timeout)
+    except (HTTPException, OSError) as error:
+        connection.close()
+        raise _unavailable(address, "broke the call off", error) from error
+    except BaseException:
+        connection.close()
+        raise
+    found = {name.lower(): value for name, value in response.getheaders()}
+    kept = {name: value for name, value in found.items() if name not in _HOP_BY_HOP}
+    return Reply(response.status, kept, _body(address, connection, response), connection.close)
+
+
+def _connected(
+    address: Address, deadline: float, cold: Callable[[], object] | None
+) -> HTTPConnection:
+    while True:
+        left = deadline - time.monotonic()
+        wait = max(0.001, min(_CONNECT, left))
+        connection = HTTPConnection(address.host, address.port, timeout=wait)
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            if cold is not None:
+                cold()
+                cold = None
+            if deadline - time.monotonic() < _PAUSE:
+                raise _unavailable(address, "does not answer yet", error) from error
+            time.sleep(_PAUSE)
+        else:
+            return connection
+
+
+def _send(
+    connection: HTTPConnection,
+    address: Address,
+    body: bytes | Iterator[bytes],
+    headers: Mapping[str, str],
+    query: str,
+) -> None:
+    given = {name.lower(): value for name, value in headers.items()}
+    dropped = _NOT_PASSED | {one.strip() for one in given.get("connection", "").lower().split(",")}
+    passed = {name: value for name, value in given.items() if name not in dropped}
+    if isinstance(body, bytes):
+        passed["content-length"] = str(len(body))
+    elif "content-length" not in passed:
+        passed["transfer-encoding"] = "chunked"
+    passed |= {"host": address.name or address.host, "connection": "close"}
+    try:
+        connection.putrequest(
+            "POST", f"/?{query}" if query else "/", skip_host=True, skip_accept_encoding=True
+        )
+        for name, value in passed.items():
+            connection.putheader(name, value)
+    except (ValueError, UnicodeError) as error:
+        raise PermanentError(f"the request cannot be passed on: {error}") from None
+    # An answer that comes before the body's end, and closes, is read nevertheless.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.endheaders(body, encode_chunked="transfer-encoding" in passed)
+
+
+def _body(address: Address, connection: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := response.read(_BLOCK):
+            yield block
+    except (HTTPException, OSError) as error:
+        raise _unavailable(address, "broke the answer off", error) from error
+    finally:
+        connection.close()
+
+
+def _late(timeout: float) -> Reply:
+    text = f"the service did not answer within {timeout:g} s\n".encode()
+    headers = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(text))}
+    return Reply(504, headers, iter([text]), lambda: None)
+
+
+def _unavailable(address: Address, what: str, error: Exception) -> TargetUnavailable:
+    name = address.name or address.host
+    return TargetUnavailable(f"{name} {what} ({error or type(error).__name__})")
