@@ -241,7 +241,7 @@ class Manager:
         for ref, provider in one.providers.items():
             self.parts.access[ref] = ProviderAccess(provider.settings, provider.secrets)
         self._ensure_buckets(one)
-        for name in self.places(one):
+        for name in self.ranking(one):
             self.parts.targets[name].deploy([one.service])
 
     def _ensure_buckets(self, one: Deployed) -> None:
@@ -275,7 +275,7 @@ class Manager:
 
     def _leave(self, old: Deployed, new: Deployed) -> None:
         """Take a changed service away from where it is no longer placed or fed."""
-        for name in sorted(self.places(old) - self.places(new)):
+        for name in sorted({*self.ranking(old)} - {*self.ranking(new)}):
             self.parts.targets[name].remove([old.name])
         self._quiet(old, self._inputs(old) - self._inputs(new))
 
@@ -396,10 +396,10 @@ class Manager:
     def _decision(self, service: Service) -> Decision:
         return decide(service, None, self.snapshot())
 
-    def places(self, one: Deployed) -> set[str]:
-        """The targets that its jobs may run on."""
+    def ranking(self, one: Deployed) -> list[str]:
+        """The targets that its jobs may run on, the best one now first."""
         candidates = self._decision(one.service).candidates
-        return {c.offer.target for c in candidates if c.offer.feasible}
+        return [c.offer.target for c in candidates if c.offer.feasible]
 
     # --- settings ---------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ def summary(manager: Manager, one: Deployed) -> dict[str, Any]:
     options = one.service.options
     assert isinstance(options, OscarOptions)
     exposed = options.expose is not None and bool(options.expose.api_port)
-    ready = bool(manager.places(one))
+    ready = bool(manager.ranking(one))
     return {
         "state": "ready" if ready else "unavailable",
         "active_instances": 0,

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bridge.dispatch import JobRecord
+from bridge.errors import NotFoundError, TargetUnavailable
 from bridge.targets import JobState
+from bridge.targets.protocol import Invokes, Reply
 from manager.auth import Refused
 from manager.core import Manager
 from manager.service import Deployed
 
-__all__ = ["Reply", "run"]
+__all__ = ["run"]
 
 # Lines of a job's log that are not the script's.
 _NOT_THE_SCRIPTS: Final = re.compile(r"\[supervisor\] ")
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to a call."""
+def run(
+    manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str], query: str
+) -> Reply:
+    """Call a service and wait for its answer. Refused (502) when it does not begin in time.
 
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    The places that the service may be on are asked from the best one on; where none of them
+    answers calls, the call is a job that is not listed, and the answer is what its script said.
+    """
+    wait = manager.settings.run_wait
+    for name in manager.ranking(one):
+        target = manager.parts.targets[name]
+        if not isinstance(target, Invokes):
+            continue
+        try:
+            return target.invoke(one.name, body, headers, wait, query=query)
+        except NotFoundError:
+            continue
+        except TargetUnavailable as error:
+            raise Refused(502, f"{one.name} is not ready: {error.message}") from error
+    return _as_job(manager, one, body, headers)
 
 
-def run(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Call a service and wait for its answer. Refused (502) when it does not begin in time."""
+def _as_job(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]) -> Reply:
     accepted = manager.submit(one, body, headers)
     if not accepted:
-        return Reply(200, b"")
+        return _text(200, b"")
     job = accepted[-1]
     record = manager.dispatcher.wait(job, manager.settings.run_wait)
     manager.parts.jobs.hide(one.name, job=job)
@@ -40,15 +54,18 @@ def run(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]
         manager.dispatcher.cancel(job)
         began = record is not None and record.started is not None
         raise Refused(504 if began else 502, f"{one.name} did not answer in time")
-    said = _said(manager, record)
+    said = "".join(f"{line}\n" for line in _said(manager, record)).encode()
     if record.state is JobState.SUCCEEDED:
-        return Reply(200, said)
-    return Reply(500, said or record.reason.encode())
+        return _text(200, said)
+    return _text(500, said or record.reason.encode())
 
 
-def _said(manager: Manager, record: JobRecord) -> bytes:
-    """The script's text: what it wrote to its outputs, without what we say around it."""
+def _said(manager: Manager, record: JobRecord) -> Iterator[str]:
+    """What the script wrote to its outputs, without what we say around it."""
     target = manager.parts.targets.get(record.target)
     lines = target.logs(record.id) if target else iter(())
-    said = (line for line in lines if not _NOT_THE_SCRIPTS.match(line))
-    return "".join(f"{line}\n" for line in said).encode()
+    return (line for line in lines if not _NOT_THE_SCRIPTS.match(line))
+
+
+def _text(status: int, body: bytes) -> Reply:
+    return Reply(status, {"content-type": _TEXT}, iter([body]), lambda: None)

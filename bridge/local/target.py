@@ -19,13 +19,15 @@ from pathlib import Path
 from bridge.errors import BridgeError, NotFoundError, TargetUnavailable, TemporaryError
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.local._contained import ContainerRunner
+from bridge.local._copies import Copies
 from bridge.local._layout import ServiceFiles, safe_name, write_job, write_service
 from bridge.local._news import final_update
 from bridge.local._warm import WarmRunner
 from bridge.local._work import Cancelled, Outcome, Runner, Work
 from bridge.local.executors import Executor
+from bridge.targets.calls import call
 from bridge.targets.news import News
-from bridge.targets.protocol import Job, JobState, JobUpdate
+from bridge.targets.protocol import Job, JobState, JobUpdate, Reply
 from bridge.targets.render import ProviderAccess
 
 __all__ = ["LocalTarget"]
@@ -85,6 +87,7 @@ class LocalTarget:
         self._threads: list[threading.Thread] = []
         self._open_runs = 0
         self._news = News()
+        self._copies = Copies(f"{self._marker}.sync", folder / "sync", self.slots)
         self._closed = False
 
     @property
@@ -108,6 +111,8 @@ class LocalTarget:
         with self._lock:
             for name in services:
                 self._services.pop(name, None)
+        for name in services:
+            self._copies.remove(name)
 
     def submit(self, job: Job) -> str:
         """See `Target.submit`; the handle is `<job>#<attempt>`."""
@@ -125,6 +130,22 @@ class LocalTarget:
                 self._add_slot()
         self._queue.put(run)
         return run.handle
+
+    def invoke(
+        self,
+        service: str,
+        body: bytes | Iterator[bytes],
+        headers: Mapping[str, str],
+        timeout: float,
+        *,
+        query: str = "",
+    ) -> Reply:
+        """See `Invokes.invoke`. NotFoundError also in containers: they only run jobs here."""
+        with self._lock:
+            files = self._services.get(service)
+        if files is None or self.contained:
+            raise NotFoundError(f"service {service} does not answer calls on {self.spec.name}")
+        return call(self._copies.address(files), body, headers, timeout, query=query)
 
     def poll(self) -> Iterable[JobUpdate]:
         """See `Target.poll`."""
@@ -168,6 +189,7 @@ class LocalTarget:
             self._queue.put(None)
         for thread in (*stoppers, *self._threads):
             thread.join()
+        self._copies.close()
 
     def _write(self, service: Service) -> ServiceFiles:
         # A new folder each time: jobs of the old one may still run.

@@ -27,7 +27,6 @@ from bridge.storage.protocol import ObjectInfo
 
 try:
     from minio import Minio
-    from minio.deleteobjects import DeleteObject
     from minio.error import MinioException, S3Error
     from minio.notificationconfig import (
         NotificationConfig,
@@ -116,10 +115,14 @@ class MinioServer:
         """Remove the bucket with everything in it; NotFoundError when it is not there."""
         with _translated(f"bucket {bucket!r}"):
             client = self._minio()
-            found = client.list_objects(bucket, recursive=True)
-            names = (DeleteObject(item.object_name or "") for item in found)
-            for left in client.remove_objects(bucket, names):
-                raise StorageUnavailable(f"{bucket}/{left.name} cannot be removed: {left.code}")
+            folders: set[str] = set()
+            for item in client.list_objects(bucket, recursive=True):
+                name = item.object_name or ""
+                client.remove_object(bucket, name)
+                folders |= set(_folders(name))
+            # Some servers keep the folders that objects were in.
+            for folder in sorted(folders, key=len, reverse=True):
+                client.remove_object(bucket, folder)
             client.remove_bucket(bucket)
 
     def ensure_folder(self, bucket: str, folder: str) -> None:
@@ -247,6 +250,13 @@ def _connect(settings: ServerSettings) -> Minio:
             retries=Retry(total=3, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504)),
         ),
     )
+
+
+def _folders(key: str) -> Iterator[str]:
+    at = key.find("/", 1)
+    while at > 0:
+        yield key[: at + 1]
+        at = key.find("/", at + 1)
 
 
 def _queue(rule: Rule, arn: str) -> QueueConfig:

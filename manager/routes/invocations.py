@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from bridge.targets.protocol import Reply
 from manager._http import body_of, empty
 from manager.auth import Caller, Refused
 from manager.core import Manager
@@ -51,11 +52,12 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         try:
             one, caller, body = await enter(name, request)
             user = caller.uid
+            query = request.url.query
             reply = await to_thread.run_sync(
-                run_now, manager, one, body, passed(request), limiter=runs
+                run_now, manager, one, body, passed(request), query, limiter=runs
             )
             status = reply.status
-            return Response(reply.body, reply.status, dict(reply.headers))
+            return StreamingResponse(_streamed(reply), reply.status, dict(reply.headers))
         except Refused as error:
             status = error.status
             raise
@@ -79,3 +81,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             note(request, began, status, user)
 
     return routes
+
+
+def _streamed(reply: Reply) -> Iterator[bytes]:
+    """The answer as it comes; the call is let go of when nobody reads on."""
+    try:
+        yield from reply.body
+    finally:
+        reply.close()
