@@ -103,7 +103,7 @@ make_python() {
     "$suite" "$tree" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log" >&2; return 1; }
   rm -rf "$tree"/{var/cache/apt,var/lib/apt/lists,var/log,usr/share/doc,usr/share/man,usr/share/info} \
-    "$tree"/usr/share/{locale,lintian,zoneinfo/right} "$tree"/dev
+    "$tree"/usr/share/{locale,lintian,zoneinfo/right} "${tree:?}"/dev
   mkdir -p "$tree"/{dev,var/log,var/cache/apt/archives/partial,var/lib/apt/lists/partial}
   ln -sf python3 "$tree/usr/bin/python"
   import "$tree" python -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]'

@@ -1,0 +1,162 @@
+"""The chart, rendered by Helm's own code, and the plain manifests that are made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.kubernetes.render import CHART, FILE, VALUES, objects, render
+from tests.command import ROOT
+
+helm = pytest.importorskip("helm_python", reason="there is no wheel of Helm for this platform")
+
+LEAST = {
+    "admin": {"existingSecret": "oscar-admin"},
+    "storage": {"endpoint": "https://minio.example.org", "existingSecret": "oscar-minio"},
+}
+
+
+def rendered(**more: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """Objects by kind and name, of the least values and these."""
+    found = objects(render({**LEAST, **more}, name="oscar-bridge", namespace="oscar"))
+    return {(one["kind"], one["metadata"]["name"]): one for one in found}
+
+
+def deployment(**more: Any) -> dict[str, Any]:
+    return rendered(**more)["Deployment", "oscar-bridge"]
+
+
+def variables(**more: Any) -> dict[str, Any]:
+    [container] = deployment(**more)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    report = helm.lint(CHART, LEAST, strict=True)
+    assert report["errors"] == []
+
+
+def test_nothing_is_installed_before_the_secrets_are_named() -> None:
+    with pytest.raises(helm.HelmValuesError, match="existingSecret"):
+        render({}, name="x", namespace="y")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"storage": {"endpoint": "minio:9000", "existingSecret": "s"}},
+        {"env": {"OSCAR_PASSWORD": "in the clear"}},
+        {"env": {"MINIO_SECRET_KEY": "in the clear"}},
+        {"replica": 2},
+        {"services": {"backend": "openfaas"}},
+        {"state": {"size": "much"}},
+    ],
+)
+def test_wrong_values_are_refused_by_their_schema(wrong: dict[str, Any]) -> None:
+    with pytest.raises(helm.HelmValuesError):
+        rendered(**wrong)
+
+
+def test_several_managers_need_a_database() -> None:
+    with pytest.raises(helm.HelmError, match="databaseSecret"):
+        rendered(replicas=2)
+    made = rendered(replicas=2, state={"databaseSecret": "postgres"})
+    assert made["Deployment", "oscar-bridge"]["spec"]["strategy"] == {"type": "RollingUpdate"}
+    assert ("PersistentVolumeClaim", "oscar-bridge") not in made
+    secret = variables(replicas=2, state={"databaseSecret": "postgres"})["BRIDGE_DATABASE_URL"]
+    assert secret == {"secretKeyRef": {"name": "postgres", "key": "DATABASE_URL"}}
+
+
+def test_the_manager_has_no_rights_on_its_node() -> None:
+    pod = deployment()["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {one["mountPath"] for one in container["volumeMounts"]} == {
+        "/var/lib/oscar-bridge",
+        "/tmp",
+    }
+
+
+def test_secrets_stay_in_their_secrets() -> None:
+    found = variables()
+    for name in ("OSCAR_USERNAME", "OSCAR_PASSWORD"):
+        assert found[name]["secretKeyRef"] == {"name": "oscar-admin", "key": name}
+    for name in ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"):
+        assert found[name]["secretKeyRef"] == {"name": "oscar-minio", "key": name}
+
+
+def test_settings_come_under_the_names_of_upstream() -> None:
+    found = variables(
+        oidc={"enabled": True, "issuers": ["https://a", "https://b"], "groups": ["vo.example"]},
+        services={"namespace": "work", "backend": "knative", "jobTtl": 2592000},
+        env={"JOB_LISTING_LIMIT": 30, "OSCAR_NAME": "mine"},
+    )
+    assert found["OIDC_ISSUERS"] == "https://a,https://b"
+    assert (found["OIDC_ENABLE"], found["OIDC_GROUPS"]) == ("true", "vo.example")
+    assert found["OSCAR_SERVICES_NAMESPACE"] == "work"
+    assert found["SERVERLESS_BACKEND"] == "knative"
+    assert found["TTL_JOB"] == "2592000"
+    # Of a value and a setting, the setting counts.
+    assert (found["JOB_LISTING_LIMIT"], found["OSCAR_NAME"]) == ("30", "mine")
+
+
+def test_ingress_and_policy_lead_to_the_manager() -> None:
+    made = rendered(
+        ingress={"enabled": True, "className": "nginx", "host": "o.test", "tlsSecret": "tls"},
+        networkPolicy={"enabled": True, "from": [{"name": "ingress"}]},
+        service={"type": "NodePort", "nodePort": 30080},
+    )
+    ingress = made["Ingress", "oscar-bridge"]["spec"]
+    assert ingress["tls"] == [{"secretName": "tls", "hosts": ["o.test"]}]
+    [path] = ingress["rules"][0]["http"]["paths"]
+    service = made[("Service", path["backend"]["service"]["name"])]["spec"]
+    pods = deployment()["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= pods.items()
+    assert service["ports"][0]["nodePort"] == 30080
+    policy = made["NetworkPolicy", "oscar-bridge"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pods.items()
+    assert policy["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"] == {
+        "name": "ingress"
+    }
+
+
+def test_the_rights_are_those_of_the_plain_manifest() -> None:
+    plain = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/rbac.yaml").read_text()))
+    assert [one for one in rendered().values() if "rbac" in one["apiVersion"]] == plain[1:]
+    assert rendered()["ServiceAccount", "oscar-sa"] == plain[0]
+
+
+def test_the_rights_follow_the_names_of_a_release() -> None:
+    values = {**LEAST, "services": {"namespace": "work"}, "serviceAccount": {"name": "me"}}
+    found = objects(render(values, name="mine", namespace="there"))
+    roles = {(one["kind"], one["metadata"]["name"]): one for one in found if "Role" in one["kind"]}
+    bindings = [one for place, one in roles.items() if place[0].endswith("Binding")]
+    assert bindings
+    for one in bindings:
+        assert (one["roleRef"]["kind"], one["roleRef"]["name"]) in roles
+        assert one["subjects"] == [{"kind": "ServiceAccount", "name": "me", "namespace": "there"}]
+    assert {one["metadata"].get("namespace") for one in roles.values()} == {"work", None}
+    assert all(name.startswith("mine-") for _, name in roles)
+
+
+def test_the_plain_manifests_are_the_chart_rendered() -> None:
+    values = yaml.safe_load(VALUES.read_text())
+    made = render(values, name="oscar-bridge", namespace="oscar")
+    assert list(yaml.safe_load_all(FILE.read_text())) == objects(made, plain=True), (
+        "run python deploy/kubernetes/render.py"
+    )
+
+
+def test_a_packaged_chart_is_whole(tmp_path: Path) -> None:
+    with helm.Chart.load(helm.package(CHART, destination=tmp_path)) as chart:
+        made = chart.render(LEAST, name="oscar-bridge", namespace="oscar")
+    assert objects(made) == list(rendered().values())

@@ -1,0 +1,100 @@
+"""Clusters by IM: our client and our template against IM's own server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bridge.errors import TargetUnavailable, UsageError
+from bridge.operate.infrastructure import Manager, filled, login_of, our_template
+from tests.command import bridge
+from tests.install.conftest import Im
+
+_GIVEN: Mapping[str, str] = {
+    "host": "oscar.example.org",
+    "email": "me@example.org",
+    "chart_url": "https://example.org/oscar-bridge-0.1.0.tgz",
+    "image": "registry.example.org/oscar-bridge/manager",
+}
+_SETS = [word for name, value in _GIVEN.items() for word in ("--set", f"{name}={value}")]
+
+
+def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
+    asking = ("--im", im.url, "--auth", im.auth)
+    more = ("--set", "workers=2", "--template", im.template)
+    made = bridge("cluster", "create", *asking, *_SETS, *more, "--json")
+    assert made.status == 0, made.said
+    name = made.json["id"]
+
+    found = bridge("cluster", "status", name, *asking, "--json", "--show-secrets").json
+    assert len(found["machines"]) == 3
+    assert found["outputs"]["endpoint"] == "https://oscar.example.org"
+    assert found["outputs"]["public_address"] == "10.0.0.1"
+    # IM has made up what nobody gave.
+    assert len(found["outputs"]["oscar_password"]) == 24
+    shown = bridge("cluster", "status", *asking)
+    assert name in shown.out
+    assert found["outputs"]["oscar_password"] not in shown.said
+
+    gone = bridge("cluster", "destroy", name, *asking, "--yes")
+    assert gone.status == 0, gone.said
+    login = login_of(im.auth.read_text())
+    manager = Manager(im.url, login)
+    assert name not in manager.ids() or manager.show(name).state == "deleting"
+    assert "404" in bridge("cluster", "status", "no-such-id", *asking).failed(1)
+
+
+def test_a_password_that_the_template_cannot_carry_is_not_repeated(im: Im) -> None:
+    env = {"IM_URL": im.url, "IM_AUTH": im.auth.read_text()}
+    refused = bridge("cluster", "create", *_SETS, "--set", "oscar_password=it's: a one", env=env)
+    assert "oscar_password must match" in refused.failed(2)
+    assert "it's" not in refused.said
+
+
+def test_another_user_is_refused_without_a_word_of_the_password(im: Im, tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text("type = InfrastructureManager; username = tester; password = guessed-it\n")
+    refused = bridge("cluster", "status", "--im", im.url, "--auth", auth)
+    assert "401" in refused.failed(1)
+    assert "guessed-it" not in refused.said
+
+
+def test_im_that_does_not_answer_is_named() -> None:
+    with pytest.raises(TargetUnavailable, match=r"127\.0\.0\.1:9"):
+        Manager("http://127.0.0.1:9", login_of("type = InfrastructureManager; token = x")).ids()
+
+
+def test_credentials_go_over_https_only() -> None:
+    with pytest.raises(UsageError, match="https"):
+        Manager("http://im.example.org", login_of("type = InfrastructureManager; token = x"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--set", "hots=x"], "did you mean host?"),
+        (["--set", "host"], "NAME=VALUE"),
+        (["--set", "host=x"], "email, chart_url, image"),
+        (["--set", "host=@/no/such/file"], "/no/such/file"),
+    ],
+)
+def test_wrong_values_are_said_before_anything_is_asked(
+    arguments: list[str], complaint: str
+) -> None:
+    env = {"IM_URL": "https://im.invalid", "IM_AUTH": "type = InfrastructureManager; token = x"}
+    assert complaint in bridge("cluster", "create", *arguments, env=env).failed(2)
+
+
+def test_without_an_account_for_im_nothing_is_sent() -> None:
+    refused = bridge("cluster", "status", "--im", "https://im.invalid", env={"IM_AUTH": ""})
+    assert "InfrastructureManager" in refused.failed(2)
+
+
+def test_the_template_is_whole_and_the_folder_deploy_has_it() -> None:
+    text = filled(our_template(), _GIVEN)
+    inputs = yaml.safe_load(text)["topology_template"]["inputs"]
+    assert {name: inputs[name]["default"] for name in _GIVEN} == dict(_GIVEN)
+    assert Path("deploy/im/oscar-bridge.yaml").read_text() == our_template()
