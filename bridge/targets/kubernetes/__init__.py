@@ -5,8 +5,19 @@ make. The official client is loaded when a connection is first used.
 """
 
 from bridge.targets.kubernetes._capacity import ClusterCapacity
+from bridge.targets.kubernetes._copies import DeploymentStatus
+from bridge.targets.kubernetes._exposed import Routing
 from bridge.targets.kubernetes.connection import Connection
+from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.kubernetes.settings import ClusterSettings
 from bridge.targets.kubernetes.target import KubernetesTarget
 
-__all__ = ["ClusterCapacity", "ClusterSettings", "Connection", "KubernetesTarget"]
+__all__ = [
+    "ClusterCapacity",
+    "ClusterSettings",
+    "Connection",
+    "DeploymentStatus",
+    "KnativeTarget",
+    "KubernetesTarget",
+    "Routing",
+]

@@ -119,6 +119,7 @@ class ClusterSettings:
     `~/.kube/config`. Without `namespace` it is the context's, else `oscar-svc`. `runtime_image` is
     the image that brings the runtime; "" for the name that `oscar-bridge runtime image` gives it.
     `image_pull_secrets`, `node_selector` and `tolerations` are for all pods of all services.
+    `gateway` is the URL of Knative's ingress, for a caller that is not inside of the cluster.
     A finished Job stays for `job_ttl`. A job whose pod cannot start for `start_timeout` fails.
     A pod is killed `deadline_grace` after its service's own time limit. The cluster's free capacity
     is read anew when it is `capacity_age` old, and `autoscaler` says what may be added to it.
@@ -131,6 +132,7 @@ class ClusterSettings:
     image_pull_secrets: tuple[str, ...] = field(default=(), metadata=_read(texts))
     node_selector: Mapping[str, str] = field(default_factory=dict, metadata=_read(_labels))
     tolerations: tuple[Mapping[str, Any], ...] = field(default=(), metadata=_read(_tolerations))
+    gateway: str = field(default="", metadata=_read(text))
     job_ttl: float = field(default=2_592_000.0, metadata=_read(seconds))
     start_timeout: float = field(default=900.0, metadata=_read(seconds))
     deadline_grace: float = field(default=3600.0, metadata=_read(seconds))
