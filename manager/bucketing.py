@@ -72,7 +72,8 @@ def read_presign(body: Mapping[str, Any]) -> Presign:
     value = folded(body)
     key = text_of(value, "object_key").strip().lstrip("/")
     operation = text_of(value, "operation").lower()
-    seconds = value.get("expires_in", value.get("expires", _EXPIRY))
+    # The name that oscar-python has for it; 0 is how it leaves it out.
+    seconds = value.get("expires_in", value.get("expires") or _EXPIRY)
     if not key or any(part in (".", "..") for part in key.split("/")):
         raise UsageError("object_key must name an object")
     if operation not in _OPERATIONS:
