@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bridge.operate.logs import Line, follow
+from bridge.operate.lines import Line, follow
 from tests.command import COMMAND, environment
 from tests.operate.world import World, eventually
 

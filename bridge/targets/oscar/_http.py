@@ -27,7 +27,7 @@ _CONNECT: Final = 10.0
 _ANSWER: Final = 60.0
 _SHOWN: Final = 400
 _LEAST: Final = 4
-_DELAY: Final = 5.0
+_DELAY: Final = 1.0
 _LONGEST_DELAY: Final = 300.0
 _OK: Final = range(200, 205)
 # Who answers these has not carried the request out, for now.

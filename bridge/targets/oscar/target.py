@@ -151,7 +151,8 @@ class OscarTarget:
             listed = self._lists.setdefault(service, _Listed())
         asked = self._clock()
         with listed.guard:
-            if listed.at < (asked if fresh else asked - _FRESH):
+            # A list that was asked for before this call may be older than what it is to show.
+            if listed.at <= asked if fresh else listed.at < asked - _FRESH:
                 listed.names = frozenset(one.name for one in self._client.jobs(service))
                 listed.at = asked
             return listed.names
