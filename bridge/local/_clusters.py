@@ -21,6 +21,7 @@ from bridge.targets.kubernetes import (
     Connection,
     KubernetesTarget,
 )
+from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.kubernetes.connection import MANAGED_BY, MANAGER
 from bridge.targets.kubernetes.resources import NAMESPACES
 from bridge.targets.render import ProviderAccess
@@ -152,7 +153,10 @@ class Clusters:
             for name, one in self._used.items()
         ]
 
-    def target(self, name: str, access: Mapping[ProviderRef, ProviderAccess]) -> KubernetesTarget:
-        """The target; whoever gets it closes it."""
+    def target(
+        self, name: str, access: Mapping[ProviderRef, ProviderAccess], *, answers: bool = False
+    ) -> KubernetesTarget:
+        """The target; whoever gets it closes it. With `answers` it takes synchronous calls too."""
         cluster = self._used[name]
-        return KubernetesTarget(cluster.spec, cluster.connection, access)
+        kind = KnativeTarget if answers else KubernetesTarget
+        return kind(cluster.spec, cluster.connection, access)
