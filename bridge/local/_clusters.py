@@ -21,8 +21,8 @@ from bridge.targets.kubernetes import (
     Connection,
     KubernetesTarget,
 )
-from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.kubernetes.connection import MANAGED_BY, MANAGER
+from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.kubernetes.resources import NAMESPACES
 from bridge.targets.render import ProviderAccess
 
