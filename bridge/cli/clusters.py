@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bridge.cli.aws_options import json_option
-from bridge.errors import PermanentError, UsageError
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable, UsageError
 
 if TYPE_CHECKING:
     from bridge.operate.infrastructure import Infrastructure, Manager
@@ -91,16 +92,18 @@ def status(
     log: bool,
     as_json: bool,
 ) -> None:
-    """Show how a cluster stands and where it answers; without an id, all of yours."""
+    """Show how a cluster stands and where it answers; without an id, list all of yours."""
     manager = _manager(url, auth)
     if log and infrastructure:
         click.echo(manager.log(infrastructure))
         return
-    for one in [infrastructure] if infrastructure else manager.ids():
-        outputs = manager.outputs(one)
-        if not show_secrets:
-            outputs = {key: _HIDDEN if _SECRET.search(key) else outputs[key] for key in outputs}
-        _show(manager.show(one), outputs, as_json=as_json)
+    if not infrastructure:
+        _show_all(manager, as_json=as_json)
+        return
+    outputs = manager.outputs(infrastructure)
+    if not show_secrets:
+        outputs = {key: _HIDDEN if _SECRET.search(key) else outputs[key] for key in outputs}
+    _show(manager.show(infrastructure), outputs, as_json=as_json)
 
 
 @cluster.command("destroy")
@@ -145,21 +148,39 @@ def _settled(manager: Manager, made: str) -> Infrastructure:
 
     said = ""
     while True:
-        found = manager.show(made)
-        if found.state != said:
-            said = found.state
-            click.echo(f"  {said}", err=True)
-        if said in infrastructure.DONE:
-            return found
+        try:
+            found = manager.show(made)
+        except TargetUnavailable as error:  # IM may come back: its work goes on
+            click.echo(f"  {error.message}", err=True)
+        else:
+            if found.state != said:
+                said = found.state
+                click.echo(f"  {said}", err=True)
+            if said in infrastructure.DONE:
+                return found
         time.sleep(_INTERVAL)
+
+
+def _show_all(manager: Manager, *, as_json: bool) -> None:
+    from bridge.cli.output import console, print_json, table
+
+    found = []
+    for one in manager.ids():
+        with contextlib.suppress(NotFoundError):  # gone since
+            found.append(manager.show(one))
+    if as_json:
+        print_json([{"id": one.id, "state": one.state, **_machines(one)} for one in found])
+        return
+    rows = [(one.id, one.state, str(len(one.machines))) for one in found]
+    console().print(table(("infrastructure", "state", "machines"), rows))
 
 
 def _show(found: Infrastructure, outputs: dict[str, Any], *, as_json: bool) -> None:
     from bridge.cli.output import console, print_json, table
 
     if as_json:
-        machines = dict(found.machines)
-        print_json({"id": found.id, "state": found.state, "machines": machines, **_of(outputs)})
+        more = {"outputs": outputs} if outputs else {}
+        print_json({"id": found.id, "state": found.state, **_machines(found), **more})
         return
     out = console()
     out.print(f"{found.id}: {found.state}", markup=False)
@@ -168,5 +189,5 @@ def _show(found: Infrastructure, outputs: dict[str, Any], *, as_json: bool) -> N
     out.print(table(("what", "value"), rows, folding=("value",)))
 
 
-def _of(outputs: dict[str, Any]) -> dict[str, Any]:
-    return {"outputs": outputs} if outputs else {}
+def _machines(found: Infrastructure) -> dict[str, Any]:
+    return {"machines": dict(found.machines)}

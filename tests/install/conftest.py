@@ -84,12 +84,16 @@ def im_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def types_url() -> Iterator[str]:
+def types_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the stand-ins for GRyCAP's types are: the real ones are on GitHub."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=HERE / "tosca")
+    folder = shutil.copytree(HERE / "tosca", tmp_path_factory.mktemp("types") / "tosca")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        types = folder / "types.yaml"
+        types.write_text(types.read_text().replace("TYPES_URL", url))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield url
         server.shutdown()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from bridge.errors import TargetUnavailable, UsageError
 from bridge.operate.infrastructure import Manager, filled, login_of, our_template
 from tests.command import bridge
 from tests.install.conftest import Im
+
+# The first time on a machine, IM is installed.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _GIVEN: Mapping[str, str] = {
     "host": "oscar.example.org",
@@ -32,7 +36,7 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
     found = bridge("cluster", "status", name, *asking, "--json", "--show-secrets").json
     assert len(found["machines"]) == 3
     assert found["outputs"]["endpoint"] == "https://oscar.example.org"
-    assert found["outputs"]["public_address"] == "10.0.0.1"
+    assert "public_address" not in found["outputs"]  # machines that are only remembered have none
     # IM has made up what nobody gave.
     assert len(found["outputs"]["oscar_password"]) == 24
     shown = bridge("cluster", "status", *asking)
@@ -41,9 +45,11 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
 
     gone = bridge("cluster", "destroy", name, *asking, "--yes")
     assert gone.status == 0, gone.said
-    login = login_of(im.auth.read_text())
-    manager = Manager(im.url, login)
-    assert name not in manager.ids() or manager.show(name).state == "deleting"
+    manager = Manager(im.url, login_of(im.auth.read_text()))
+    end = time.monotonic() + 60
+    while name in manager.ids():
+        assert time.monotonic() < end
+        time.sleep(0.2)
     assert "404" in bridge("cluster", "status", "no-such-id", *asking).failed(1)
 
 
