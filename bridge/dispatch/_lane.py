@@ -13,7 +13,7 @@ from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
 from bridge.dispatch.model import Change, JobRecord
-from bridge.dispatch.protocol import Forgets, Notifies
+from bridge.dispatch.protocol import Forgets, Leases, Notifies
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
@@ -244,6 +244,11 @@ class Lane:
         core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
         fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
+        if fallback and isinstance(self._target, Leases) and not self._target.let_go(record.id):
+            due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
+            with self._lock:
+                self._resume.append(_Resume(due, record))
+            return
         if fallback:
             # A submit that was refused may have arrived all the same.
             self._try_stop(record.id)
