@@ -3,6 +3,6 @@
 The AWS targets live in `bridge.targets.aws` and are imported from there, because boto3 is heavy.
 """
 
-from bridge.targets.protocol import Job, JobState, JobUpdate, Target
+from bridge.targets.protocol import Invokes, Job, JobState, JobUpdate, Reply, Target
 
-__all__ = ["Job", "JobState", "JobUpdate", "Target"]
+__all__ = ["Invokes", "Job", "JobState", "JobUpdate", "Reply", "Target"]

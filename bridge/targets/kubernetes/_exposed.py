@@ -205,7 +205,7 @@ def _pod(
         del container["command"]
     container |= {
         "ports": [
-            {"name": f"port-{number}", "containerPort": port}
+            {"name": f"port-{number}", "containerPort": port, "protocol": "TCP"}
             for number, port in enumerate(expose.api_port)
         ],
         **_probes(service, expose),
@@ -248,8 +248,15 @@ def _deployment(
 def _front(service: Service, expose: Expose, facts: Mapping[str, Any]) -> dict[str, Any]:
     ports = []
     for number, port in enumerate(expose.api_port):
-        one = {"name": f"port-{number}", "port": _FIRST_PORT + number, "targetPort": port}
-        ports.append(one | ({"nodePort": expose.node_port[number]} if expose.node_port else {}))
+        ports.append(
+            {
+                "name": f"port-{number}",
+                "port": _FIRST_PORT + number,
+                "targetPort": port,
+                "protocol": "TCP",
+                **({"nodePort": expose.node_port[number]} if expose.node_port else {}),
+            }
+        )
     kind = "NodePort" if expose.node_port else "ClusterIP"
     return {
         "apiVersion": "v1",

@@ -80,7 +80,7 @@ def knative_manifest(
     container = main_container(pod)
     # Knative refuses the downward API unless its operator allows it.
     container["env"] = [one for one in container["env"] if "valueFrom" not in one]
-    container["ports"] = [{"containerPort": _PORT}]
+    container["ports"] = [{"containerPort": _PORT, "protocol": "TCP"}]
     container.pop("livenessProbe")
     scale = options_of(service).synchronous
     pod |= {
@@ -143,7 +143,7 @@ def deployment_manifests(
         "metadata": facts,
         "spec": {
             "selector": selector,
-            "ports": [{"name": "http", "port": 80, "targetPort": _PORT}],
+            "ports": [{"name": "http", "port": 80, "targetPort": _PORT, "protocol": "TCP"}],
         },
     }
     (least, most), name = bounds(service), facts["name"]
@@ -214,7 +214,7 @@ def _pod(
         variables=variables,
     )
     main_container(pod).update(
-        ports=[{"name": "http", "containerPort": _PORT}],
+        ports=[{"name": "http", "containerPort": _PORT, "protocol": "TCP"}],
         readinessProbe=_probe("/_/ready", 2),
         livenessProbe=_probe("/_/health", 10),
     )

@@ -112,7 +112,7 @@ def test_what_knative_gets_is_what_it_takes() -> None:
     assert (pod["containerConcurrency"], pod["timeoutSeconds"]) == (1, 60)
     assert not {"restartPolicy", "terminationGracePeriodSeconds"} & pod.keys()
     main = container(made)
-    assert main["ports"] == [{"containerPort": 8080}]
+    assert main["ports"] == [{"containerPort": 8080, "protocol": "TCP"}]
     assert all("value" in one for one in main["env"])
 
 
@@ -163,8 +163,8 @@ def test_an_exposed_service_has_upstreams_objects() -> None:
     base = {"name": "OSCAR_SERVICE_BASE_PATH", "value": "/system/services/svc/exposed"}
     assert base in main["env"]
     assert found["Service"]["spec"]["ports"] == [
-        {"name": "port-0", "port": 80, "targetPort": 5000},
-        {"name": "port-1", "port": 81, "targetPort": 6000},
+        {"name": "port-0", "port": 80, "targetPort": 5000, "protocol": "TCP"},
+        {"name": "port-1", "port": 81, "targetPort": 6000, "protocol": "TCP"},
     ]
     scaler = found["HorizontalPodAutoscaler"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 3)

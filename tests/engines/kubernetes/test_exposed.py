@@ -1,0 +1,152 @@
+"""A server of a user's own on a real cluster: reached, changed, stopped, started, deleted."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from urllib.error import URLError
+
+import pytest
+
+from bridge.errors import NotFoundError, PermanentError
+from bridge.fdl.model import Resources, Service, TargetSpec
+from bridge.fdl.options import Expose, OscarOptions, Synchronous
+from bridge.secret import Secret
+from bridge.targets.kubernetes import ClusterSettings, Connection, KnativeTarget
+from bridge.targets.kubernetes.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INGRESSES,
+    SCALERS,
+    SECRETS,
+    SERVICES,
+)
+from tests.engines.kubernetes.jobs import service, until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+
+SCRIPT = """#!/bin/sh
+mkdir /tmp/www
+cd /tmp/www
+echo "$GREETING from $OSCAR_SERVICE_BASE_PATH" > index.html
+exec python3 -m http.server 5000
+"""
+
+
+@pytest.fixture(scope="module")
+def target(module_namespace: str) -> Iterator[KnativeTarget]:
+    """A target in the module's namespace."""
+    settings = ClusterSettings(namespace=module_namespace, runtime_image="not:needed")
+    made = KnativeTarget(
+        TargetSpec("my-k8s", "knative"),
+        Connection(settings),
+        {},
+        token_of=lambda name: Secret(f"token of {name}"),
+    )
+    yield made
+    made.close()
+
+
+def server(greeting: str, **changes: object) -> Service:
+    """Python's own server of files."""
+    expose = Expose(api_port=(5000,), max_scale=2, set_auth=True)
+    return service(
+        SCRIPT,
+        image="oscar-bridge/python:local",
+        resources=Resources(Decimal("0.1"), 2**26),
+        variables={"GREETING": greeting},
+        options=OscarOptions(expose=replace(expose, **changes)),  # type: ignore[arg-type]
+    )
+
+
+def read(target: KnativeTarget, name: str) -> str:
+    """What the server gives; "" when nobody answers."""
+    address = target.connection.get(SERVICES, f"{name}-svc")["spec"]["clusterIP"]
+    try:
+        with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+            return str(answer.read().decode())
+    except (URLError, OSError):
+        return ""
+
+
+def kinds(target: KnativeTarget, name: str) -> set[str]:
+    """Names of all objects that a service has."""
+    labels = f"oscar_service={name}"
+    return {
+        f"{resource.kind} {one['metadata']['name'].removeprefix(name)}"
+        for resource in (DEPLOYMENTS, SERVICES, SCALERS, INGRESSES, SECRETS, CONFIG_MAPS)
+        for one in target.connection.find_all(resource, labels=labels)
+    }
+
+
+def test_the_life_of_an_exposed_service(target: KnativeTarget) -> None:
+    first = server("hello")
+    name = first.name
+    target.deploy([first])
+    assert kinds(target, name) == {
+        "Deployment -dpl",
+        "Service -svc",
+        "HorizontalPodAutoscaler -hpa",
+        "Ingress -ing",
+        "Secret -auth-expose",
+        "ConfigMap ",
+    }
+    until(lambda: target.servers.status(name).state == "ready", "a ready server")
+    until(lambda: bool(read(target, name)), "an answer")
+    assert read(target, name) == f"hello from /system/services/{name}/exposed\n"
+    assert any("GET / HTTP" in text for _, text in target.servers.logs(name))
+    with pytest.raises(NotFoundError, match="does not answer synchronous calls"):
+        target.invoke(name, b"", {}, 1.0)
+
+    stopped = target.servers.stop(name)
+    assert stopped.state == "stopped"
+    until(lambda: not read(target, name), "the end of the server")
+    assert target.servers.stop(name).state == "stopped"
+    again = replace(first, variables={"GREETING": "welcome"})
+    target.deploy([again])  # stopped stays stopped
+    assert target.servers.status(name).state == "stopped"
+    assert target.connection.find(SCALERS, f"{name}-hpa") is None
+
+    assert target.servers.start(again).affected_instances == 1
+    until(lambda: read(target, name).startswith("welcome"), "the new greeting")
+    assert target.connection.find(SCALERS, f"{name}-hpa") is not None
+    generation = target.connection.get(DEPLOYMENTS, f"{name}-dpl")["metadata"]["generation"]
+    target.servers.restart(name, "2026-11-22T10:00:00Z")
+    found = target.connection.get(DEPLOYMENTS, f"{name}-dpl")
+    assert found["metadata"]["generation"] > generation
+    assert found["metadata"]["annotations"]["oscar.grycap.io/restarted-at"]
+    target.deploy([again])  # and what was restarted is not started again
+    after = target.connection.get(DEPLOYMENTS, f"{name}-dpl")["spec"]["template"]
+    assert after == found["spec"]["template"]
+
+    target.remove([name])
+    until(lambda: not kinds(target, name), "the end of all objects")
+    assert target.servers.status(name).state == "unavailable"
+
+
+def test_a_service_that_changes_its_sort_leaves_nothing_behind(target: KnativeTarget) -> None:
+    exposed = server("hello", api_port=(5000,), set_auth=False)
+    plain = replace(exposed, options=OscarOptions(synchronous=Synchronous(max_scale=1)))
+    target.deploy([exposed])
+    target.deploy([plain])
+    assert kinds(target, plain.name) >= {"Deployment ", "Service ", "ConfigMap "}
+    assert not any("-" in one for one in kinds(target, plain.name))
+    with pytest.raises(PermanentError, match="not exposed"):
+        target.servers.stop(plain.name)
+    target.deploy([exposed])
+    assert "Deployment " not in kinds(target, plain.name)
+    target.remove([plain.name])
+    with pytest.raises(NotFoundError):
+        target.servers.stop(plain.name)
+
+
+def test_why_a_server_does_not_start_is_said(target: KnativeTarget) -> None:
+    broken = replace(server("hello"), script_text="echo no such model >&2\nexit 3\n")
+    target.deploy([broken])
+    until(lambda: target.servers.status(broken.name).state == "failed", "the failure")
+    status = target.servers.status(broken.name)
+    assert status.reason == "it ended with status 3: no such model"
+    assert (status.active_instances, status.affected_instances) == (0, 1)
+    target.remove([broken.name])
