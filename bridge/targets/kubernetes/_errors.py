@@ -132,7 +132,7 @@ def _amounts(text: str) -> dict[str, int]:
         name, _, amount = pair.strip().partition("=")
         whole, unit = (amount[:-1], 1) if amount.endswith("m") else (amount, 1000)
         try:
-            found[name] = memory(whole) * unit
+            found[name] = memory(whole) * unit if whole.strip("0") else 0
         except QuantityError:
             continue
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bridge.targets.kubernetes._standing import job_end, warning
 from bridge.targets.kubernetes._tracker import Errand, Followed, Tracker
 from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.resources import EVENTS, JOBS, PODS
 
-__all__ = ["do"]
+__all__ = ["do", "pods_of"]
 
 
 def do(errand: Errand, connection: Connection, tracker: Tracker) -> None:
@@ -31,18 +33,35 @@ def _look(one: Followed, connection: Connection, tracker: Tracker) -> None:
     if found is None:
         text = f"{one.text}, and so is its Job" if one.text else "its Job was deleted"
         tracker.failed(one, text, temporary=True)
-    elif end is not None and end[0]:
-        tracker.succeeded(one)
-    elif end is not None or lost:
+    elif end is not None:
+        _end(one, *end, connection, tracker)
+    elif lost:
         connection.delete(JOBS, one.name)
-        tracker.failed(one, one.text or (end[1] if end else ""), temporary=True)
+        tracker.failed(one, one.text, temporary=True)
     elif tracker.is_late(one):
         _give_up(one, connection, tracker)
 
 
+def _end(
+    one: Followed, succeeded: bool, reason: str, connection: Connection, tracker: Tracker
+) -> None:
+    """A Job that is over: its pod says more than it does, where there still is one."""
+    for pod in pods_of(one, connection):
+        tracker.changed(pod, False)
+    if succeeded:
+        tracker.succeeded(one)
+    else:
+        tracker.failed(one, one.text or reason, temporary=True)
+
+
+def pods_of(one: Followed, connection: Connection) -> list[dict[str, Any]]:
+    """The pods that there are of an attempt: one, as a rule."""
+    return connection.find_all(PODS, labels=f"job-name={one.name}")
+
+
 def _give_up(one: Followed, connection: Connection, tracker: Tracker) -> None:
     """No pod for a long time, or one that is stuck: the cluster's events may say why."""
-    pods = connection.find_all(PODS, labels=f"job-name={one.name}")
+    pods = pods_of(one, connection)
     names = [one.name, *(pod["metadata"]["name"] for pod in pods)]
     found = [
         event

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from bridge.targets.kubernetes._pod import MAIN, RUNTIME
+from bridge.targets.kubernetes._pod import MAIN, RUNTIME, SUPERVISOR
 from bridge.targets.protocol import JobState, JobUpdate
 from bridge.targets.reports import reported
 
@@ -190,9 +190,10 @@ def _unreported(ended: Mapping[str, Any]) -> tuple[str, bool]:
     """A program that ended by itself would do so again; one that was killed may not."""
     if not ended:
         return "its pod failed before the container was started", True
-    code = ended.get("exitCode")
-    text = f"the container ended with status {code} and no report"
-    return _joined(text, _tail(ended.get("message"))), code in _KILLED
+    code, tail = ended.get("exitCode"), _tail(ended.get("message"))
+    if SUPERVISOR in tail and "no such file" in tail:
+        return "the image has no /bin/sh, which every script needs", False
+    return _joined(f"the container ended with status {code} and no report", tail), code in _KILLED
 
 
 def _waiting(status: Mapping[str, Any]) -> Waiting:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, Literal
 
 from bridge.targets.kubernetes._names import job_name
@@ -26,6 +27,7 @@ __all__ = ["Errand", "Followed", "Tracker"]
 
 _LOOK_AGAIN: Final = 60.0
 _LEAVING: Final = 120.0  # seconds: a pod that is still there then has no node that would end it
+_AT_ONCE: Final = 20  # so that nobody waits long for the news of the others
 
 Task = Literal["look", "end", "withdraw"]
 
@@ -194,27 +196,29 @@ class Tracker:
     # --- what is to be done, and what came of it --------------------------------------------
 
     def errands(self) -> list[Errand]:
-        """What is due now. The same errand comes again until something has come of it."""
+        """Some of what is due now. An errand comes again until something has come of it."""
         now = self._clock()
         with self._lock:
             open_ = [one for one in self._by_name.values() if not (one.over or one.cancelled)]
-        return [errand for one in open_ if (errand := self._errand(one, now)) is not None]
+        due = (errand for one in open_ if (errand := self._errand(one, now)) is not None)
+        return list(islice(due, _AT_ONCE))
 
     def _errand(self, one: Followed, now: float) -> Errand | None:
-        waited = now - one.since
         if one.task is not None:
             return Errand(one, one.task, one.text, temporary=one.kind != "image")
         if one.kind == "leaving":
             text = f"{one.text}; its node does not end it"
-            return Errand(one, "end", text) if waited >= _LEAVING else None
-        if one.running:
-            return None
-        if waited >= self._patience and one.kind in ("image", "container", "place"):
+            return Errand(one, "end", text) if now - one.since >= _LEAVING else None
+        return None if one.running else self._unstarted(one, now)
+
+    def _unstarted(self, one: Followed, now: float) -> Errand | None:
+        late = now - one.since >= self._patience
+        if one.kind in ("image", "container", "place"):
             text = f"{one.text or 'its image cannot be pulled'} (for {self._patience:g} s)"
-            return Errand(one, "end", text, temporary=one.kind != "container")
-        if waited >= self._patience or now - max(one.since, one.looked) >= _LOOK_AGAIN:
+            return Errand(one, "end", text, temporary=one.kind != "container") if late else None
+        if late or (not one.pod and now - max(one.since, one.looked) >= _LOOK_AGAIN):
             one.looked = now
-            return Errand(one, "look") if one.kind in ("", "start") else None
+            return Errand(one, "look")
         return None
 
     def withdrawn(self, one: Followed) -> None:

@@ -97,21 +97,17 @@ class Transport:
         """Network errors as ours."""
         try:
             yield
-        except SSLError as error:
-            raise self._distrusted(call, error) from error
         except (HTTPError, OSError) as error:
-            cause = getattr(error, "reason", None)
-            if isinstance(cause, SSLError):
-                raise self._distrusted(call, cause) from error
+            cause = getattr(error, "reason", None) or error
+            if isinstance(cause, SSLError) and "certificate" in str(cause).lower():
+                raise AccessError(
+                    f"cannot {call}: no trusted connection to {self._access.host}"
+                    f" ({_short(cause)})",
+                    hint="check certificate-authority and the client certificate in the kubeconfig",
+                ) from error
             raise TargetUnavailable(
-                f"cannot {call}: {self._access.host} does not answer ({_short(cause or error)})"
+                f"cannot {call}: {self._access.host} does not answer ({_short(cause)})"
             ) from error
-
-    def _distrusted(self, call: Call, error: Exception) -> AccessError:
-        return AccessError(
-            f"cannot {call}: no trusted connection to {self._access.host} ({_short(error)})",
-            hint="check certificate-authority and the client certificate in the kubeconfig",
-        )
 
 
 class Stream:

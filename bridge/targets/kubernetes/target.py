@@ -33,7 +33,7 @@ from bridge.targets.kubernetes._names import (
     providers_name,
     secret_name,
 )
-from bridge.targets.kubernetes._patrol import do
+from bridge.targets.kubernetes._patrol import do, pods_of
 from bridge.targets.kubernetes._prefetch import prefetch, wants_prefetch
 from bridge.targets.kubernetes._standing import job_end
 from bridge.targets.kubernetes._tracker import Followed, Tracker
@@ -45,7 +45,7 @@ from bridge.targets.kubernetes.connection import (
     Connection,
     is_ours,
 )
-from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, SECRETS
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -181,7 +181,7 @@ class KubernetesTarget:
                 f"Job {followed.name} in namespace {self.connection.namespace} exists and is not"
                 f" of job {job.id}"
             )
-        pods = self.connection.find_all(PODS, labels=f"job-name={followed.name}")
+        pods = pods_of(followed, self.connection)
         for pod in pods:
             self._tracker.changed(pod, False)
         if not pods and job_end(found) is not None:
@@ -226,7 +226,7 @@ class KubernetesTarget:
             return
         one.cancelled = True
         self.connection.delete(JOBS, one.name, foreground=True)
-        if not one.pod and not self.connection.find_all(PODS, labels=f"job-name={one.name}"):
+        if not one.pod and not pods_of(one, self.connection):
             self._tracker.cancelled(one)
 
     def logs(self, job: str) -> Iterator[str]:
