@@ -244,7 +244,7 @@ class Lane:
         core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
         fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
-        if fallback and isinstance(self._target, Leases) and not self._target.let_go(record.id):
+        if fallback and isinstance(self._target, Leases) and not self._target.has_let_go(record.id):
             due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
             with self._lock:
                 self._resume.append(_Resume(due, record))

@@ -68,7 +68,7 @@ class Forgets(Protocol):
 class Leases(Protocol):
     """A target that may have a job that it did not confirm; asked before another gets the job."""
 
-    def let_go(self, job: str) -> bool:
+    def has_let_go(self, job: str) -> bool:
         """Whether the job will not run there any more, or nobody can know for too long."""
         ...
 

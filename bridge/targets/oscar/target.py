@@ -63,8 +63,8 @@ class OscarTarget:
     (one list serves all submits of 5 seconds), and again after each request whose end is not known;
     a name on it is not sent again. What remains: a request that upstream carries out later than
     it was taken for lost, and a second submit that falls into that gap. A job is given to another
-    target only when `let_go` says so: it was never sent, or the cluster has deleted it, or could
-    not be asked for `lease` seconds; after that it may run twice.
+    target only when `has_let_go` says so: it was never sent, or the cluster has deleted it, or
+    could not be asked for `lease` seconds; after that it may run twice.
 
     News: one list per service with open jobs and second, whatever their number. Upstream's
     supervisor ends with 0 whatever the script does, so SUCCEEDED says that it ran; ours is exact.
@@ -208,7 +208,7 @@ class OscarTarget:
             self._open.pop(job, None)
             self._final.pop(job, None)
 
-    def let_go(self, job: str) -> bool:
+    def has_let_go(self, job: str) -> bool:
         """Whether another target may have the job; see the class. Stops it here if it can."""
         with self._lock:
             entry = self._open.get(job)

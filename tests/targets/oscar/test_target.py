@@ -174,24 +174,24 @@ def test_another_attempt_is_another_job_there(bench: Bench) -> None:
 
 
 def test_a_job_is_let_go_only_when_it_is_gone(bench: Bench) -> None:
-    assert bench.target.let_go("never-seen")
+    assert bench.target.has_let_go("never-seen")
     bench.cluster.before = lost_request
     with pytest.raises(TargetUnavailable):
         bench.target.submit(a_job())
     bench.cluster.jobs.append({"name": a_job().id, "status": "Running"})
     bench.cluster.before = lambda _: httpx.Response(503)
-    assert not bench.target.let_go(a_job().id)
+    assert not bench.target.has_let_go(a_job().id)
     bench.cluster.before = lambda _: None
-    assert bench.target.let_go(a_job().id)
+    assert bench.target.has_let_go(a_job().id)
     assert bench.cluster.jobs == []
 
 
 def test_a_lease_runs_out(bench: Bench) -> None:
     bench.target.submit(a_job())
     bench.cluster.before = lambda _: httpx.Response(503)
-    assert not bench.target.let_go(a_job().id)
+    assert not bench.target.has_let_go(a_job().id)
     bench.clock.now += 61
-    assert bench.target.let_go(a_job().id)
+    assert bench.target.has_let_go(a_job().id)
 
 
 def test_a_cancelled_job_is_taken_off_the_list(bench: Bench) -> None:
