@@ -96,6 +96,7 @@ class Manager:
         }
         document = self._document(self._services)
         self._routes = routes(document)
+        self.served = document.services
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -283,6 +284,7 @@ class Manager:
         document = self._document(services)
         self._routes = routes(document)
         self._services = services
+        self.served = document.services
         self.dispatcher.serve(document.services, self._routes)
 
     def _document(self, services: Mapping[str, Deployed]) -> Document:

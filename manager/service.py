@@ -6,7 +6,7 @@ typed `Service` and what a client reads are both made from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -155,8 +155,11 @@ def deployed(
     return Deployed(service, token, source, document.providers, owner, owner_name, created)
 
 
-def _document(source: Source, targets: Iterable[TargetSpec]) -> Document:
+def _document(source: Source, targets: Sequence[TargetSpec]) -> Document:
+    names = {spec.name for spec in targets}
     service = dict(source["service"])
+    if "placement" in service:
+        service["placement"] = _here(service["placement"], names)
     script = service.get("script", "")
     if script:
         service["script"] = _SCRIPT
@@ -170,6 +173,21 @@ def _document(source: Source, targets: Iterable[TargetSpec]) -> Document:
         return from_value(value, read_script=lambda _: str(script))
     except FdlError as error:
         raise UsageError(_sentences(error)) from error
+
+
+def _here(placement: Mapping[str, Any], names: Set[str]) -> dict[str, Any]:
+    """The placement without targets that are not ours: a file names those of its own world."""
+    found = dict(placement)
+    for key in ("targets", "fallback"):
+        said = found.get(key, [])
+        if isinstance(said, str):
+            said = [said]
+        if isinstance(said, list):
+            found[key] = [name for name in said if name in names]
+    prefer = found.get("prefer")
+    if isinstance(prefer, Mapping) and prefer.get("target") not in names:
+        found["prefer"] = {key: value for key, value in prefer.items() if key != "target"}
+    return found
 
 
 def _sentences(error: FdlError) -> str:

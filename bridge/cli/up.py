@@ -1,4 +1,4 @@
-"""`up`: the object store and the AWS endpoint of this machine, until Ctrl-C."""
+"""`up`: the manager, the object store and the AWS endpoint of this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ __all__ = ["up"]
 @click.command()
 @click.option(
     "--port",
-    type=click.IntRange(0, 65534),
+    type=click.IntRange(0, 65533),
     default=0,
-    help="Of the AWS endpoint; the object store takes the next one. Default: any free ones.",
+    help="Of the AWS endpoint; the object store and the manager take the next two. "
+    "Default: any free ones.",
 )
 @click.option("--engine", default="auto", show_default=True, help="auto, container or process.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder in which the object store's data and the logs stay.",
+    help="Folder in which objects, services, jobs and logs stay.",
+)
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Services that come by OSCAR's API run on the cluster of KUBECONFIG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def up(port: int, engine: str, keep: Path | None, *, as_json: bool) -> int:
-    """Start an object store and an AWS endpoint, print the variables to export, and stay.
+def up(port: int, engine: str, keep: Path | None, *, cluster: bool, as_json: bool) -> int:
+    """Start OSCAR's API, an object store and an AWS endpoint, print the variables, and stay.
 
     Standard output has one `export NAME=value` per line and nothing else, so that it can go to a
     file and be sourced. Ctrl-C stops everything; what is on the AWS endpoint is gone then.
@@ -37,7 +43,7 @@ def up(port: int, engine: str, keep: Path | None, *, as_json: bool) -> int:
     try:
         with (
             as_keyboard_interrupt(),
-            Standing(StandingSettings(engine=engine, port=port, keep=keep)) as standing,
+            Standing(StandingSettings(engine, port, keep, cluster)) as standing,
         ):
             _print(standing.variables(), as_json=as_json)
             _say(standing.engine)

@@ -11,10 +11,10 @@ from bridge.local._clusters import Clusters
 from bridge.pipeline import storage_of
 from bridge.scheduler import Decision, Snapshot, TargetState, snapshot_of
 
-__all__ = ["localised", "snapshot", "used_targets"]
+__all__ = ["START", "localised", "snapshot", "used_targets"]
 
 # Typical seconds until a script runs here, by engine: a supervisor that is warm, a container.
-_START: Final = {"process": 0.05, "container": 0.5}
+START: Final = {"process": 0.05, "container": 0.5}
 
 
 def localised(document: Document) -> Document:
@@ -60,7 +60,7 @@ def snapshot(
             spec,
             running=running,
             queued=queued,
-            start=_START[engine],
+            start=START[engine],
             isolated=engine == "container",
         )
     return snapshot_of(document, states)

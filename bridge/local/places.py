@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bridge.errors import UsageError
 from bridge.fdl.model import Document, ProviderRef, TargetSpec
+from bridge.local._cloud import account_of, s3_access
 from bridge.local._clusters import Clusters
 from bridge.local._signals import held_back
 from bridge.local._together import Together
@@ -19,12 +20,10 @@ from bridge.local.ingest import Ingest
 from bridge.local.objectstore import ObjectStore, Rule, Webhook
 from bridge.local.target import LocalTarget
 from bridge.pipeline import NotificationRule
-from bridge.secret import Secret
 from bridge.storage import ObjectInfo, Store, open_store
 from bridge.targets import Target
 from bridge.targets.aws import (
     Account,
-    AccountSettings,
     BatchTarget,
     Buckets,
     LambdaTarget,
@@ -39,9 +38,7 @@ Accept = Callable[[str, bytes, Mapping[str, str]], Any]
 
 AWS: Final = frozenset({"lambda", "batch"})
 _LOOPBACK: Final = "127.0.0.1"
-_POLL: Final = 0.1
 _WAIT: Final = 1
-_ROLE: Final = "arn:aws:iam::000000000000:role/oscar-bridge-local"
 _S3: Final = ProviderRef("s3")
 
 
@@ -122,21 +119,8 @@ class Places:
             runtime=self._runtime,
         )
         self._endpoint = self._stack.enter_context(endpoint)
-        environment = endpoint.environment()
-        self._account = account = Account(
-            AccountSettings(
-                region=environment["AWS_REGION"],
-                endpoint=endpoint.url,
-                credentials={
-                    "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
-                    "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
-                },
-                role=_ROLE,
-                poll=_POLL,
-            )
-        )
-        account.prepare()
-        self._buckets = Buckets(account)
+        self._account = account_of(endpoint)
+        self._buckets = Buckets(self._account)
 
     def _reach(self, ref: ProviderRef) -> ProviderAccess:
         """How anything on this machine, and any container, reaches the provider."""
@@ -144,14 +128,7 @@ class Places:
             settings, secrets = self._stores[ref].provider()
             return ProviderAccess(settings, secrets)
         assert self._endpoint is not None
-        environment = self._endpoint.environment()
-        return ProviderAccess(
-            {"endpoint": self._endpoint.url, "region": environment["AWS_REGION"]},
-            {
-                "access_key": Secret(environment["AWS_ACCESS_KEY_ID"]),
-                "secret_key": Secret(environment["AWS_SECRET_ACCESS_KEY"]),
-            },
-        )
+        return s3_access(self._endpoint)
 
     def targets(self) -> dict[str, Target]:
         """One target for each name that is used."""

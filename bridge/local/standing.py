@@ -1,10 +1,11 @@
-"""An object store and an AWS endpoint that stand on this machine until somebody says stop.
+"""A manager, an object store and an AWS endpoint that stand here until somebody says stop.
 
     with Standing(engine="process", port=4566) as standing:
         print(standing.variables())
         standing.wait()
 
 The same servers as those of a `Session`, without a document: what is in them comes by their APIs.
+Services that come by OSCAR's run on this machine, or on a real cluster.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from bridge.errors import PermanentError, UsageError
+from bridge.fdl.model import TargetSpec
+from bridge.local._clusters import Clusters, real_clusters
 from bridge.local._signals import held_back, undisturbed
 from bridge.local._together import Together
 from bridge.local.aws import AwsEndpoint
 from bridge.local.children import SessionFolder
 from bridge.local.executors import gateway, resolve
 from bridge.local.executors.guard import Guard
+from bridge.local.managed import CLUSTER, Managed, Place
 from bridge.local.objectstore import ObjectStore
 
 __all__ = ["Standing", "StandingSettings"]
@@ -37,29 +41,37 @@ _POLL: Final = 0.5
 @dataclass(frozen=True, slots=True)
 class StandingSettings:
     """`engine` is auto, container or process. `port` is the AWS endpoint's, the object store's is
-    the next one; 0 for any free ones. `keep` is a folder in which objects of the store, its keys
-    and the logs stay; None: nothing stays. What is in the AWS endpoint never stays.
+    the next one, the manager's the one after it; 0 for any free ones. `keep` is a folder in which
+    objects of the store, the services and jobs of the manager, keys and logs stay; None: nothing
+    stays. What is in the AWS endpoint never stays. With `cluster`, services of the manager run on
+    the cluster of KUBECONFIG, in a namespace that does not stay either.
     """
 
     engine: str = "auto"
     port: int = 0
     keep: Path | None = None
+    cluster: bool = False
 
 
 class Standing:
     """The servers, from the beginning of the `with` block to its end.
 
-    Errors then: UsageError, MissingToolError, PermanentError (a port that is taken). Everything is
-    stopped and removed at the end of the block, also when this process is killed.
+    Errors then: UsageError, MissingToolError, PermanentError (a port that is taken), with a cluster
+    AccessError and TargetUnavailable. Everything is stopped and removed at the end of the block,
+    also when this process is killed.
     """
 
     def __init__(self, settings: StandingSettings | None = None) -> None:
         self._settings = settings or StandingSettings()
-        self.engine = resolve(self._settings.engine)
+        self.engine = _resolved(self._settings)
+        self._name = secrets.token_hex(6)
+        spec = TargetSpec(CLUSTER, "knative")
+        found = real_clusters([spec], everything=True) if self._settings.cluster else {}
+        self._clusters = Clusters(found, self._name)
         self._stack = ExitStack()
         self._together = Together()
-        self._store: ObjectStore | None = None
         self._aws: AwsEndpoint | None = None
+        self._managed: Managed | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -79,15 +91,17 @@ class Standing:
 
     def variables(self) -> dict[str, str]:
         """What programs need to use the servers; holds secret keys."""
-        assert self._aws is not None and self._store is not None
-        keys = self._store.credentials
+        assert self._aws is not None and self._managed is not None
+        store = self._managed.store
+        keys = store.credentials
         return {
             **self._aws.environment(),
             # Image names stay as they are: the runtime is brought along.
             "OSCAR_BRIDGE_IMAGES": "as-is",
-            "MINIO_ENDPOINT": self._store.endpoint,
+            "MINIO_ENDPOINT": store.endpoint,
             "MINIO_ACCESS_KEY": keys.access_key,
             "MINIO_SECRET_KEY": keys.secret_key.reveal(),
+            **self._managed.variables(),
         }
 
     def wait(self) -> None:
@@ -97,44 +111,60 @@ class Standing:
             self._check()
 
     def _check(self) -> None:
-        assert self._aws is not None and self._store is not None
+        assert self._aws is not None and self._managed is not None
         if not self._aws.alive:
             raise PermanentError(f"the AWS endpoint has ended; its log is {self._aws.log}")
-        if not self._store.alive:
+        if not self._managed.store.alive:
             raise PermanentError("the object store has ended")
 
     def _start(self) -> None:
         contained = self.engine == "container"
-        name = secrets.token_hex(6)
         self._stack.callback(self._together.close)
-        folder = self._folder(name, contained=contained)
+        folder = self._folder(contained=contained)
         kept = _kept(self._settings.keep) or folder
         address = gateway() if contained else _LOOPBACK
         port = self._settings.port
-        self._store = ObjectStore(kept / "objects", address=address, port=port and port + 1)
+        runtime = _runtime() if contained else None
+        self._clusters.look([CLUSTER], folder)
+        self._clusters.start(self._stack)
         self._aws = AwsEndpoint(
             folder / "aws",
             engine=self.engine,
-            session=name,
+            session=self._name,
             address=address,
             port=port,
-            runtime=_runtime() if contained else None,
+            runtime=runtime,
             log=kept / "aws.log",
         )
-        work: list[Callable[[], None]] = [
-            lambda: self._enter(self._store),
-            lambda: self._enter(self._aws),
-        ]
+        place = Place(
+            self.engine,
+            self._name,
+            address,
+            port and port + 2,
+            folder / "manager",
+            kept,
+            self._clusters,
+            runtime,
+        )
+        self._managed = Managed(place, self._endpoint, self._stack)
+        self._managed.listen()
+        servers: list[ObjectStore | AwsEndpoint] = [self._managed.store, self._aws]
+        work = [partial(self._enter, server) for server in servers]
         self._together.run(work, len(work))
+        self._managed.start()
 
-    def _enter(self, server: ObjectStore | AwsEndpoint | None) -> None:
-        assert server is not None
+    def _endpoint(self) -> AwsEndpoint:
+        assert self._aws is not None
+        return self._aws
+
+    def _enter(self, server: ObjectStore | AwsEndpoint) -> None:
         self._stack.enter_context(server)
 
-    def _folder(self, name: str, *, contained: bool) -> Path:
+    def _folder(self, *, contained: bool) -> Path:
         with held_back():
             folder = SessionFolder()
-            guard = Guard(name, folder.path, containers=contained)
+            namespaces = self._clusters.namespaces()
+            guard = Guard(self._name, folder.path, containers=contained, namespaces=namespaces)
             self._stack.callback(guard.close)
             return self._stack.enter_context(folder).path
 
@@ -144,6 +174,18 @@ class Standing:
                 self._stack.close()
         finally:
             self._stack.close()
+
+
+def _resolved(settings: StandingSettings) -> str:
+    """The engine; pods cannot reach what listens on loopback, as it does for processes."""
+    if not settings.cluster:
+        return resolve(settings.engine)
+    if settings.engine == "process":
+        raise UsageError(
+            "jobs on a cluster and plain processes do not go together",
+            hint="leave --engine out, or take --engine container",
+        )
+    return resolve("container")
 
 
 def _kept(folder: Path | None) -> Path | None:

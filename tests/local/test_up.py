@@ -14,6 +14,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -42,6 +43,53 @@ def test_both_servers_take_its_variables(tmp_path: Path) -> None:
             client.create_bucket(Bucket="bucket")
             client.put_object(Bucket="bucket", Key="a", Body=b"b")
             assert client.get_object(Bucket="bucket", Key="a")["Body"].read() == b"b"
+
+
+SHOUT = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
+
+
+def oscar(running: Up, method: str, path: str, body: object = None) -> requests.Response:
+    told = running.variables
+    return requests.request(
+        method,
+        told["OSCAR_ENDPOINT"] + path,
+        json=body,
+        auth=(told["OSCAR_USERNAME"], told["OSCAR_PASSWORD"]),
+        timeout=60,
+    )
+
+
+def test_its_services_take_from_s3_and_write_to_s3_and_are_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with up(tmp_path, "--keep", str(kept)) as running:
+        s3 = running.client("s3")
+        for name, where, to in (("one", "s3", "minio"), ("two", "minio", "s3")):
+            service = {
+                "name": name,
+                "image": "busybox",
+                "script": SHOUT if name == "one" else SHOUT.replace("a-z A-Z", "A-Z B-ZA"),
+                "input": [{"storage_provider": where, "path": f"{where}-bucket/{name}"}],
+                "output": [{"storage_provider": to, "path": f"{to}-bucket/two"}],
+            }
+            made = oscar(running, "POST", "/system/services", service)
+            assert made.status_code == 201, made.text
+        s3.put_object(Bucket="s3-bucket", Key="one/a.txt", Body=b"hal")
+
+        def written() -> bool:
+            found = s3.list_objects_v2(Bucket="s3-bucket", Prefix="two/a").get("Contents", [])
+            return bool(found)
+
+        eventually(written)
+        assert s3.get_object(Bucket="s3-bucket", Key="two/a.txt")["Body"].read() == b"IBM"
+        token = oscar(running, "GET", "/system/services/one").json()["token"]
+        password = running.variables["OSCAR_PASSWORD"]
+    again = tmp_path / "again"
+    again.mkdir()
+    with up(again, "--keep", str(kept)) as running:
+        assert running.variables["OSCAR_PASSWORD"] == password
+        assert oscar(running, "GET", "/system/services/one").json()["token"] == token
+        (job,) = oscar(running, "GET", "/system/logs/two").json()["jobs"].values()
+        assert job["status"] == "Succeeded"
 
 
 def test_nobody_else_is_served(tmp_path: Path) -> None:
@@ -122,24 +170,25 @@ def test_killed_it_leaves_nothing_running(tmp_path: Path) -> None:
     eventually(lambda: list((tmp_path / "tmp").iterdir()) == [])
 
 
-def two_free_ports() -> int:
-    """The first of two, not among those that the kernel hands out."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_000, 2):
+def three_free_ports() -> int:
+    """The first of three, not among those that the kernel hands out."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000, 3):
         with contextlib.suppress(PermanentError):
-            free_port(port=port)
-            free_port(port=port + 1)
+            for number in range(3):
+                free_port(port=port + number)
             return port
-    raise AssertionError("no two free ports")
+    raise AssertionError("no three free ports")
 
 
 def test_ports_can_be_chosen_and_objects_kept(tmp_path: Path) -> None:
-    kept, port = tmp_path / "kept", two_free_ports()
+    kept, port = tmp_path / "kept", three_free_ports()
     words = ("--port", str(port), "--keep", str(kept))
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     with up(first, *words) as running:
         assert running.variables["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port}"
         assert running.variables["MINIO_ENDPOINT"] == f"http://127.0.0.1:{port + 1}"
+        assert running.variables["OSCAR_ENDPOINT"] == f"http://127.0.0.1:{port + 2}"
         keys = running.variables["MINIO_ACCESS_KEY"]
         client = minio(running)
         client.create_bucket(Bucket="bucket")

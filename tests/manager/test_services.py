@@ -70,7 +70,7 @@ WRONG: list[tuple[str, Any]] = [
     ("an input that leads away", echo(input=[{"storage_provider": "minio", "path": "a/../b"}])),
     ("an input on S3", echo(input=[{"storage_provider": "s3", "path": "b/in"}])),
     ("an unknown provider", echo(output=[{"storage_provider": "s3.mine", "path": "far/out"}])),
-    ("a target that is not here", echo(placement={"targets": ["moon"]})),
+    ("an unknown policy", echo(placement={"policy": "luckiest"})),
     ("a volume in our place", echo(volume={"size": "1Gi", "mount_path": "/oscar/bin"})),
 ]
 
@@ -181,13 +181,15 @@ def test_what_was_before_federation_is_kept_in_it(live: Live) -> None:
 
 
 def test_our_own_keys_ride_along(live: Live) -> None:
-    name = live.create(timeout="30s", placement={"targets": ["local"], "policy": "fastest"})
+    placement = {"targets": ["my-cluster", "aws-lambda"], "policy": "fastest"}
+    name = live.create(timeout="30s", placement=placement)
     found = live.ask("GET", f"{PATH}/{name}").json
-    assert found["timeout"] == "30s"
-    assert found["placement"] == {"targets": ["local"], "policy": "fastest"}
+    assert (found["timeout"], found["placement"]) == ("30s", placement)
     one = live.manager.find(name)
     assert one is not None
     assert one.service.timeout == 30
+    # Those targets are of the file's world; here there is one.
+    assert one.service.placement.targets == ("local",)
 
 
 def test_an_existing_bucket_is_attached_to_and_outlives_its_services(live: Live) -> None:
