@@ -12,8 +12,9 @@ from pathlib import Path
 from tests.command import ROOT
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")])
-# Its commands build on one another and need an AWS endpoint: they are one test.
+# Their commands build on one another and need what `up` gives: each page is one test.
 DEPLOYING = ROOT / "docs" / "deploying.md"
+CLUSTERS = ROOT / "docs" / "clusters.md"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ def commands() -> list[tuple[str, str]]:
     """Page and command, each command once."""
     found: dict[str, str] = {}
     for page in PAGES:
-        if page != DEPLOYING:
+        if page not in (DEPLOYING, CLUSTERS):
             for line in commands_of(page):
                 found.setdefault(line, str(page.relative_to(ROOT)))
     return [(page, line) for line, page in found.items()]
