@@ -255,7 +255,8 @@ def room(service: Service, capacity: Capacity) -> Room | None:
         ever=ever,
         more=more,
         delay=capacity.growth.delay if capacity.growth else 0.0,
-        ahead=capacity.pending,
+        # Where there is room, pods that wait want something else: they are in nobody's way.
+        ahead=0 if now else capacity.pending,
         why="" if now else _why(service, capacity, limits, never=not ever + more),
     )
 

@@ -78,7 +78,13 @@ def quota(hard: Mapping[str, str], used: Mapping[str, str], **spec: Any) -> dict
 def test_jobs_fit_beside_live_pods_on_each_node_alone() -> None:
     pods = (pod("a", "2500m"), pod("b", "3"), pod("b", phase="Succeeded"), pod(cpu="9"))
     found = room(service(), capacity(node("a"), node("b"), pods=pods))
-    assert found == Room(now=2, ever=8, ahead=1)
+    assert found == Room(now=2, ever=8)
+
+
+def test_pods_that_wait_are_ahead_where_nothing_is_free() -> None:
+    pods = (pod("a", "4"), pod(cpu="1"), pod(cpu="9"))
+    found = room(service(), capacity(node("a"), pods=pods))
+    assert found is not None and (found.now, found.ahead) == (0, 2)
 
 
 def test_a_pod_asks_for_its_containers_or_for_its_greediest_init_container() -> None:
