@@ -115,6 +115,7 @@ def _count(text: str) -> int:
 
 def _import_for_calls(service: ServiceConfig) -> None:
     """Load once what each call would have to load in its own process."""
+    import base64  # noqa: F401, PLC0415
     import ctypes  # noqa: F401, PLC0415
 
     used = {path.provider for path in (*service.inputs, *service.outputs)}
