@@ -22,6 +22,7 @@ _GIVEN: Mapping[str, str] = {
     "email": "me@example.org",
     "chart_url": "https://example.org/oscar-bridge-0.1.0.tgz",
     "image": "registry.example.org/oscar-bridge/manager",
+    "runtime_image": "registry.example.org/oscar-bridge/runtime",
 }
 _SETS = [word for name, value in _GIVEN.items() for word in ("--set", f"{name}={value}")]
 
@@ -83,7 +84,7 @@ def test_credentials_go_over_https_only() -> None:
     [
         (["--set", "hots=x"], "did you mean host?"),
         (["--set", "host"], "NAME=VALUE"),
-        (["--set", "host=x"], "email, chart_url, image"),
+        (["--set", "host=x"], "email, chart_url, image, runtime_image"),
         (["--set", "host=@/no/such/file"], "/no/such/file"),
     ],
 )
