@@ -355,13 +355,15 @@ def start(data: Path, binaries: Path, *, node: bool) -> Path:
         raise Failed(f"a start in {data} has not finished: cluster.py stop {data}")
     if not (binaries / "kube-apiserver").exists():
         raise Failed(f"{binaries} has no kube-apiserver: it must be what build.sh printed")
-    wipe(data)
+    stop(data)  # what a machine that went down has left
     lock = _only_node(binaries) if node else None
     place = Place(data, binaries.resolve(), machine.bridge_address() if node else "127.0.0.1", node)
     processes = Processes(data)
     try:
         _start(place, processes, lock)
     except BaseException:
+        if lock:
+            lock.close()
         stop(data)
         raise
     (data / "ready").touch()
@@ -372,14 +374,22 @@ def _only_node(binaries: Path) -> IO[str]:
     """Take the engine: kubelet removes the containers of pods that it does not know."""
     if os.geteuid() != 0:
         raise Failed("a node needs root (--control-plane needs neither root nor Docker)")
+    if not (lock := _take_engine()):
+        raise Failed("a cluster of this script has its node on this Docker engine")
+    if machine.pod_containers():
+        raise Failed("this Docker engine has pods of another Kubernetes")
+    machine.make_pause_image(_PAUSE, binaries / "pause")
+    return lock
+
+
+def _take_engine() -> IO[str] | None:
+    """A lock that a kubelet keeps as long as it lives; None when one has it."""
     lock = _LOCK.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Failed("a cluster of this script has its node on this Docker engine") from None
-    if machine.pod_containers():
-        raise Failed("this Docker engine has pods of another Kubernetes")
-    machine.make_pause_image(_PAUSE, binaries / "pause")
+        lock.close()
+        return None
     return lock
 
 
@@ -448,7 +458,9 @@ def stop(data: Path) -> None:
     processes.stop(["kubelet", "proxy", "scheduler", "controllers"])
     processes.stop(["apiserver"])
     processes.stop(["etcd"])
-    machine.restore(data / "machine.json", data / "kubelet", _SERVICES)
+    if (before := data / "machine.json").exists() and (lock := _take_engine()):
+        with lock:
+            machine.restore(before, data / "kubelet", _SERVICES)
     wipe(data)
 
 

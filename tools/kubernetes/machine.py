@@ -81,9 +81,7 @@ def has_service_rules() -> bool:
 
 
 def restore(file: Path, kubelet: Path, network: str) -> None:
-    """Remove what a node has left, and put back what `remember` wrote; nothing without its file."""
-    if not file.exists():
-        return
+    """Remove what a node has left on the engine and the machine; put back what `remember` wrote."""
     before = json.loads(file.read_text())
     if containers := pod_containers():
         docker("rm", "--force", "--volumes", *containers)
