@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -111,3 +113,31 @@ def test_a_missing_tool_is_named(tmp_path: Path) -> None:
     done = subprocess.run([KIND / "up"], check=False, capture_output=True, text=True, env=env)
     assert done.returncode == 3
     assert "is absent" in done.stderr
+
+
+def test_kubernetes_is_built_once(tmp_path: Path) -> None:
+    build = ROOT / "tools" / "kubernetes" / "build.sh"
+    sources = sorted(build.parent.glob("*.go"))
+    content = b"".join(path.read_bytes() for path in (build, *sources))
+    made = tmp_path / f"bin-{hashlib.sha256(content).hexdigest()[:16]}"
+    made.mkdir()
+    done = subprocess.run([build, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout == f"{made}\n"
+    assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["start", "data", "nowhere", "--control-plane"], 1, "must be what build.sh printed"),
+        (["stop", "never-started"], 0, ""),
+    ],
+)
+def test_a_cluster_that_cannot_be_says_why(
+    words: list[str], status: int, said: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-B", ROOT / "tools" / "kubernetes" / "cluster.py", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
