@@ -3,7 +3,7 @@ would change on AWS and on clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,17 +53,20 @@ def plan(
         print_decisions(decisions)
     parts = parts_of(document, pipeline, decisions)
     found, whys = _changes(path, parts, offline=offline, policy=policy, **options)
+    calls = [] if offline else _call_notes(document, decisions)
     if as_json:
         told: dict[str, Any] = {"file": str(path)}
         told["decisions"] = [decision_json(d) for d in decisions]
         told["changes"] = None if found is None else changes_json(found)
-        told["notes"] = [*(found.notes if found else ()), *whys]
+        told["notes"] = [*(found.notes if found else ()), *whys, *calls]
         print_json(told)
     else:
         if found is not None:
             print_changes(found)
         for why in whys:
             console().print(f"no change set: {why}", markup=False, soft_wrap=True)
+        for note in calls:
+            console().print(f"note: {note}", markup=False, soft_wrap=True)
     return DIFFERENT if exit_code and found is not None and not found.empty else 0
 
 
@@ -102,6 +105,24 @@ def _changes(
         whys.append(error.message)
         plans = _plans(path, replace(reached, clusters={}), options, account)
     return (joined(plans) if plans else None), whys
+
+
+def _call_notes(document: Document, decisions: Sequence[Decision]) -> list[str]:
+    """How services on `knative` targets will answer calls there, as far as the clusters can be
+    asked."""
+    told: list[str] = []
+    for target in sorted({one.target for one in decisions if one.target}):
+        spec = document.targets[target]
+        if spec.kind != "knative":
+            continue
+        from bridge.targets.kubernetes import ClusterSettings, Connection, call_notes
+
+        services = [document.service(one.service) for one in decisions if one.target == target]
+        try:
+            told += call_notes(Connection(ClusterSettings.of(spec)), services)
+        except _OUT_OF_REACH as error:
+            told.append(f"{target}: {error.message}")
+    return told
 
 
 _OUT_OF_REACH: Final = (AccessError, MissingToolError, TargetUnavailable, UsageError)

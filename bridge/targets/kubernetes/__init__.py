@@ -8,7 +8,7 @@ from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes._copies import DeploymentStatus
 from bridge.targets.kubernetes._exposed import Routing
 from bridge.targets.kubernetes.connection import Connection
-from bridge.targets.kubernetes.knative import KnativeTarget
+from bridge.targets.kubernetes.knative import KnativeTarget, call_notes
 from bridge.targets.kubernetes.settings import ClusterSettings
 from bridge.targets.kubernetes.target import KubernetesTarget
 
@@ -20,4 +20,5 @@ __all__ = [
     "KnativeTarget",
     "KubernetesTarget",
     "Routing",
+    "call_notes",
 ]

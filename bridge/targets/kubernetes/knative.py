@@ -13,14 +13,21 @@ from bridge.targets.calls import Address, call
 from bridge.targets.kubernetes._exposed import Routing
 from bridge.targets.kubernetes._sync import notes
 from bridge.targets.kubernetes.connection import Connection
+from bridge.targets.kubernetes.resources import KNATIVE_SERVICES
 from bridge.targets.kubernetes.servers import Servers
 from bridge.targets.kubernetes.target import KubernetesTarget
 from bridge.targets.protocol import Reply
 from bridge.targets.render import ProviderAccess
 
-__all__ = ["KnativeTarget"]
+__all__ = ["KnativeTarget", "call_notes"]
 
 _PORT: Final = 80
+
+
+def call_notes(connection: Connection, services: Sequence[Service]) -> list[str]:
+    """What a plan says of these services' synchronous calls on a cluster, one sentence each."""
+    knative = connection.serves(KNATIVE_SERVICES)
+    return [one for each in services for one in notes(each, knative=knative)]
 
 
 class KnativeTarget(KubernetesTarget):
@@ -49,10 +56,6 @@ class KnativeTarget(KubernetesTarget):
             routing=routing or Routing(),
             token_of=token_of,
         )
-
-    def notes(self, services: Sequence[Service]) -> list[str]:
-        """What a plan says of these services' synchronous calls here, one sentence each."""
-        return [one for each in services for one in notes(each, knative=self.servers.knative)]
 
     def deploy(self, services: Sequence[Service]) -> None:
         """See `Target.deploy`; returns before the copies are ready."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from bridge.targets.kubernetes.resources import (
     SCALERS,
     SERVICES,
 )
+from tests.command import bridge, write
 from tests.engines.kubernetes.jobs import end, job, service, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
@@ -146,6 +148,27 @@ def test_no_copy_until_the_first_call(target: KnativeTarget) -> None:
         assert target.connection.find(resource, cold.name) is None
     with pytest.raises(NotFoundError):
         target.invoke(cold.name, b"", {}, 1.0)
+
+
+FILE = """\
+targets:
+  my-k8s:
+    kind: knative
+functions:
+  bridge:
+  - name: small
+    image: oscar-bridge/busybox:local
+    memory: 64Mi
+    cpu: '0.1'
+    script: small.sh
+"""
+
+
+def test_a_plan_says_how_calls_are_answered(tmp_path: Path, cluster: Connection) -> None:
+    folder = write(tmp_path, {"file.yaml": FILE, "small.sh": "true\n"})
+    done = bridge("plan", folder / "file.yaml")
+    assert done.status == 0, done.err
+    assert "note: small: the cluster has no Knative" in done.out
 
 
 @contextmanager
