@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from kubernetes import client, config
 
 from bridge.errors import PermanentError, TargetUnavailable
 from bridge.fdl.model import Resources, Service, TargetSpec
@@ -16,11 +17,12 @@ from bridge.scheduler import Offer, TargetState, offer
 from bridge.targets.kubernetes import Connection
 from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes._prefetch import prefetch
-from bridge.targets.kubernetes.resources import DAEMON_SETS, NODES, PODS
+from bridge.targets.kubernetes.resources import DAEMON_SETS, NODES, PODS, Resource
 from tests.runs import eventually
 
 pytestmark = pytest.mark.kubernetes
 MIB = 2**20
+QUEUES = ("kueue.x-k8s.io/v1beta1", "LocalQueue", "localqueues")
 SPEC = TargetSpec("home", "kubernetes")
 SMALL = Service(
     "small",
@@ -102,6 +104,67 @@ def test_a_quota_is_seen_before_anything_is_submitted(here: Connection, namespac
     assert [r.sentence for r in refused.reasons] == [
         "quota 'tight' allows 96 MiB of memory (a job asks for 128 MiB of memory)"
     ]
+
+
+def definition(plural: str, kind: str, scope: str) -> dict[str, Any]:
+    """A kind of Kueue's, with no schema: only its objects are read here."""
+    names = {"plural": plural, "kind": kind}
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1beta1", "served": True, "storage": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.kueue.x-k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+        },
+        "spec": {
+            "group": "kueue.x-k8s.io",
+            "scope": scope,
+            "names": names,
+            "versions": [{**version, "schema": {"openAPIV3Schema": free}}],
+        },
+    }
+
+
+@pytest.fixture
+def kueue(cluster: Connection, namespace: str) -> Iterator[None]:
+    """Kueue's kinds, and a queue of two cores that has given one away."""
+    config.load_kube_config()
+    kinds, objects = client.ApiextensionsV1Api(), client.CustomObjectsApi()
+    made = [
+        definition("clusterqueues", "ClusterQueue", "Cluster"),
+        definition("localqueues", "LocalQueue", "Namespaced"),
+    ]
+    place = ("kueue.x-k8s.io", "v1beta1")
+    cpu = {"name": "cpu", "nominalQuota": "2"}
+    groups = [{"flavors": [{"name": "default", "resources": [cpu]}]}]
+    reserved = [{"name": "default", "resources": [{"name": "cpu", "total": "1"}]}]
+    facts = {"apiVersion": "kueue.x-k8s.io/v1beta1", "metadata": {"name": namespace}}
+    whole = {"kind": "ClusterQueue", "spec": {"resourceGroups": groups}}
+    local = {"kind": "LocalQueue", "spec": {"clusterQueue": namespace}}
+    for one in made:
+        kinds.create_custom_resource_definition(one)
+    try:
+        assert eventually(lambda: cluster.serves(Resource(*QUEUES)))
+        status = {"status": {"flavorsReservation": reserved}}
+        objects.create_cluster_custom_object(*place, "clusterqueues", facts | whole | status)
+        objects.create_namespaced_custom_object(*place, namespace, "localqueues", facts | local)
+        yield
+    finally:
+        for one in made:
+            kinds.delete_custom_resource_definition(one["metadata"]["name"])
+
+
+def test_a_queue_of_kueue_is_seen(here: Connection, namespace: str, kueue: None) -> None:
+    labels = {"kueue.x-k8s.io/queue-name": namespace}
+    inside = replace(sized("1.5"), options=OscarOptions(labels=labels))
+    capacity = ClusterCapacity(here)
+    capacity.refresh()
+    room = capacity.state(TargetState(SPEC), (inside,)).room["small"]
+    assert (room.now, room.ever) == (0, 1)
+    said = f"the Kueue queue '{namespace}' leaves 1 CPU (a job asks for 1.5 CPU)"
+    assert said in room.why
 
 
 def gone(connection: Connection) -> bool:
