@@ -88,6 +88,8 @@ class KubernetesTarget:
         self._tracker = Tracker(self._news, connection.settings.start_timeout)
         self._watch: PodWatch | None = None
         self._patrolled = 0.0
+        # Attempts whose submit got no answer: name of the Job that may be there, and since when.
+        self._unsure: dict[str, tuple[str, float]] = {}
 
     @property
     def runtime_image(self) -> str:
@@ -135,10 +137,25 @@ class KubernetesTarget:
             try:
                 self._start_watch()
                 self._create(service, job, followed)
-            except BaseException:
+            except BaseException as error:
                 self._tracker.drop(job.id)
+                if isinstance(error, TargetUnavailable):
+                    self._unsure.setdefault(job.id, (followed.name, time.monotonic()))
                 raise
+            self._unsure.pop(job.id, None)
         return followed.name
+
+    def has_let_go(self, job: str) -> bool:
+        """Whether an attempt whose submit got no answer has no Job; True, too, when the cluster
+        does not answer for longer than a pod may take to start."""
+        name, since = self._unsure.get(job, ("", 0.0))
+        try:
+            gone = not name or self.connection.find(JOBS, name) is None
+        except TargetUnavailable:
+            gone = time.monotonic() - since >= self.connection.settings.start_timeout
+        if gone:
+            self._unsure.pop(job, None)
+        return gone
 
     def _create(self, service: Service, job: Job, followed: Followed) -> None:
         namespace = self.connection.namespace

@@ -1,0 +1,97 @@
+"""What a target does when the cluster does not answer as it should."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.fdl.model import TargetSpec
+from bridge.targets.kubernetes import ClusterSettings, KubernetesTarget
+from tests.targets.kubernetes.shapes import job, service
+
+SETTINGS = ClusterSettings(namespace="here", runtime_image="runtime:1", start_timeout=0.0)
+
+
+class Cluster:
+    """A connection that creates as it is told, and has no pods."""
+
+    name, namespace, settings = "mine", "here", SETTINGS
+
+    def __init__(self, create: Callable[[Any], Any]) -> None:
+        self.create = create
+        self.there: dict[str, Any] | None = None
+        self.answers = True
+        self.deleted: list[str] = []
+
+    def apply(self, manifest: object) -> None:
+        """Everything is taken."""
+
+    def find(self, *_: object) -> dict[str, Any] | None:
+        if not self.answers:
+            raise TargetUnavailable("away")
+        return self.there
+
+    def delete(self, _: object, name: str) -> None:
+        self.deleted.append(name)
+
+    def version(self) -> str:
+        return "v1.20"
+
+    def pages(self, *_: object, **__: object) -> Iterator[Any]:
+        raise TargetUnavailable("away")
+
+
+def target(cluster: Cluster) -> KubernetesTarget:
+    made = KubernetesTarget(TargetSpec("k", "kubernetes"), cluster, {})  # type: ignore[arg-type]
+    made.deploy([service()])
+    return made
+
+
+def away(_: object) -> Any:
+    raise TargetUnavailable("the answer was lost")
+
+
+def test_a_job_that_may_be_there_is_not_given_to_another_target() -> None:
+    cluster = Cluster(away)
+    place = target(cluster)
+    assert place.has_let_go("plain-1")
+    with pytest.raises(TargetUnavailable):
+        place.submit(job())
+    cluster.there = {"metadata": {}}
+    assert not place.has_let_go("plain-1")
+    cluster.there = None
+    assert place.has_let_go("plain-1")
+    # Nobody waits for ever for a cluster that does not answer.
+    with pytest.raises(TargetUnavailable):
+        place.submit(job())
+    cluster.answers = False
+    assert place.has_let_go("plain-1")
+    place.close()
+
+
+def test_a_server_that_drops_a_limit_does_not_get_the_job() -> None:
+    def old(manifest: Any) -> Any:
+        made = copy.deepcopy(manifest)
+        del made["spec"]["ttlSecondsAfterFinished"]
+        del made["spec"]["template"]["spec"]["automountServiceAccountToken"]
+        return made | {"metadata": made["metadata"] | {"uid": "u"}}
+
+    cluster = Cluster(old)
+    place = target(cluster)
+    lost = r"dropped spec\.template\.spec\.automountServiceAccountToken of the Job"
+    with pytest.raises(PermanentError, match=lost) as refused:
+        place.submit(job())
+    assert "v1.20" in refused.value.hint
+    assert cluster.deleted == ["plain-1"]
+    assert list(place.poll()) == []
+    place.close()
+
+
+def test_a_service_that_is_not_deployed_is_named() -> None:
+    place = KubernetesTarget(TargetSpec("k", "kubernetes"), Cluster(away), {})  # type: ignore[arg-type]
+    with pytest.raises(NotFoundError, match="service plain is not deployed on k"):
+        place.submit(job())
