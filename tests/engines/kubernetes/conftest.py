@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.images import make_runtime_image
 from bridge.targets.kubernetes import ClusterSettings, Connection
 from bridge.targets.kubernetes.resources import NAMESPACES
+from tests.command import bridge
 
 
 @pytest.fixture(scope="session")
@@ -49,4 +49,6 @@ def module_namespace(cluster: Connection) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def runtime_image() -> str:
     """Name of the image of the runtime, made with the engine that the cluster's node uses."""
-    return str(make_runtime_image().target)
+    done = bridge("runtime", "image")
+    assert done.status == 0, done.err
+    return done.out.strip()
