@@ -10,7 +10,7 @@ from typing import Final
 from bridge.errors import UsageError
 from bridge.secret import Secret
 
-__all__ = ["Settings", "from_environment"]
+__all__ = ["Reader", "Settings", "from_environment", "state_folder"]
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on", "t"})
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f"})
@@ -45,9 +45,12 @@ class Settings:
     webhook_token: Secret = field(default_factory=lambda: Secret(""))
 
 
-def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings that OSCAR's variables give; UsageError for one that is missing or wrong."""
-    read = _Reader(environment)
+def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settings:
+    """The settings that OSCAR's variables give; UsageError for one that is missing or wrong.
+
+    `token` is what object stores prove themselves with.
+    """
+    read = Reader(environment)
     return Settings(
         user=read.required("OSCAR_USERNAME"),
         password=Secret(read.required("OSCAR_PASSWORD")),
@@ -56,11 +59,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         services_namespace=read.text("OSCAR_SERVICES_NAMESPACE", "oscar-svc"),
         service_account=read.text("OSCAR_CONTROLLER_SERVICE_ACCOUNT", "oscar-sa"),
         serverless=read.text("SERVERLESS_BACKEND", ""),
-        origins=tuple(read.text("CORS_ALLOWED_ORIGINS", "*").replace(",", " ").split()),
+        origins=tuple(read.words("CORS_ALLOWED_ORIGINS", "*")),
         page=read.whole("JOB_LISTING_LIMIT", 70),
         run_wait=float(read.whole("READ_TIMEOUT", 300)),
         reconcile=float(read.whole("BRIDGE_RECONCILE_INTERVAL", 300)),
-        webhook_token=Secret(read.text("BRIDGE_WEBHOOK_TOKEN", "")),
+        webhook_token=token,
     )
 
 
@@ -69,27 +72,35 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("BRIDGE_STATE") or "/var/lib/oscar-bridge")
 
 
-class _Reader:
-    """Reads variables by kind."""
+class Reader:
+    """Reads variables by kind; UsageError for one that is missing or wrong. Empty is not set."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
     def text(self, name: str, default: str) -> str:
+        """Text as it is."""
         return self._environment.get(name) or default
 
     def required(self, name: str) -> str:
+        """Text that must be there."""
         if not (value := self.text(name, "")):
             raise UsageError(f"the variable {name} is not set")
         return value
 
+    def words(self, name: str, default: str = "") -> list[str]:
+        """Words with commas or blanks between them."""
+        return self.text(name, default).replace(",", " ").split()
+
     def whole(self, name: str, default: int) -> int:
+        """A whole number above 0."""
         text = self.text(name, str(default))
         if not text.isdecimal() or not int(text):
             raise UsageError(f"{name}={text!r} is not a whole number above 0")
         return int(text)
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false."""
         word = self.text(name, str(default)).lower()
         if word not in _TRUE | _FALSE:
             raise UsageError(f"{name}={word!r} is neither true nor false")

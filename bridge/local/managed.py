@@ -14,7 +14,7 @@ from typing import Final
 from bridge.dispatch import SqliteStore
 from bridge.errors import PermanentError
 from bridge.fdl.model import ProviderRef, TargetSpec
-from bridge.local._cloud import LazyBuckets, s3_access
+from bridge.local._cloud import account_of, s3_access
 from bridge.local._clusters import Clusters
 from bridge.local._here import START
 from bridge.local._webhook import BACKLOG, Server
@@ -25,6 +25,7 @@ from bridge.local.target import LocalTarget
 from bridge.scheduler import Snapshot, TargetState
 from bridge.secret import Secret
 from bridge.targets import Target
+from bridge.targets.aws import PulledBuckets
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import S3, Manager, Parts
@@ -35,6 +36,7 @@ __all__ = ["CLUSTER", "LOCAL", "Managed", "Place"]
 
 LOCAL: Final = "local"
 CLUSTER: Final = "cluster"
+_WAIT: Final = 1
 _USER: Final = "oscar"
 # What the manager shares on the AWS endpoint; a deployment there has another name.
 _ACCOUNT: Final = "oscar-bridge-manager"
@@ -111,12 +113,12 @@ class Managed:
 
     def _parts(self) -> Parts:
         place, stack = self._place, self._stack
-        cloud = LazyBuckets(
-            self._endpoint,
-            _ACCOUNT,
+        cloud = PulledBuckets(
+            lambda: account_of(self._endpoint(), _ACCOUNT),
             lambda body, headers: self._manager.ingest("", body, headers),
-            stack,
+            wait=_WAIT,
         )
+        stack.callback(cloud.close)
         return Parts(
             state=stack.enter_context(ServiceStore(place.kept / "manager.sqlite")),
             jobs=stack.enter_context(SqliteStore(place.kept / "jobs.sqlite")),

@@ -120,6 +120,7 @@ class Places:
         )
         self._endpoint = self._stack.enter_context(endpoint)
         self._account = account_of(endpoint)
+        self._account.prepare()
         self._buckets = Buckets(self._account)
 
     def _reach(self, ref: ProviderRef) -> ProviderAccess:

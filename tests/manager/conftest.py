@@ -104,9 +104,11 @@ def echo(**service: Any) -> dict[str, Any]:
     return {"name": "echo", "image": "busybox", "script": script, "memory": "64Mi"} | service
 
 
-def serve(folder: Path, stack: ExitStack, *, port: int = 0, **settings: Any) -> Live:
+def serve(
+    folder: Path, stack: ExitStack, *, port: int = 0, token: str = "", **settings: Any
+) -> Live:
     """A manager whose state is in the folder; all of it ends with the stack."""
-    token = secrets.token_urlsafe(16)
+    token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     port = int(listener.getsockname()[1])
     store = ObjectStore(
@@ -117,7 +119,7 @@ def serve(folder: Path, stack: ExitStack, *, port: int = 0, **settings: Any) -> 
     executor = choose("process", session, folder=folder / "tasks")
     stack.callback(executor.close)
     spec = TargetSpec("local", "local", slots=4)
-    target = LocalTarget(spec, executor, session=session, folder=folder / "target", access=access)
+    target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
     stack.callback(target.close)
     parts = Parts(
         state=stack.enter_context(ServiceStore(folder / "manager.sqlite")),

@@ -9,6 +9,7 @@ from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.buckets import Buckets
 from bridge.targets.aws.deployed import Deployed
 from bridge.targets.aws.functions import LambdaTarget
+from bridge.targets.aws.pulled import PulledBuckets
 from bridge.targets.aws.source import QueueSource
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "Buckets",
     "Deployed",
     "LambdaTarget",
+    "PulledBuckets",
     "QueueSource",
 ]

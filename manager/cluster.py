@@ -1,0 +1,130 @@
+"""The manager inside a cluster: what it is made of there, from its environment."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, Final
+
+from bridge.dispatch import SqliteStore
+from bridge.errors import BridgeError, UsageError
+from bridge.fdl.model import ProviderRef, TargetSpec
+from bridge.scheduler import Snapshot, TargetState
+from bridge.secret import Secret
+from bridge.storage.minio import MinioServer, ServerSettings
+from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connection
+from bridge.targets.kubernetes.knative import KnativeTarget
+from bridge.targets.render import ProviderAccess
+from manager.core import Manager, Parts
+from manager.settings import Reader, from_environment, state_folder
+from manager.store import ServiceStore
+from manager.webhook import admin_of, ensure_webhook
+
+__all__ = ["InCluster"]
+
+_LOG: Final = logging.getLogger("manager")
+_WEBHOOK: Final = "INGEST"
+_KEPT: Final = "webhook_token"
+
+
+class InCluster:
+    """A manager over one Kubernetes cluster and one MinIO server, with its state in a folder.
+
+    Nothing is asked of either before `start`. What is opened is handed to `stack`. UsageError for a
+    variable that is missing or wrong, PermanentError when the state cannot be opened.
+    """
+
+    def __init__(self, environment: Mapping[str, str], stack: ExitStack) -> None:
+        if environment.get("BRIDGE_DATABASE_URL"):
+            raise UsageError(
+                "BRIDGE_DATABASE_URL is set, and this manager keeps its state in files only",
+                hint="leave it out, and run one manager with a volume at BRIDGE_STATE",
+            )
+        folder = state_folder(environment)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = stack.enter_context(ServiceStore(folder / "manager.sqlite"))
+        self.settings = from_environment(environment, token=_token(environment, state))
+        self._read = Reader(environment)
+        self._server = _server_settings(self._read)
+        spec = TargetSpec(self.settings.name, "knative", settings=self._cluster())
+        self._connection = Connection(ClusterSettings.of(spec))
+        stack.callback(self._connection.close)
+        self._capacity = ClusterCapacity(self._connection)
+        stack.callback(self._capacity.close)
+        access: dict[ProviderRef, ProviderAccess] = {}
+        target = KnativeTarget(spec, self._connection, access, token_of=self._token_of)
+        stack.callback(target.close)
+        parts = Parts(
+            state=state,
+            jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
+            buckets=MinioServer(self._server),
+            targets={spec.name: target},
+            access=access,
+            measure=self._measured,
+        )
+        self.manager = Manager(self.settings, parts)
+        stack.callback(self.manager.close)
+
+    def start(self) -> None:
+        """Look at the cluster and the object store, and begin to work."""
+        self._capacity.refresh()
+        if url := self._read.text("BRIDGE_WEBHOOK_URL", ""):
+            self._announce(url)
+        self.manager.start()
+
+    def _announce(self, url: str) -> None:
+        """Let the object store send its events; without it they are found by listing."""
+        try:
+            admin, token = admin_of(self._server), self.settings.webhook_token
+            if ensure_webhook(admin, _WEBHOOK, url, token):
+                _LOG.info("the object store sends its events to %s now", url)
+        except BridgeError as error:
+            _LOG.warning("%s (%s)", error.message, error.hint)
+
+    def _cluster(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "namespace": self.settings.services_namespace,
+            "runtime_image": self._read.text("BRIDGE_RUNTIME_IMAGE", ""),
+            "image_pull_secrets": self._read.words("BRIDGE_IMAGE_PULL_SECRETS"),
+            "job_ttl": self._read.whole("TTL_JOB", 2_592_000),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def _measured(self, loads: Mapping[str, tuple[int, int]]) -> Snapshot:
+        served = self.manager.served
+        return Snapshot(
+            tuple(
+                self._capacity.state(
+                    TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1]),
+                    served,
+                )
+                for spec in self.manager.specs
+            )
+        )
+
+    def _token_of(self, service: str) -> Secret:
+        one = self.manager.find(service)
+        return one.token if one else Secret("")
+
+
+def _server_settings(read: Reader) -> ServerSettings:
+    return ServerSettings(
+        endpoint=read.text("MINIO_ENDPOINT", "https://minio-service.minio:9000"),
+        access_key=Secret(read.required("MINIO_ACCESS_KEY")),
+        secret_key=Secret(read.required("MINIO_SECRET_KEY")),
+        region=read.text("MINIO_REGION", "us-east-1"),
+        verify=read.flag("MINIO_TLS_VERIFY", default=True),
+        webhook=_WEBHOOK,
+    )
+
+
+def _token(environment: Mapping[str, str], state: ServiceStore) -> Secret:
+    """The webhook's token: the given one, else one that is made once."""
+    if given := environment.get("BRIDGE_WEBHOOK_TOKEN"):
+        return Secret(given)
+    if not (kept := state.setting(_KEPT, "")):
+        kept = secrets.token_urlsafe(32)
+        state.put_setting(_KEPT, kept)
+    return Secret(kept)
