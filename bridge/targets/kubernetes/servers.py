@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from bridge.errors import NotFoundError, PermanentError
+from bridge.errors import AccessError, NotFoundError, PermanentError
 from bridge.fdl.model import ProviderRef, Service
 from bridge.secret import Secret
 from bridge.targets.kubernetes._copies import (
@@ -38,7 +38,7 @@ from bridge.targets.kubernetes._sync import (
     knative_manifest,
     sync_name,
 )
-from bridge.targets.kubernetes.connection import Connection
+from bridge.targets.kubernetes.connection import Connection, is_ours
 from bridge.targets.kubernetes.resources import (
     DEPLOYMENTS,
     HTTP_ROUTES,
@@ -190,7 +190,8 @@ class Servers:
         stopped = found is not None and is_stopped(found)
         if stopped:
             manifests = [one for one in manifests if resource_of(one) != SCALERS]
-        self._put(manifests, copies(found, max(1, expose.min_scale), expose.max_scale))
+        number = copies(found, max(1, expose.min_scale), expose.max_scale)
+        self._put(manifests, number, object_names(service.name))
 
     def _deploy_sync(self, service: Service) -> None:
         render = knative_manifest if self.knative else deployment_manifests
@@ -204,13 +205,19 @@ class Servers:
         )
         found = self._connection.find(DEPLOYMENTS, sync_name(service.name))
         least, most = bounds(service)
-        self._put([made] if isinstance(made, dict) else made, copies(found, least, most))
+        manifests = [made] if isinstance(made, dict) else made
+        self._put(manifests, copies(found, least, most), _sync_objects(service.name))
 
-    def _put(self, manifests: list[dict[str, Any]], replicas: int) -> None:
+    def _put(
+        self, manifests: Sequence[dict[str, Any]], replicas: int, possible: Sequence[Named]
+    ) -> None:
+        """Apply the objects, and delete those that the service had and has no more."""
         for one in manifests:
             # Without a number, Kubernetes would make it one.
             more = {"replicas": replicas} if resource_of(one) == DEPLOYMENTS else {}
             self._connection.apply({**one, "spec": {**one["spec"], **more}} if more else one)
+        made = {(resource_of(one), one["metadata"]["name"]) for one in manifests}
+        self._delete([one for one in possible if one not in made])
 
     def _configured(self, service: Service) -> str:
         """Changes when the service's ConfigMap or Secrets do: who reads them at its start must
@@ -218,9 +225,10 @@ class Servers:
         made = service_manifests(service, self._access, self._connection.namespace)
         versions = []
         for one in made:
+            if resource_of(one) == VOLUME_CLAIMS:
+                continue
             found = self._connection.get(resource_of(one), one["metadata"]["name"])["metadata"]
-            if resource_of(one) != VOLUME_CLAIMS:
-                versions.append(f"{found['uid']} {found['resourceVersion']}")
+            versions.append(f"{found['uid']} {found['resourceVersion']}")
         return hashlib.sha256("\n".join(versions).encode()).hexdigest()[:16]
 
     def _token(self, service: Service) -> Secret | None:
@@ -242,7 +250,10 @@ class Servers:
     def _lines(self, pod: str, tail: int) -> Iterator[tuple[str, str]]:
         try:
             stream = self._connection.log(pod, MAIN, timestamps=True, tail=tail)
-        except (NotFoundError, PermanentError):
+        except AccessError:
+            raise
+        except PermanentError:
+            # It is gone, or its container has not begun.
             return
         for line in stream:
             time, _, text = line.decode("utf-8", "replace").partition(" ")
@@ -257,8 +268,12 @@ class Servers:
         return (_sync_objects if exposed else object_names)(service) if there else []
 
     def _delete(self, objects: Sequence[Named]) -> None:
+        """Delete those that are there and ours: a name alone may be anybody's."""
         for resource, name in objects:
-            if resource not in _OPTIONAL or resource in self._has:
+            if resource in _OPTIONAL and resource not in self._has:
+                continue
+            found = self._connection.find(resource, name)
+            if found is not None and is_ours(found):
                 self._connection.delete(resource, name)
 
 

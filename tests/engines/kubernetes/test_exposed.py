@@ -121,6 +121,9 @@ def test_the_life_of_an_exposed_service(target: KnativeTarget) -> None:
     after = target.connection.get(DEPLOYMENTS, f"{name}-dpl")["spec"]["template"]
     assert after == found["spec"]["template"]
 
+    fixed = server("welcome", max_scale=1, set_auth=False)
+    target.deploy([replace(fixed, name=name)])
+    assert kinds(target, name) == {"Deployment -dpl", "Service -svc", "Ingress -ing", "ConfigMap "}
     target.remove([name])
     until(lambda: not kinds(target, name), "the end of all objects")
     assert target.servers.status(name).state == "unavailable"
@@ -140,6 +143,21 @@ def test_a_service_that_changes_its_sort_leaves_nothing_behind(target: KnativeTa
     target.remove([plain.name])
     with pytest.raises(NotFoundError):
         target.servers.stop(plain.name)
+
+
+def test_what_is_of_somebody_else_stays(target: KnativeTarget) -> None:
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "foreign", "namespace": target.connection.namespace},
+        "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
+    }
+    target.connection.create(foreign)
+    with pytest.raises(PermanentError, match="is not of oscar-bridge"):
+        target.deploy([replace(server("hello"), name="foreign", options=OscarOptions())])
+    target.remove(["foreign"])
+    assert target.connection.find(SERVICES, "foreign") is not None
+    assert kinds(target, "foreign") == set()
 
 
 def test_why_a_server_does_not_start_is_said(target: KnativeTarget) -> None:
