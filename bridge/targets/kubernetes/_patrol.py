@@ -38,6 +38,8 @@ def _look(one: Followed, connection: Connection, tracker: Tracker) -> None:
     elif lost:
         connection.delete(JOBS, one.name)
         tracker.failed(one, one.text, temporary=True)
+    elif found["spec"].get("suspend"):
+        tracker.patient(one, "it waits for its queue: the cluster has suspended its Job")
     elif tracker.is_late(one):
         _give_up(one, connection, tracker)
 
@@ -70,7 +72,7 @@ def _give_up(one: Followed, connection: Connection, tracker: Tracker) -> None:
     ]
     text = warning(found)
     if pods and not text:
-        tracker.patient(one)
+        tracker.patient(one, "")
         return
     connection.delete(JOBS, one.name)
     reason = f"its pod cannot start: {text}" if text else "the cluster has made no pod for it"

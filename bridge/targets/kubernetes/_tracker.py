@@ -233,9 +233,12 @@ class Tracker:
         """Whether its pod has not started for too long."""
         return not one.running and self._clock() - one.since >= self._patience
 
-    def patient(self, one: Followed) -> None:
+    def patient(self, one: Followed, why: str) -> None:
         """Nothing speaks against it: wait once more."""
         one.since = self._clock()
+        if why and why != one.text:
+            one.text = why
+            self._tell(one, JobState.SUBMITTED, why)
 
     def failed(self, one: Followed, reason: str, *, temporary: bool) -> None:
         """It is over, and its Job does not run any more."""

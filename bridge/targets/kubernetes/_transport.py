@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -116,7 +115,9 @@ class Stream:
     TargetUnavailable when the connection is cut; the last line may then be missing.
     """
 
-    def __init__(self, answer: Any, told: Any, call: Call) -> None:
+    def __init__(
+        self, answer: Any, told: Callable[[Call], AbstractContextManager[None]], call: Call
+    ) -> None:
         self._answer = answer
         self._told = told
         self._call = call
@@ -141,13 +142,9 @@ class Stream:
     def close(self) -> None:
         """End it; whoever reads it sees the end of the lines."""
         self._closed = True
-        connection = getattr(self._answer, "_connection", None)
-        line = getattr(connection, "sock", None)
-        if line is not None:
-            try:
-                line.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+        # It may have ended already, or be closed by its reader at this moment.
+        with suppress(OSError, RuntimeError, ValueError):
+            self._answer.shutdown()
 
 
 def _refused(call: Call, answer: Any, body: bytes) -> BridgeError:

@@ -103,10 +103,10 @@ class PodWatch:
         self._stream = stream
         self._pause, self.trouble = _PAUSE_FIRST, None
         try:
-            for line in stream:
-                if self._stopping.is_set():
-                    return
-                self._read(line)
+            # Whoever closes sets this first, and then looks for a stream to end.
+            if not self._stopping.is_set():
+                for line in stream:
+                    self._read(line)
         finally:
             self._stream = None
             stream.close()

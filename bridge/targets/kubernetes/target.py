@@ -120,11 +120,14 @@ class KubernetesTarget:
         """Delete all objects of the services but volumes, their Jobs too: running ones end."""
         for name in services:
             self._services.pop(name, None)
-            for one in self._tracker.of_service(name):
+            open_ = [one for one in self._tracker.of_service(name) if not one.over]
+            for one in open_:
                 one.cancelled = True
             labels = f"{SERVICE}={object_name(name)}"
             for resource in (JOBS, CONFIG_MAPS, SECRETS):
                 self.connection.delete_all(resource, labels)
+            for one in open_:
+                self._stopped(one)
 
     def submit(self, job: Job) -> str:
         """Create the Job of an attempt, unless it is there; the handle is its name."""
@@ -243,6 +246,10 @@ class KubernetesTarget:
             return
         one.cancelled = True
         self.connection.delete(JOBS, one.name, foreground=True)
+        self._stopped(one)
+
+    def _stopped(self, one: Followed) -> None:
+        """A Job is being deleted: the end of its pod is the job's, if it has one."""
         if not one.pod and not pods_of(one, self.connection):
             self._tracker.cancelled(one)
 

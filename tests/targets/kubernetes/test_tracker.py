@@ -31,7 +31,7 @@ class World:
 
     now: float = 0.0
     news: News = field(default_factory=News)
-    job: dict[str, Any] | None = field(default_factory=lambda: {"status": {}})
+    job: dict[str, Any] | None = field(default_factory=lambda: {"spec": {}})
     pods: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -155,7 +155,7 @@ def test_a_pod_that_is_gone_is_asked_of_its_job(
 ) -> None:
     world.tracker.changed(pod("Running", main=RUNNING), False)
     world.tracker.listed({"another"})
-    world.job = None if condition is None else {"status": {"conditions": [condition]}}
+    world.job = None if condition is None else {"spec": {}, "status": {"conditions": [condition]}}
     world.patrol()
     assert world.last.state is state
     assert words in world.last.reason
@@ -188,6 +188,14 @@ def test_a_pod_that_is_only_slow_is_waited_for(world: World) -> None:
     world.patrol()
     assert world.deleted == []
     assert world.tracker.errands() == []
+
+
+def test_a_job_in_a_queue_has_no_pod_and_is_waited_for(world: World) -> None:
+    world.job = {"spec": {"suspend": True}}
+    for world.now in (61.0, 130.0, 300.0):
+        world.patrol()
+    assert world.deleted == []
+    assert "it waits for its queue" in world.last.reason
 
 
 def test_a_higher_attempt_has_nothing_to_do_with_the_one_before(world: World) -> None:
