@@ -41,10 +41,10 @@ def typed(tmp_path: Path) -> Iterator[tuple[Up, Callable[[str], str]]]:
 
 def test_the_page_from_its_top_to_its_end(typed: tuple[Up, Callable[[str], str]]) -> None:
     standing, type_in = typed
-    s3 = standing.client("s3")
     said = {}
     for line in commands_of(CLUSTERS):
         if line.startswith("oscar-bridge jobs"):
+            eventually(lambda: keys(standing) >= MAPS, 240)
             check_all_ran(type_in)
         said[line] = type_in(line)
     plan, apply, again, *_ = (text for line, text in said.items() if "hybrid.yaml" in line)
@@ -57,11 +57,16 @@ def test_the_page_from_its_top_to_its_end(typed: tuple[Up, Callable[[str], str]]
     assert logs.strip()
 
     # The end keeps the data of both sides, and nothing else.
-    keys = {one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
-    assert keys >= MAPS
+    assert keys(standing) >= MAPS
     assert json.loads(type_in("oscar-bridge ls --json"))["services"] == []
     assert standing.client("lambda").list_functions()["Functions"] != []  # the dispatcher's
     type_in("oscar-bridge get minio://quakes/in kept")
+
+
+def keys(standing: Up) -> set[str]:
+    """What is in the pipeline's bucket on S3."""
+    found = standing.client("s3").list_objects_v2(Bucket=BUCKET)
+    return {one["Key"] for one in found.get("Contents", ())}
 
 
 def check_all_ran(type_in: Callable[[str], str]) -> None:
