@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,8 @@ from decimal import Decimal
 from urllib.error import URLError
 
 import pytest
+import yaml
+from kubernetes import config, utils
 
 from bridge.errors import NotFoundError, PermanentError
 from bridge.fdl.model import Resources, Service, TargetSpec
@@ -24,6 +27,7 @@ from bridge.targets.kubernetes.resources import (
     SERVICES,
 )
 from tests.engines.kubernetes.jobs import service, until
+from tests.engines.kubernetes.test_faults import RIGHTS, kubeconfig_of
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -36,9 +40,24 @@ exec python3 -m http.server 5000
 
 
 @pytest.fixture(scope="module")
-def target(module_namespace: str) -> Iterator[KnativeTarget]:
-    """A target in the module's namespace."""
-    settings = ClusterSettings(namespace=module_namespace, runtime_image="not:needed")
+def account(module_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A kubeconfig of the account of rbac.yaml, all of it in the module's namespace."""
+    api = config.new_client_from_config(os.environ["KUBECONFIG"])
+    text = RIGHTS.read_text().replace("namespace: oscar-svc", f"namespace: {module_namespace}")
+    text = text.replace("namespace: oscar\n", f"namespace: {module_namespace}\n")
+    for one in yaml.safe_load_all(text):
+        if one["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
+            utils.create_from_dict(api, one, namespace=module_namespace)
+    folder = tmp_path_factory.mktemp("account")
+    return kubeconfig_of("oscar-sa", api, module_namespace, folder)
+
+
+@pytest.fixture(scope="module")
+def target(module_namespace: str, account: str) -> Iterator[KnativeTarget]:
+    """A target in the module's namespace, with no more rights than rbac.yaml gives."""
+    settings = ClusterSettings(
+        kubeconfig=account, namespace=module_namespace, runtime_image="not:needed"
+    )
     made = KnativeTarget(
         TargetSpec("my-k8s", "knative"),
         Connection(settings),
@@ -72,12 +91,13 @@ def read(target: KnativeTarget, name: str) -> str:
 
 
 def kinds(target: KnativeTarget, name: str) -> set[str]:
-    """Names of all objects that a service has."""
+    """Names of all objects that a service has, as the administrator sees them."""
+    everything = Connection(ClusterSettings(namespace=target.connection.namespace))
     labels = f"oscar_service={name}"
     return {
         f"{resource.kind} {one['metadata']['name'].removeprefix(name)}"
         for resource in (DEPLOYMENTS, SERVICES, SCALERS, INGRESSES, SECRETS, CONFIG_MAPS)
-        for one in target.connection.find_all(resource, labels=labels)
+        for one in everything.find_all(resource, labels=labels)
     }
 
 
