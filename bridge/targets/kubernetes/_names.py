@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from bridge.fdl import OscarOptions
@@ -23,7 +22,6 @@ __all__ = [
     "options_of",
     "providers_name",
     "secret_name",
-    "selector",
     "service_labels",
 ]
 
@@ -91,8 +89,3 @@ def options_of(service: Service) -> OscarOptions:
     """What only a cluster knows of a service; upstream's defaults for a service of another."""
     options = service.options
     return options if isinstance(options, OscarOptions) else OscarOptions()
-
-
-def selector(labels: Mapping[str, str]) -> str:
-    """A label selector."""
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))

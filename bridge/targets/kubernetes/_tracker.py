@@ -55,11 +55,6 @@ class Followed:
     looked: float = 0.0
     task: Task | None = None
 
-    @property
-    def key(self) -> tuple[str, int]:
-        """What it is an attempt of."""
-        return self.job, self.attempt
-
 
 @dataclass(frozen=True, slots=True)
 class Errand:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import NotFoundError, PermanentError
 from bridge.targets.kubernetes._access import Access, load
-from bridge.targets.kubernetes._errors import AlreadyThere, Call, Gone
+from bridge.targets.kubernetes._errors import AlreadyThere, Call
 from bridge.targets.kubernetes.resources import PODS, Resource, resource_of
 from bridge.targets.kubernetes.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from bridge.targets.kubernetes._transport import Stream, Transport
 
-__all__ = ["MANAGED_BY", "MANAGER", "AlreadyThere", "Connection", "Gone", "is_ours"]
+__all__ = ["MANAGED_BY", "MANAGER", "AlreadyThere", "Connection", "is_ours"]
 
 MANAGER: Final = "oscar-bridge"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -273,9 +273,9 @@ class Connection:
         content: str = "application/json",
     ) -> dict[str, Any]:
         access, transport = self._ready()
-        place = (
-            "" if not resource.namespaced else self.namespace if namespace is None else namespace
-        )
+        place = self.namespace if namespace is None else namespace
+        if not resource.namespaced:
+            place = ""
         what = f"{resource}/{sub}" if sub else str(resource)
         path = resource.path(place, "" if verb == "create" else name, sub)
         answer = transport.ask(
