@@ -50,7 +50,7 @@ def test_nothing_is_installed_before_the_secrets_are_named() -> None:
         {"storage": {"endpoint": "minio:9000", "existingSecret": "s"}},
         {"env": {"OSCAR_PASSWORD": "in the clear"}},
         {"env": {"MINIO_SECRET_KEY": "in the clear"}},
-        {"replica": 2},
+        {"replicas": 2},
         {"services": {"backend": "openfaas"}},
         {"state": {"size": "much"}},
     ],
@@ -60,14 +60,15 @@ def test_wrong_values_are_refused_by_their_schema(wrong: dict[str, Any]) -> None
         rendered(**wrong)
 
 
-def test_several_managers_need_a_database() -> None:
-    with pytest.raises(helm.HelmError, match="databaseSecret"):
-        rendered(replicas=2)
-    made = rendered(replicas=2, state={"databaseSecret": "postgres"})
-    assert made["Deployment", "oscar-bridge"]["spec"]["strategy"] == {"type": "RollingUpdate"}
+def test_one_manager_has_one_volume() -> None:
+    made = rendered(state={"existingClaim": "mine"})
     assert ("PersistentVolumeClaim", "oscar-bridge") not in made
-    secret = variables(replicas=2, state={"databaseSecret": "postgres"})["BRIDGE_DATABASE_URL"]
-    assert secret == {"secretKeyRef": {"name": "postgres", "key": "DATABASE_URL"}}
+    spec = made["Deployment", "oscar-bridge"]["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["template"]["spec"]["volumes"][0] == {
+        "name": "state",
+        "persistentVolumeClaim": {"claimName": "mine"},
+    }
 
 
 def test_the_manager_has_no_rights_on_its_node() -> None:

@@ -114,10 +114,9 @@ def test_the_plain_manifests_are_taken_whole(client: Any, module_namespace: str,
     "more",
     [
         {},
-        {"replicas": 2, "state": {"databaseSecret": "postgres"}},
         {"state": {"existingClaim": "mine"}, "service": {"type": "LoadBalancer"}},
     ],
-    ids=["a volume", "a database", "a claim"],
+    ids=["a volume", "a claim"],
 )
 def test_the_chart_is_taken_whole(
     client: Any, module_namespace: str, more: Mapping[str, Any]
