@@ -53,19 +53,19 @@ def plan(
         print_decisions(decisions)
     parts = parts_of(document, pipeline, decisions)
     found, whys = _changes(path, parts, offline=offline, policy=policy, **options)
-    calls = [] if offline else _call_notes(document, decisions)
+    notes = [] if offline else _cluster_notes(document, decisions)
     if as_json:
         told: dict[str, Any] = {"file": str(path)}
         told["decisions"] = [decision_json(d) for d in decisions]
         told["changes"] = None if found is None else changes_json(found)
-        told["notes"] = [*(found.notes if found else ()), *whys, *calls]
+        told["notes"] = [*(found.notes if found else ()), *whys, *notes]
         print_json(told)
     else:
         if found is not None:
             print_changes(found)
         for why in whys:
             console().print(f"no change set: {why}", markup=False, soft_wrap=True)
-        for note in calls:
+        for note in notes:
             console().print(f"note: {note}", markup=False, soft_wrap=True)
     return DIFFERENT if exit_code and found is not None and not found.empty else 0
 
@@ -107,19 +107,22 @@ def _changes(
     return (joined(plans) if plans else None), whys
 
 
-def _call_notes(document: Document, decisions: Sequence[Decision]) -> list[str]:
-    """How services on `knative` targets will answer calls there, as far as the clusters can be
-    asked."""
+def _cluster_notes(document: Document, decisions: Sequence[Decision]) -> list[str]:
+    """What services lack on the clusters that targets stand for, and how they will answer calls on
+    `knative` ones, as far as the clusters can be asked."""
     told: list[str] = []
     for target in sorted({one.target for one in decisions if one.target}):
         spec = document.targets[target]
-        if spec.kind != "knative":
+        if spec.kind not in ("kubernetes", "knative"):
             continue
-        from bridge.targets.kubernetes import ClusterSettings, Connection, call_notes
+        from bridge.targets.kubernetes import ClusterSettings, Connection, call_notes, room_notes
 
         services = [document.service(one.service) for one in decisions if one.target == target]
         try:
-            told += call_notes(Connection(ClusterSettings.of(spec)), services)
+            connection = Connection(ClusterSettings.of(spec))
+            told += room_notes(connection, services)
+            if spec.kind == "knative":
+                told += call_notes(connection, services)
         except _OUT_OF_REACH as error:
             told.append(f"{target}: {error.message}")
     return told

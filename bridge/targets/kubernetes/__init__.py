@@ -4,7 +4,7 @@
 make. The official client is loaded when a connection is first used.
 """
 
-from bridge.targets.kubernetes._capacity import ClusterCapacity
+from bridge.targets.kubernetes._capacity import ClusterCapacity, room_notes
 from bridge.targets.kubernetes._copies import DeploymentStatus
 from bridge.targets.kubernetes._exposed import Routing
 from bridge.targets.kubernetes.connection import Connection
@@ -21,4 +21,5 @@ __all__ = [
     "KubernetesTarget",
     "Routing",
     "call_notes",
+    "room_notes",
 ]

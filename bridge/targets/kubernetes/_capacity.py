@@ -28,7 +28,7 @@ from bridge.targets.kubernetes.resources import (
     Resource,
 )
 
-__all__ = ["ClusterCapacity", "read_capacity"]
+__all__ = ["ClusterCapacity", "read_capacity", "room_notes"]
 
 LOG: Final = logging.getLogger("bridge.targets.kubernetes")
 _LIVE: Final = "status.phase!=Succeeded,status.phase!=Failed"
@@ -60,6 +60,18 @@ def read_capacity(connection: Connection) -> Capacity:
         pending=tally.pending,
         growth=settings.autoscaler,
     )
+
+
+def room_notes(connection: Connection, services: Sequence[Service]) -> list[str]:
+    """What is short for jobs of services on a cluster now, a sentence for each service; nothing for
+    those that have room or of which nothing is known."""
+    rooms = _rooms(services, read_capacity(connection))
+    return [
+        f"{name} {'must wait' if one.ever + one.more else 'can never run'}"
+        f" on cluster {connection.name}: {one.why}"
+        for name, one in rooms.items()
+        if one.why
+    ]
 
 
 def _limits(connection: Connection, tally: Tally) -> list[Limit]:

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.targets.kubernetes import Connection
 from bridge.targets.kubernetes.resources import NAMESPACES, PODS
-from tests.command import EXAMPLES, Done, service
+from tests.command import EXAMPLES, Done, bridge, service
 from tests.runs import SHOUT, Workshop, eventually, jobs_of, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.docker]
@@ -179,6 +179,11 @@ def test_what_the_cluster_can_never_run_is_said_before_anything_starts(
     said = shop.run(fdl, shop.inputs({"x": b"x"}), engine="container", more="").failed(1)
     assert "no node has 4096 CPU: the most is" in said
     assert "starting servers" not in said
+    planned = bridge("plan", fdl, "--json").json
+    assert any(
+        note.startswith("shout can never run on cluster ") and "no node has 4096 CPU" in note
+        for note in planned["notes"]
+    )
 
 
 def test_plain_processes_and_a_cluster_do_not_go_together(shop: Workshop) -> None:
