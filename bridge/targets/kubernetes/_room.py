@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from bridge.errors import PermanentError
 from bridge.fdl.model import Service
 from bridge.fdl.quantities import resource
 from bridge.scheduler import Room
@@ -29,6 +30,8 @@ _SGX: Final = "sgx.intel.com/enclave"
 _NONE: Final = Decimal(0)
 _OVER: Final = ("Succeeded", "Failed")
 _ARCH: Final = "kubernetes.io/arch"
+# Taints that a node gets while it is not well, such as node.kubernetes.io/disk-pressure.
+_PASSING: Final = "node.kubernetes.io/"
 _JOBS: Final = "jobs"
 _COUNTED: Final = {"count/pods": "pods", "count/jobs.batch": _JOBS}
 # Quotas that are for pods of other kinds than our jobs'.
@@ -155,7 +158,8 @@ def nodes_of(
     others: list[str] = []
     for node in nodes:
         name = node["metadata"]["name"]
-        why = _foreign(node, selector, tolerated)
+        taints = _taints(node, tolerated)
+        why = _foreign(node, selector, taints)
         if why:
             others.append(f"{name} {why}")
             continue
@@ -163,23 +167,32 @@ def nodes_of(
         has = held.get(name, {})
         free = {key: max(_NONE, amount - has.get(key, _NONE)) for key, amount in total.items()}
         arch = (node["metadata"].get("labels") or {}).get(_ARCH, "")
-        found.append(Node(name, total, free, arch, _absent(node)))
+        found.append(Node(name, total, free, arch, _absent(node, taints)))
     return tuple(found), tuple(others)
 
 
+def _taints(
+    node: Mapping[str, Any], tolerated: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The taints that keep such jobs away."""
+    return [
+        taint
+        for taint in node.get("spec", {}).get("taints") or ()
+        if taint["effect"] in ("NoSchedule", "NoExecute")
+        and not any(_tolerates(one, taint) for one in tolerated)
+    ]
+
+
 def _foreign(
-    node: Mapping[str, Any], selector: Mapping[str, str], tolerated: list[Mapping[str, Any]]
+    node: Mapping[str, Any], selector: Mapping[str, str], taints: Iterable[Mapping[str, Any]]
 ) -> str:
     """Why the node is not for such jobs at all, "" when it is."""
     labels = node["metadata"].get("labels") or {}
     for key, value in selector.items():
         if labels.get(key) != value:
             return f"has no label {key}={value}"
-    for taint in node.get("spec", {}).get("taints") or ():
-        # A node that is not well taints itself: that passes.
-        own = taint["key"].startswith("node.kubernetes.io/")
-        hard = taint["effect"] in ("NoSchedule", "NoExecute")
-        if hard and not own and not any(_tolerates(one, taint) for one in tolerated):
+    for taint in taints:
+        if not taint["key"].startswith(_PASSING):
             value = f"={taint['value']}" if taint.get("value") else ""
             return f"has the taint {taint['key']}{value}:{taint['effect']}"
     return ""
@@ -195,14 +208,16 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return bool(key == taint["key"] and same)
 
 
-def _absent(node: Mapping[str, Any]) -> str:
-    """Why a node takes nothing now."""
+def _absent(node: Mapping[str, Any], taints: Iterable[Mapping[str, Any]]) -> str:
+    """Why a node that is for such jobs takes none now."""
     name = node["metadata"]["name"]
     if node.get("spec", {}).get("unschedulable"):
         return f"{name} is cordoned"
     conditions = node.get("status", {}).get("conditions") or ()
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return "" if ready else f"{name} is not ready"
+    if not ready:
+        return f"{name} is not ready"
+    return next((f"{name} has the taint {taint['key']}" for taint in taints), "")
 
 
 def quotas_of(quotas: Iterable[Mapping[str, Any]]) -> list[Limit]:
@@ -228,7 +243,10 @@ def _plain(given: Mapping[str, Any] | None) -> Amounts:
 
 
 def asked(service: Service) -> tuple[Amounts, Amounts]:
-    """What one job of the service asks of a node, and all that limits may count of it."""
+    """What one job of the service asks of a node, and all that limits may count of it.
+
+    PermanentError for what a pod cannot have.
+    """
     pod = pod_spec(service, ClusterSettings(), {}, runtime_image="", command=(), variables={})
     wanted = {"pods": Decimal(1), **effective(pod, "requests")}
     most = {f"limits.{name}": amount for name, amount in effective(pod, "limits").items()}
@@ -240,7 +258,10 @@ def room(service: Service, capacity: Capacity) -> Room | None:
     what is behind a virtual node."""
     if options_of(service).interlink_node_name:
         return None
-    wanted, counted = asked(service)
+    try:
+        wanted, counted = asked(service)
+    except PermanentError as error:
+        return Room(now=0, ever=0, why=error.message)
     limits = [limit for limit in capacity.limits if _binds(limit, service)]
     if capacity.nodes is None and not limits:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import PermanentError
-from bridge.fdl.model import Resources, Service, TargetSpec
+from bridge.fdl.model import ProviderRef, Resources, Service, StoragePath, TargetSpec
 from bridge.fdl.options import OscarOptions
 from bridge.scheduler import Room
 from bridge.targets.kubernetes import ClusterSettings
@@ -150,12 +150,19 @@ def test_what_can_never_run_is_said(where: Capacity, asked: Service, why: str) -
 
 def test_a_node_that_may_come_back_is_a_wait() -> None:
     sick = {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}
-    found = room(
-        service(), capacity(node("a", unschedulable=True), node("b", ready="False", taints=[sick]))
+    full = {"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}
+    nodes = (
+        node("a", unschedulable=True),
+        node("b", ready="False", taints=[sick]),
+        node("c", taints=[full]),
     )
+    found = room(service(), capacity(*nodes))
     assert found is not None
-    assert (found.now, found.ever) == (0, 8)
-    assert found.why == "no node takes jobs now: a is cordoned, b is not ready"
+    assert (found.now, found.ever) == (0, 12)
+    assert found.why == (
+        "no node takes jobs now: a is cordoned, b is not ready, "
+        "c has the taint node.kubernetes.io/disk-pressure"
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +235,13 @@ def test_settings_of_the_autoscaler() -> None:
         settings(max_nodes=4)
     with pytest.raises(PermanentError, match=r"'much' is not an amount of memory"):
         settings(max_nodes=4, node_cpu=1, node_memory="much")
+
+
+def test_what_no_pod_can_have_is_a_refusal() -> None:
+    mount = StoragePath(ProviderRef("minio"), "data")
+    found = room(service(options={"mount": mount}), capacity(node("n1")))
+    assert found is not None and found.ever == 0
+    assert "a bucket is not mounted" in found.why
 
 
 def test_behind_a_virtual_node_nothing_is_known() -> None:
