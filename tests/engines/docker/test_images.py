@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from bridge.errors import AccessError, NotFoundError, PermanentError, TemporaryError
-from bridge.images import Bundle, Credentials, ImagePlan, Reference, ServiceImages
+from bridge.images import (
+    Bundle,
+    Credentials,
+    ImagePlan,
+    Reference,
+    ServiceImages,
+    make_runtime_image,
+)
 from bridge.images.registry import Registry
 from tests.engines.conftest import Engine
 from tests.images.registries import GOOD, WRONG, Served, password, registry
@@ -253,3 +260,26 @@ def look(engine: Engine, target: Reference) -> str:
     done = engine.run(str(target), ["sh", "-c", LOOK])
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_runtimes_own_image_fills_a_folder_and_is_pushed(
+    engine: Engine, bundle: Bundle, mark: str, open_registry: Served, tmp_path: Path
+) -> None:
+    """As a pod has it: a folder of another user, and no shell in the image."""
+    name = f"{open_registry.host}/{mark}/runtime:1"
+    made = make_runtime_image(name, push=True, bundle=bundle)
+    known = Registry(open_registry.host, None).digest(f"{mark}/runtime", "1")
+    assert made.digest == known
+    made_before = inspect(engine, name)["Id"]
+    make_runtime_image(name, bundle=bundle)
+    assert inspect(engine, name)["Id"] == made_before
+    tmp_path.chmod(0o777)
+    mount = ("-v", f"{tmp_path}:/filled", "--user", "1000:1000")
+    done = engine.run(name, ["/filled"], *mount)
+    assert done.returncode == 0, done.stderr
+    source = bundle.folder()
+    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    for path in files:
+        copy = tmp_path / path
+        assert copy.stat().st_mode == (source / path).stat().st_mode
+        assert copy.read_bytes() == (source / path).read_bytes()
