@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import urllib.request
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import requests
 from oscar_python.client import Client
 
+from tests.command import ROOT
 from tests.local.conftest import eventually
 
 from .conftest import PASSWORD, USER, Live
@@ -87,6 +89,20 @@ def test_a_service_from_its_file_to_its_end(client: Client, tmp_path: Path) -> N
     assert client.remove_service(name).status_code == 204
     with pytest.raises(requests.HTTPError, match="404"):
         client.get_service(name)
+
+
+def test_the_pages_example_works(
+    live: Live, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OSCAR_ENDPOINT", live.url)
+    monkeypatch.setenv("OSCAR_USERNAME", USER)
+    monkeypatch.setenv("OSCAR_PASSWORD", PASSWORD)
+    page = (ROOT / "docs" / "manager.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(compile(block, "docs/manager.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "HELLO"
+    assert "jobs" in said[-1]
 
 
 def _finished(client: Client, name: str) -> int:
