@@ -132,8 +132,9 @@ def test_ingress_and_policy_lead_to_the_manager() -> None:
 
 def test_the_rights_are_those_of_the_plain_manifest() -> None:
     plain = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/rbac.yaml").read_text()))
-    assert [one for one in rendered().values() if "rbac" in one["apiVersion"]] == plain[1:]
-    assert rendered()["ServiceAccount", "oscar-sa"] == plain[0]
+    text = render(LEAST, name="oscar-bridge", namespace="oscar")["oscar-bridge/templates/rbac.yaml"]
+    named = text.replace("oscar-oscar-bridge-capacity", "oscar-bridge-capacity")
+    assert list(yaml.safe_load_all(named)) == plain
 
 
 def test_the_rights_follow_the_names_of_a_release() -> None:
@@ -146,7 +147,9 @@ def test_the_rights_follow_the_names_of_a_release() -> None:
         assert (one["roleRef"]["kind"], one["roleRef"]["name"]) in roles
         assert one["subjects"] == [{"kind": "ServiceAccount", "name": "me", "namespace": "there"}]
     assert {one["metadata"].get("namespace") for one in roles.values()} == {"work", None}
-    assert all(name.startswith("mine-") for _, name in roles)
+    assert all("mine-oscar-bridge" in name for _, name in roles)
+    everywhere = {name for kind, name in roles if kind.startswith("Cluster")}
+    assert everywhere == {"there-mine-oscar-bridge-capacity"}
 
 
 def test_the_plain_manifests_are_the_chart_rendered() -> None:
