@@ -5,6 +5,7 @@ Everything that a session makes on a cluster is in its namespaces, and goes with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ _NAMED: Final = frozenset({"kubeconfig", "context"})
 
 @dataclass(frozen=True, slots=True)
 class SessionNamespace:
-    """A namespace of a session, and how its cluster is reached: what a guard must know."""
+    """A namespace of a session, and how its cluster is reached from anywhere on this machine."""
 
     kubeconfig: str
     context: str
@@ -95,6 +96,12 @@ class _Cluster:
             self.connection.close()
 
 
+def _anywhere(kubeconfig: str) -> str:
+    """The kubeconfig for a process in another folder; KUBECONFIG's may be several files."""
+    files = (kubeconfig or os.environ.get("KUBECONFIG", "")).split(os.pathsep)
+    return os.pathsep.join(str(Path(file).expanduser().absolute()) for file in files if file)
+
+
 class Clusters:
     """The real clusters of a session. Nothing is asked of them before `look`.
 
@@ -119,7 +126,7 @@ class Clusters:
     def namespaces(self) -> list[SessionNamespace]:
         """What the session may make on its clusters."""
         return [
-            SessionNamespace(one.kubeconfig, one.context, one.namespace)
+            SessionNamespace(_anywhere(one.kubeconfig), one.context, one.namespace)
             for _, one in self._all.values()
         ]
 
