@@ -22,7 +22,10 @@ _ANSWER_SECONDS: Final = 30.0
 _SUCCESS: Final = range(200, 300)
 _CHUNK: Final = 1 << 16
 # All that is asked here may be asked twice: what is made has its name from the start.
-_RETRIES: Final = Retry(2, redirect=0, backoff_factor=0.1, allowed_methods=None)
+# A server that asks for patience is left to the caller, who has other work meanwhile.
+_RETRIES: Final = Retry(
+    2, redirect=0, backoff_factor=0.1, allowed_methods=None, respect_retry_after_header=False
+)
 
 
 class Transport:

@@ -55,6 +55,7 @@ __all__ = ["KubernetesTarget"]
 _LOG: Final = logging.getLogger("bridge.targets.kubernetes")
 _ALL_JOBS: Final = f"{MANAGED_BY}={MANAGER},{JOB}"
 _PATROL_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 5.0
 # What an old API server may leave out of a Job without harm: the Job stays until it is deleted.
 _HARMLESS: Final = frozenset({"spec.ttlSecondsAfterFinished"})
 
@@ -87,7 +88,7 @@ class KubernetesTarget:
         self._news = News()
         self._tracker = Tracker(self._news, connection.settings.start_timeout)
         self._watch: PodWatch | None = None
-        self._patrolled = 0.0
+        self._next_patrol = 0.0
         # Attempts whose submit got no answer: name of the Job that may be there, and since when.
         self._unsure: dict[str, tuple[str, float]] = {}
 
@@ -218,15 +219,17 @@ class KubernetesTarget:
 
     def _patrol(self) -> None:
         """See to the few jobs that need more than watching."""
-        now = time.monotonic()
-        if now - self._patrolled < _PATROL_SECONDS:
+        if time.monotonic() < self._next_patrol:
             return
-        self._patrolled = now
+        self._next_patrol = time.monotonic() + _PATROL_SECONDS
         for errand in self._tracker.errands():
             try:
                 do(errand, self.connection, self._tracker)
             except BridgeError as error:
+                # The others would fare no better, and the news must not wait for them.
                 _LOG.warning("%s; trying again", error)
+                self._next_patrol = time.monotonic() + _PAUSE_SECONDS
+                return
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Call `wake`, from any thread, whenever `poll` has something new; it returns at once."""
