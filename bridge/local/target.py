@@ -139,13 +139,14 @@ class LocalTarget:
         timeout: float,
         *,
         query: str = "",
+        gone: Callable[[], bool] | None = None,
     ) -> Reply:
         """See `Invokes.invoke`. NotFoundError also in containers: they only run jobs here."""
         with self._lock:
             files = self._services.get(service)
         if files is None or self.contained:
             raise NotFoundError(f"service {service} does not answer calls on {self.spec.name}")
-        return call(self._copies.address(files), body, headers, timeout, query=query)
+        return call(self._copies.address(files), body, headers, timeout, query=query, gone=gone)
 
     def poll(self) -> Iterable[JobUpdate]:
         """See `Target.poll`."""

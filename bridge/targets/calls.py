@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Final, NamedTuple
 
 from bridge.errors import PermanentError, TargetUnavailable
@@ -16,6 +17,7 @@ __all__ = ["Address", "call"]
 _BLOCK: Final = 1 << 16
 _PAUSE: Final = 0.1
 _CONNECT: Final = 5.0
+_TICK: Final = 0.5
 _HOP_BY_HOP: Final = frozenset(
     {
         "connection",
@@ -54,18 +56,18 @@ def call(
     *,
     query: str = "",
     cold: Callable[[], object] | None = None,
+    gone: Callable[[], bool] | None = None,
 ) -> Reply:
     """Send a request and give its answer, as `Invokes.invoke` promises.
 
     While nobody listens there, it is tried again until `timeout` seconds are over; `cold` is told
-    of it once.
+    of it once. `gone` is asked now and then.
     """
-    deadline = time.monotonic() + timeout
-    connection = _connected(address, deadline, cold)
+    wait = _Wait(time.monotonic() + timeout, gone or (lambda: False))
+    connection = _connected(address, wait, cold)
     try:
         _send(connection, address, body, headers, query)
-        if connection.sock is not None:
-            connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
+        wait.for_answer(connection)
         response = connection.getresponse()
     except TimeoutError:
         connection.close()
@@ -78,16 +80,45 @@ def call(
         raise
     found = {name.lower(): value for name, value in response.getheaders()}
     kept = {name: value for name, value in found.items() if name not in _HOP_BY_HOP}
-    return Reply(response.status, kept, _body(address, connection, response), connection.close)
+
+    def close() -> None:
+        # Both hold the socket.
+        response.close()
+        connection.close()
+
+    return Reply(response.status, kept, _body(address, response, close), close)
 
 
-def _connected(
-    address: Address, deadline: float, cold: Callable[[], object] | None
-) -> HTTPConnection:
+class _Wait(NamedTuple):
+    """How long an answer is waited for."""
+
+    deadline: float
+    gone: Callable[[], bool]
+
+    @property
+    def left(self) -> float:
+        """Seconds, more than 0. TargetUnavailable when nobody waits any more."""
+        if self.gone():
+            raise TargetUnavailable("the caller has gone away")
+        return max(0.001, self.deadline - time.monotonic())
+
+    def for_answer(self, connection: HTTPConnection) -> None:
+        """Return when there is something to read; TimeoutError when the time is over."""
+        line = connection.sock
+        if line is None:
+            return
+        poller = select.poll()
+        poller.register(line, select.POLLIN)
+        while not poller.poll(int(min(self.left, _TICK) * 1000) + 1):
+            if time.monotonic() > self.deadline:
+                raise TimeoutError
+        line.settimeout(self.left)
+
+
+def _connected(address: Address, wait: _Wait, cold: Callable[[], object] | None) -> HTTPConnection:
     while True:
-        left = deadline - time.monotonic()
-        wait = max(0.001, min(_CONNECT, left))
-        connection = HTTPConnection(address.host, address.port, timeout=wait)
+        seconds = min(_CONNECT, wait.left)
+        connection = HTTPConnection(address.host, address.port, timeout=seconds)
         try:
             connection.connect()
         except OSError as error:
@@ -95,7 +126,7 @@ def _connected(
             if cold is not None:
                 cold()
                 cold = None
-            if deadline - time.monotonic() < _PAUSE:
+            if wait.left < _PAUSE:
                 raise _unavailable(address, "does not answer yet", error) from error
             time.sleep(_PAUSE)
         else:
@@ -130,14 +161,16 @@ def _send(
         connection.endheaders(body, encode_chunked="transfer-encoding" in passed)
 
 
-def _body(address: Address, connection: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
+def _body(address: Address, response: HTTPResponse, close: Callable[[], None]) -> Iterator[bytes]:
     try:
         while block := response.read(_BLOCK):
             yield block
+        if response.length:
+            raise IncompleteRead(b"", response.length)
     except (HTTPException, OSError) as error:
         raise _unavailable(address, "broke the answer off", error) from error
     finally:
-        connection.close()
+        close()
 
 
 def _late(timeout: float) -> Reply:

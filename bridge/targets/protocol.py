@@ -132,11 +132,13 @@ class Invokes(Protocol):
         timeout: float,
         *,
         query: str = "",
+        gone: Callable[[], bool] | None = None,
     ) -> Reply:
         """Run the service for this request and give its answer, whatever its status is.
 
         The caller's credentials are not passed on. The head of the answer is waited for up to
         `timeout` seconds; after that the answer is a 504. NotFoundError when the service is not
-        deployed here, TargetUnavailable when no copy of it can be reached in that time.
+        deployed here, TargetUnavailable when no copy of it can be reached in that time, and soon
+        after `gone` says that nobody waits for the answer any more: the script is then ended.
         """
         ...

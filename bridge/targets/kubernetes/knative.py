@@ -78,6 +78,7 @@ class KnativeTarget(KubernetesTarget):
         timeout: float,
         *,
         query: str = "",
+        gone: Callable[[], bool] | None = None,
     ) -> Reply:
         """See `Invokes.invoke`. A service without a copy gets its first one."""
         address = self._addresses.get(service) or self._address(service)
@@ -89,6 +90,7 @@ class KnativeTarget(KubernetesTarget):
                 headers,
                 timeout,
                 query=query,
+                gone=gone,
                 cold=lambda: self.servers.wake(service),
             )
         except TargetUnavailable:
