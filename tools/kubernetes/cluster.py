@@ -41,6 +41,7 @@ _API_SERVICE: Final = "10.96.0.1"
 _NODE: Final = "localhost"
 _PAUSE: Final = "oscar-bridge/pause:local"
 _FEATURES: Final = "TTLAfterFinished=true"
+_SERVES_NOTHING: Final = ("--port=0", "--secure-port=0")  # not even metrics
 _LOCK: Final = Path("/run/oscar-bridge-kubelet.lock")
 _SECONDS: Final = 120.0
 
@@ -72,8 +73,6 @@ class Ports:
     api: int
     etcd: int
     peer: int
-    controllers: int
-    scheduler: int
     kubelet: int
     kubelet_health: int
     proxy_health: int
@@ -117,9 +116,12 @@ def apiserver(place: Place, ports: Ports, keys: Authority) -> Sequence[str]:
         # Pods reach it where it listens: the bridge's address is not an outer one.
         f"--bind-address={place.address}",
         f"--advertise-address={place.address}",
+        # Pods find the API by this; loopback would be refused.
+        f"--endpoint-reconciler-type={'master-count' if place.node else 'none'}",
         f"--secure-port={ports.api}",
         f"--service-cluster-ip-range={_SERVICES}",
-        *keys.flags(tls="apiserver"),
+        f"--tls-cert-file={keys.certificate('apiserver')}",
+        f"--tls-private-key-file={keys.key('apiserver')}",
         f"--client-ca-file={keys.authority}",
         f"--kubelet-client-certificate={keys.certificate('admin')}",
         f"--kubelet-client-key={keys.key('admin')}",
@@ -135,17 +137,11 @@ def apiserver(place: Place, ports: Ports, keys: Authority) -> Sequence[str]:
     ]
 
 
-def controllers(place: Place, ports: Ports, keys: Authority) -> Sequence[str]:
-    config = f"{place.file('conf/controllers')}"
+def controllers(place: Place, keys: Authority) -> Sequence[str]:
     return [
         str(place.binaries / "kube-controller-manager"),
-        f"--kubeconfig={config}",
-        f"--authentication-kubeconfig={config}",
-        f"--authorization-kubeconfig={config}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={ports.controllers}",
-        "--port=0",
-        *keys.flags(tls="controllers"),
+        f"--kubeconfig={place.file('conf/controllers')}",
+        *_SERVES_NOTHING,
         f"--service-account-private-key-file={keys.key('tokens')}",
         f"--root-ca-file={keys.authority}",
         f"--service-cluster-ip-range={_SERVICES}",
@@ -160,17 +156,11 @@ def controllers(place: Place, ports: Ports, keys: Authority) -> Sequence[str]:
     ]
 
 
-def scheduler(place: Place, ports: Ports, keys: Authority) -> Sequence[str]:
-    config = f"{place.file('conf/scheduler')}"
+def scheduler(place: Place) -> Sequence[str]:
     return [
         str(place.binaries / "kube-scheduler"),
-        f"--kubeconfig={config}",
-        f"--authentication-kubeconfig={config}",
-        f"--authorization-kubeconfig={config}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={ports.scheduler}",
-        "--port=0",
-        *keys.flags(tls="scheduler"),
+        f"--kubeconfig={place.file('conf/scheduler')}",
+        *_SERVES_NOTHING,
         "--leader-elect=false",
         f"--feature-gates={_FEATURES}",
     ]
@@ -407,8 +397,8 @@ def _start(place: Place, processes: Processes, lock: IO[str] | None) -> None:
     processes.start("etcd", etcd(place, ports))
     processes.start("apiserver", apiserver(place, ports, keys))
     wait("readiness", "apiserver", lambda: api.get("/readyz") is not None)
-    processes.start("controllers", controllers(place, ports, keys))
-    processes.start("scheduler", scheduler(place, ports, keys))
+    processes.start("controllers", controllers(place, keys))
+    processes.start("scheduler", scheduler(place))
     if lock is not None:
         machine.remember(place.file("machine.json"))
         machine.route(_SERVICES, place.address)
@@ -432,7 +422,7 @@ def _ready(node: Mapping[str, object] | None) -> bool:
 
 
 def _make_keys(place: Place, ports: Ports, keys: Authority) -> None:
-    names = ["DNS:localhost", f"IP:{place.address}", "IP:127.0.0.1"]
+    names = ["DNS:localhost", f"IP:{place.address}"]
     served = ["DNS:kubernetes.default.svc", "DNS:kubernetes.default", f"IP:{_API_SERVICE}"]
     users = {
         "admin": "/O=system:masters/CN=admin",

@@ -53,13 +53,6 @@ class Authority:
         _openssl("genrsa", "-out", str(self.key(name)), "2048")
         _openssl("rsa", "-in", str(self.key(name)), "-pubout", "-out", str(self.public(name)))
 
-    def flags(self, *, tls: str) -> list[str]:
-        """What a component is told so that it answers with this certificate."""
-        return [
-            f"--tls-cert-file={self.certificate(tls)}",
-            f"--tls-private-key-file={self.key(tls)}",
-        ]
-
     def kubeconfig(self, user: str, server: str) -> dict[str, Any]:
         """The configuration of a client who is this user."""
         cluster = {"server": server, "certificate-authority-data": _base64(self.authority)}
