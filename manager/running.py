@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bridge.dispatch import JobRecord
@@ -22,9 +22,16 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 def run(
-    manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str], query: str
+    manager: Manager,
+    one: Deployed,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    query: str,
+    gone: Callable[[], bool],
 ) -> Reply:
-    """Call a service and wait for its answer. Refused (502) when it does not begin in time.
+    """Call a service and wait for its answer. Refused (502) when it does not begin in time, or when
+    `gone` says that nobody waits any more.
 
     The places that the service may be on are asked from the best one on; where none of them
     answers calls, the call is a job that is not listed, and the answer is what its script said.
@@ -35,7 +42,7 @@ def run(
         if not isinstance(target, Invokes):
             continue
         try:
-            return target.invoke(one.name, body, headers, wait, query=query)
+            return target.invoke(one.name, body, headers, wait, query=query, gone=gone)
         except NotFoundError:
             continue
         except TargetUnavailable as error:
@@ -44,7 +51,7 @@ def run(
 
 
 def _as_job(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]) -> Reply:
-    accepted = manager.submit(one, body, headers)
+    accepted = manager.submit(one, body, headers, one.owner)
     if not accepted:
         return _text(200, b"")
     job = accepted[-1]

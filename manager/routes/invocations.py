@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
@@ -53,9 +57,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             one, caller, body = await enter(name, request)
             user = caller.uid
             query = request.url.query
-            reply = await to_thread.run_sync(
-                run_now, manager, one, body, passed(request), query, limiter=runs
-            )
+            async with _watched(request) as gone:
+                call = partial(run_now, manager, one, body, passed(request), query=query, gone=gone)
+                reply = await to_thread.run_sync(call, limiter=runs)
             status = reply.status
             return StreamingResponse(_streamed(reply), reply.status, dict(reply.headers))
         except Refused as error:
@@ -71,7 +75,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         try:
             one, caller, body = await enter(name, request)
             user = caller.uid
-            await to_thread.run_sync(manager.submit, one, body, passed(request), limiter=jobs)
+            await to_thread.run_sync(
+                manager.submit, one, body, passed(request), caller.uid, limiter=jobs
+            )
             status = 201
             return empty(201)
         except Refused as error:
@@ -81,6 +87,23 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             note(request, began, status, user)
 
     return routes
+
+
+@asynccontextmanager
+async def _watched(request: Request) -> AsyncIterator[Callable[[], bool]]:
+    """Says, from any thread, whether the client has left; its body must have been read."""
+    gone = threading.Event()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        gone.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield gone.is_set
+    finally:
+        watcher.cancel()
 
 
 def _streamed(reply: Reply) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import socket
 import time
 import urllib.request
 from dataclasses import replace
@@ -56,6 +57,18 @@ def test_a_call_is_answered_with_what_the_script_says(live: Live) -> None:
     # Calls are no jobs.
     assert live.ask("GET", f"/system/logs/{name}").text == '{"jobs":{}}'
     assert live.ask("POST", f"/run/{name}", body, {}).status == 401
+
+
+def test_a_caller_that_leaves_ends_the_script(live: Live, tmp_path: Path) -> None:
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    script = f"trap 'touch {ended}; exit' TERM; touch {begun}; sleep 300 & wait"
+    name = live.create(script=script)
+    lines = [f"POST /run/{name} HTTP/1.1", "Host: x", "Content-Length: 0"]
+    lines += [f"{key}: {value}" for key, value in basic().items()]
+    with socket.create_connection(("127.0.0.1", live.port)) as caller:
+        caller.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert eventually(begun.exists)
+    assert eventually(ended.exists)
 
 
 def test_one_file_comes_in_base64_and_a_failure_as_500(live: Live) -> None:
