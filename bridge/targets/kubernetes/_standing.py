@@ -142,10 +142,17 @@ def disruption(pod: Mapping[str, Any]) -> str:
 
 
 def warning(events: Iterable[Mapping[str, Any]]) -> str:
-    """The text of the newest warning among Kubernetes events; "" for none."""
-    warnings = [one for one in events if one.get("type") == "Warning"]
-    newest = max(warnings, key=lambda one: str(one.get("lastTimestamp") or ""), default=None)
-    return "" if newest is None else f"{newest.get('reason')}: {newest.get('message')}".strip()
+    """The text of the newest of Kubernetes' events, if it is a warning; "" where things go on."""
+    newest = max(events, key=_age, default=None)
+    if newest is None or newest.get("type") != "Warning":
+        return ""
+    return f"{newest.get('reason')}: {newest.get('message')}"
+
+
+def _age(event: Mapping[str, Any]) -> tuple[str, bool]:
+    """For an order; of two events of a second, the warning is the older one."""
+    when = event.get("lastTimestamp") or event.get("eventTime") or ""
+    return str(when), event.get("type") != "Warning"
 
 
 def _why(

@@ -155,7 +155,7 @@ def test_what_can_never_start_ends_with_the_reason(
     jobs = {one.name: job(one) for one in services}
     unready = job(absent)
     with (
-        target(module_namespace, runtime_image, start_timeout=12.0) as place,
+        target(module_namespace, runtime_image, start_timeout=20.0) as place,
         target(module_namespace, IMAGE) as broken,
     ):
         place.deploy(services)

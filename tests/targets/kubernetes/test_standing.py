@@ -174,7 +174,9 @@ def test_what_jobs_and_events_say() -> None:
     events = [
         {"type": "Warning", "reason": "Old", "message": "o", "lastTimestamp": "2026-01-01"},
         {"type": "Warning", "reason": "New", "message": "n", "lastTimestamp": "2026-01-02"},
-        {"type": "Normal", "reason": "Fine", "message": "f", "lastTimestamp": "2026-01-03"},
+        {"type": "Normal", "reason": "Fine", "message": "f", "lastTimestamp": "2026-01-01"},
     ]
     assert warning(events) == "New: n"
+    # What came after a warning says that it has passed.
+    assert warning(events[:1] + events[2:]) == ""
     assert warning([]) == ""
