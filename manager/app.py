@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from manager._http import Tidy, handle_errors
 from manager.auth import Authenticator, Basic
 from manager.core import Manager
 from manager.gate import Gate
+from manager.oidc import Oidc
 from manager.routes import buckets, events, invocations, jobs, services, system
 
 __all__ = ["create_app"]
@@ -20,13 +20,13 @@ __all__ = ["create_app"]
 _DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."
 
 
-def create_app(manager: Manager, authenticators: Sequence[Authenticator] = ()) -> FastAPI:
-    """The application of a manager, which is started and closed by the caller.
-
-    `authenticators` are asked before the administrator's name and password are.
-    """
+def create_app(manager: Manager) -> FastAPI:
+    """The application of a manager, which is started and closed by the caller."""
     settings = manager.settings
-    gate = Gate(manager, (*authenticators, Basic(settings.user, settings.password)))
+    ways: list[Authenticator] = [Basic(settings.user, settings.password)]
+    if settings.oidc is not None:
+        ways.append(Oidc(settings.oidc))
+    gate = Gate(manager, ways)
     app = FastAPI(
         title="OSCAR Bridge",
         description=_DESCRIPTION,

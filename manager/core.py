@@ -304,7 +304,7 @@ class Manager:
         return self.dispatcher.ingest(provider, body, headers)
 
     def submit(
-        self, one: Deployed, body: bytes, headers: Mapping[str, str] = _NOTHING
+        self, one: Deployed, body: bytes, headers: Mapping[str, str], caller: str
     ) -> tuple[str, ...]:
         """Accept a direct call of a service; its jobs, durable on return. Errors as `ingest`'s.
 
@@ -314,7 +314,7 @@ class Manager:
         job = headers.get("x-delegated-job-id", "")
         if job and _JOB.fullmatch(job) is None:
             raise UsageError("a job's name is up to 63 lower-case letters, digits and dashes")
-        found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job)
+        found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job, caller=caller)
         return tuple(accepted.job for accepted in found)
 
     def make_room(self) -> None:

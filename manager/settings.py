@@ -9,6 +9,7 @@ from typing import Final
 
 from bridge.errors import UsageError
 from bridge.secret import Secret
+from manager.oidc import OidcSettings
 
 __all__ = ["Reader", "Settings", "from_environment", "state_folder"]
 
@@ -43,6 +44,7 @@ class Settings:
     backlog: int = 1_000_000
     lone_ports: bool = True
     webhook_token: Secret = field(default_factory=lambda: Secret(""))
+    oidc: OidcSettings | None = None
 
 
 def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settings:
@@ -64,6 +66,16 @@ def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settin
         run_wait=float(read.whole("READ_TIMEOUT", 300)),
         reconcile=float(read.whole("BRIDGE_RECONCILE_INTERVAL", 300)),
         webhook_token=token,
+        oidc=_oidc(read) if read.flag("OIDC_ENABLE", default=False) else None,
+    )
+
+
+def _oidc(read: Reader) -> OidcSettings:
+    read.required("OIDC_ISSUERS")
+    return OidcSettings(
+        tuple(read.words("OIDC_ISSUERS")),
+        tuple(read.words("OIDC_GROUPS")),
+        read.text("BRIDGE_OIDC_AUDIENCE", ""),
     )
 
 

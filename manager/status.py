@@ -30,6 +30,7 @@ def status(manager: Manager, caller: Caller) -> dict[str, Any]:
     """The JSON object. Jobs and buckets are only counted for the administrator."""
     own = [spec for spec in manager.specs if spec.kind not in ("lambda", "batch")]
     jobs = _jobs(manager) if caller.admin else {}
+    oidc = manager.settings.oidc
     return {
         "cluster": {
             "nodes_count": len(own),
@@ -49,7 +50,11 @@ def status(manager: Manager, caller: Caller) -> dict[str, Any]:
             },
             "jobs_count": sum(jobs.values()),
             "pods": {"total": sum(jobs.values()), "states": jobs},
-            "oidc": {"enabled": False, "issuers": [], "groups": []},
+            "oidc": {
+                "enabled": oidc is not None,
+                "issuers": list(oidc.issuers) if oidc else [],
+                "groups": list(oidc.groups) if oidc else [],
+            },
         },
         "minio": {
             "buckets_count": len(manager.parts.buckets.buckets()) if caller.admin else 0,

@@ -17,8 +17,8 @@ _KEPT_REFUSED: Final = 10_000
 _KEPT_IGNORED: Final = 1_000
 
 _INSERT: Final = (
-    "INSERT INTO jobs (id, service, path, etag, sequencer, state, due, accepted)"
-    " VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?)"
+    "INSERT INTO jobs (id, service, path, etag, sequencer, state, due, accepted, caller)"
+    " VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?)"
 )
 
 
@@ -33,7 +33,7 @@ def _accept(connection: sqlite3.Connection, item: NewJob, at: float) -> Accepted
         return Accepted(known, item.service, new=False)
     event = item.event
     path, etag = _object(event)
-    row = (item.id, item.service, path, etag, event.sequencer, at, at)
+    row = (item.id, item.service, path, etag, event.sequencer, at, at, item.caller)
     seq = connection.execute(_INSERT, row).lastrowid
     connection.execute("INSERT INTO events VALUES (?, ?)", (seq, event_text(event)))
     if path:

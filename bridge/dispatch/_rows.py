@@ -34,7 +34,7 @@ __all__ = [
 JOB: Final = (
     "SELECT j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
     " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
-    " j.report, j.log, j.stop, j.hidden FROM jobs j JOIN events e ON e.seq = j.seq"
+    " j.report, j.log, j.stop, j.hidden, j.caller FROM jobs j JOIN events e ON e.seq = j.seq"
 )
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
@@ -68,6 +68,7 @@ def job(row: sqlite3.Row) -> JobRecord:
         log=row["log"],
         stop=bool(row["stop"]),
         hidden=bool(row["hidden"]),
+        caller=row["caller"],
     )
 
 
@@ -158,9 +159,8 @@ def jobs_query(
     return f"{JOB}{where} ORDER BY j.seq {'DESC' if newest else 'ASC'} LIMIT ?", values
 
 
-def count_query(service: str, after: str) -> tuple[str, list[str]]:
+def count_query(equal: Mapping[str, str], after: str) -> tuple[str, list[str]]:
     """The query of `JobStore.left` and its values."""
-    equal = {"service": service}
     where, values = _where((), equal, stop=False, shown=True, newest=False, after=after)
     return f"SELECT count(*) FROM jobs j{where}", values  # noqa: S608
 

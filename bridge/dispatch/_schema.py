@@ -107,10 +107,16 @@ CREATE TABLE owners (id TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 """
 
 # A job that a user has put away is kept: its event must stay one that has come.
-_V2: Final = "ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0"
+_V2: Final = """
+ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT '';
+"""
 
 # Only ever appended to: a released step is never edited.
-_MIGRATIONS: Final = (("the first tables", _V1), ("jobs that are put away", _V2))
+_MIGRATIONS: Final = (
+    ("the first tables", _V1),
+    ("jobs that are put away, and whose they are", _V2),
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -205,14 +205,15 @@ class Dispatcher:
         provider: str = "",
         nonce: str = "",
         job: str = "",
+        caller: str = "",
     ) -> tuple[Accepted, ...]:
         """Accept a direct call of one service: the body is its input, whatever it is.
 
         A body that is a storage event stands for its objects, one job each. `nonce` names the
         call: the same name and body again are the same job; without one every call is a new job.
         `job` is the name of its job, when the body stands for one: the same name again is the same
-        job, whatever the body. NotFoundError when there is no such service; EventError when the
-        body has no meaning (it is kept for inspection).
+        job, whatever the body. `caller` is kept with the jobs. NotFoundError when there is no such
+        service; EventError when the body has no meaning (it is kept for inspection).
         """
         if service not in self._core.services:
             raise NotFoundError(f"there is no service {service!r}")
@@ -222,7 +223,7 @@ class Dispatcher:
         except EventError as error:
             self._refuse(service, body, error)
             raise
-        items = [NewJob(job_id(service, event), service, event) for event in found]
+        items = [NewJob(job_id(service, event), service, event, caller) for event in found]
         if job and len(items) == 1:
             items = [replace(items[0], id=job)]
         return tuple(self._store.accept(items, self._core.clock())) if items else ()

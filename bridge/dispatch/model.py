@@ -31,11 +31,15 @@ OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, Jo
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """One event for one service, to be accepted. `id` is `bridge.events.job_id` of both."""
+    """One event for one service, to be accepted. `id` is `bridge.events.job_id` of both.
+
+    `caller` is who called the service, "" for an event of a store.
+    """
 
     id: str
     service: str
     event: Event
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class JobRecord:
 
     `tries` counts the submits of this attempt that the target refused for now; `due` is when the
     next step may be taken. `stop` says that the target still has to be told to cancel it, `hidden`
-    that users do not see it any more.
+    that users do not see it any more, `caller` who called the service.
     """
 
     id: str
@@ -143,6 +147,7 @@ class JobRecord:
     log: str = ""
     stop: bool = False
     hidden: bool = False
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

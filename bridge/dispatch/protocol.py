@@ -156,6 +156,7 @@ class JobStore(Protocol):
         states: Sequence[JobState] = (),
         service: str = "",
         target: str = "",
+        caller: str = "",
         stop: bool = False,
         shown: bool = False,
         newest: bool = False,
@@ -168,8 +169,8 @@ class JobStore(Protocol):
         """
         ...
 
-    def left(self, service: str, after: str = "") -> int:
-        """How many jobs of the service are shown behind that job, or in all."""
+    def left(self, service: str, after: str = "", *, caller: str = "") -> int:
+        """How many jobs of the service (and the caller) are shown behind that job, or in all."""
         ...
 
     def hide(self, service: str, *, job: str = "", states: Sequence[JobState] = ()) -> None:

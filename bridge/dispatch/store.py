@@ -177,6 +177,7 @@ class SqliteStore:
         states: Sequence[JobState] = (),
         service: str = "",
         target: str = "",
+        caller: str = "",
         stop: bool = False,
         shown: bool = False,
         newest: bool = False,
@@ -184,16 +185,16 @@ class SqliteStore:
         limit: int = 1000,
     ) -> list[JobRecord]:
         """See JobStore."""
-        equal = {"service": service, "target": target}
+        equal = {"service": service, "target": target, "caller": caller}
         query, values = _rows.jobs_query(
             states, equal, stop=stop, shown=shown, newest=newest, after=after
         )
         rows = self._read(lambda c: c.execute(query, (*values, limit)).fetchall())
         return [_rows.job(row) for row in rows]
 
-    def left(self, service: str, after: str = "") -> int:
+    def left(self, service: str, after: str = "", *, caller: str = "") -> int:
         """See JobStore."""
-        query, values = _rows.count_query(service, after)
+        query, values = _rows.count_query({"service": service, "caller": caller}, after)
         return int(self._read(lambda c: c.execute(query, values).fetchone()[0]))
 
     def hide(self, service: str, *, job: str = "", states: Sequence[JobState] = ()) -> None:

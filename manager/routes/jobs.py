@@ -12,6 +12,7 @@ from bridge.dispatch import JobRecord
 from bridge.dispatch.model import OPEN_STATES
 from bridge.targets import JobState
 from manager._http import NO_CONTENT, empty, json_answer, text_answer
+from manager.access import owns
 from manager.auth import Caller, Refused
 from manager.calls import rfc3339
 from manager.core import Manager
@@ -31,10 +32,16 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     routes = APIRouter(tags=["jobs"])
     jobs, size = manager.parts.jobs, manager.settings.page
 
+    def whose(name: str, caller: Caller) -> str:
+        """Whose jobs of the service the caller may see: "" for everyone's."""
+        return "" if owns(caller, gate.seen(name, caller)) else caller.uid
+
     def one_of(name: str, job: str, caller: Caller) -> JobRecord:
-        gate.seen(name, caller)
+        """A job that the caller may see and end; raises Refused."""
+        who = whose(name, caller)
         record = jobs.job(job)
-        if record is None or record.service != name or record.hidden:
+        known = record is not None and record.service == name and not record.hidden
+        if record is None or not known or (who and record.caller != who):
             raise Refused(404, f"the service {name} has no job {job}")
         return record
 
@@ -46,13 +53,13 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
 
     @routes.get(_PATH)
     def read_all(name: str, page: Page = "", caller: Caller = gate.user) -> Response:
-        """A page of the service's jobs, the oldest first."""
-        gate.seen(name, caller)
+        """A page of the service's jobs, the oldest first; others than its owner see their own."""
+        who = whose(name, caller)
         if page and jobs.job(page) is None:
             raise Refused(400, "there is no such page")
-        found = jobs.jobs(service=name, shown=True, after=page, limit=size)
+        found = jobs.jobs(service=name, caller=who, shown=True, after=page, limit=size)
         answer: dict[str, Any] = {"jobs": {record.id: _entry(record) for record in found}}
-        if found and (left := jobs.left(name, found[-1].id)):
+        if found and (left := jobs.left(name, found[-1].id, caller=who)):
             answer |= {"next_page": found[-1].id, "remaining_jobs": left}
         return json_answer(answer)
 
@@ -83,7 +90,6 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def delete(name: str, job: str, caller: Caller = gate.user) -> Response:
         """Put a job away; an open one is ended."""
         record = one_of(name, job, caller)
-        gate.owned(name, caller)
         manager.dispatcher.cancel(record.id)
         jobs.hide(name, job=record.id)
         return empty(NO_CONTENT)

@@ -36,7 +36,12 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         }
         found |= {"serverless_backend": settings.serverless} if settings.serverless else {}
         off = ("yunikorn_enable", "kueue_enable", "volume_enable")
-        return found | dict.fromkeys(off, False) | {"oidc_groups": [], "minio_quota_enabled": False}
+        groups = list(settings.oidc.groups) if settings.oidc else []
+        return (
+            found
+            | dict.fromkeys(off, False)
+            | {"oidc_groups": groups, "minio_quota_enabled": False}
+        )
 
     @routes.get("/health")
     def health() -> Response:

@@ -1,0 +1,174 @@
+"""Users of OpenID Connect providers: whose tokens are taken, and what their owners may do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey, RSAKey
+
+from manager.oidc import OidcSettings
+
+from .conftest import Live, basic, echo, serve
+
+
+class Provider:
+    """An issuer with keys that can be changed, and users' groups that are not in the token."""
+
+    def __init__(self) -> None:
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(provider.answer(self.path, self.headers)).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/realm"
+        self.key = RSAKey.generate_key(2048, {"kid": "first"})
+        self.users: dict[str, list[str]] = {}
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, path: str, headers: Any) -> dict[str, Any]:
+        if path.endswith("/openid-configuration"):
+            where = {"jwks_uri": f"{self.url}/keys", "userinfo_endpoint": f"{self.url}/user"}
+            return {"issuer": self.url, **where}
+        if path.endswith("/keys"):
+            return {"keys": [self.key.as_dict(private=False)]}
+        payload = headers["Authorization"].split(".")[1]
+        uid = json.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
+        return {"sub": uid, "group_membership": self.users.get(uid, [])}
+
+    def token(self, uid: str = "ann", *, key: Any = None, alg: str = "RS256", **claims: Any) -> str:
+        key = key or self.key
+        now = int(time.time())
+        said = {"iss": self.url, "sub": uid, "aud": "oscar", "exp": now + 300, **claims}
+        return jwt.encode({"alg": alg, "kid": key.kid}, said, key, algorithms=[alg])
+
+    def header(self, uid: str = "ann", **more: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(uid, **more)}"}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    made = Provider()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    settings = OidcSettings((provider.url,), ("lab",), "oscar")
+    with ExitStack() as stack:
+        yield serve(tmp_path_factory.mktemp("oidc"), stack, oidc=settings)
+
+
+MEMBER = {"group_membership": ["lab", "other"]}
+
+
+def test_a_members_token_is_taken_and_its_groups_may_be_elsewhere(
+    live: Live, provider: Provider
+) -> None:
+    assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
+    provider.users["bob"] = ["lab"]
+    assert live.ask("GET", "/system/info", headers=provider.header("bob")).status == 200
+    # A clock may be a little late.
+    late = provider.header(exp=int(time.time()) - 20, **MEMBER)
+    assert live.ask("GET", "/system/info", headers=late).status == 200
+
+
+def test_no_other_token_is_taken(live: Live, provider: Provider) -> None:
+    stranger = RSAKey.generate_key(2048, {"kid": "first"})
+    unknown = RSAKey.generate_key(2048, {"kid": "nobody's"})
+    public = provider.key.as_pem(private=False)
+    symmetric = OctKey.import_key(base64.urlsafe_b64encode(public).decode(), {"kid": "first"})
+    right = provider.token(**MEMBER)
+    head = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+    wrong = {
+        "expired": provider.token(exp=int(time.time()) - 1000, **MEMBER),
+        "no end": provider.token(exp=None, **MEMBER),
+        "audience": provider.token(aud="somebody", **MEMBER),
+        "not yet": provider.token(nbf=int(time.time()) + 1000, **MEMBER),
+        "issuer": provider.token(iss="https://elsewhere.example", **MEMBER),
+        "signature": provider.token(key=stranger, **MEMBER),
+        "key": provider.token(key=unknown, **MEMBER),
+        "symmetric": provider.token(key=symmetric, alg="HS256", **MEMBER),
+        "none": f"{head}.{right.split('.')[1]}.",
+        "group": provider.token("eve", group_membership=["others"]),
+        "no group": provider.token("eve"),
+        "no subject": provider.token("", **MEMBER),
+    }
+    for why, token in wrong.items():
+        answer = live.ask("GET", "/system/services", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 401, why
+        assert token not in answer.text
+    for broken in ("x", "a.b.c", right.replace(".", "!", 1), "0" * 64):
+        header = {"Authorization": f"Bearer {broken}"}
+        assert live.ask("GET", "/system/services", headers=header).status == 400
+        assert live.ask("POST", "/run/absent", b"", header).status in (400, 401)
+
+
+def test_a_new_key_of_the_issuer_is_found(
+    live: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
+    provider.key = RSAKey.generate_key(2048, {"kid": "second"})
+    monkeypatch.setattr("manager.oidc._REFRESH", 0.0)
+    assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
+
+
+def test_each_sees_and_changes_what_is_theirs(live: Live, provider: Provider) -> None:
+    ann, bob = provider.header("ann", name="Ann", **MEMBER), provider.header("bob", **MEMBER)
+    for name, more in {
+        "private": {},
+        "shared": {"visibility": "restricted", "allowed_users": ["bob"]},
+        "open": {"visibility": "public"},
+    }.items():
+        place = [{"storage_provider": "minio", "path": f"ann-{name}/in"}]
+        body = echo(name=name, input=place, **more)
+        assert live.ask("POST", "/system/services", body, ann).status == 201
+    mine = live.ask("GET", "/system/services/private", headers=ann).json
+    assert (mine["owner"], mine["labels"]["owner_name"]) == ("ann", "Ann")
+    seen = live.ask("GET", "/system/services", headers=bob).json
+    assert sorted(one["name"] for one in seen) == ["open", "shared"]
+    assert live.ask("GET", "/system/services/private", headers=bob).status == 403
+    assert live.ask("POST", "/job/private", b"x", bob).status == 404
+    for who in (ann, bob):
+        assert live.ask("POST", "/job/shared", b"x", who).status == 201
+    assert len(live.ask("GET", "/system/logs/shared", headers=ann).json["jobs"]) == 2
+    (his,) = live.ask("GET", "/system/logs/shared", headers=bob).json["jobs"]
+    (hers,) = live.ask("GET", "/system/logs/shared", headers=ann).json["jobs"].keys() - {his}
+    assert live.ask("GET", f"/system/logs/shared/{hers}", headers=bob).status == 404
+    assert live.ask("DELETE", f"/system/logs/shared/{hers}", headers=bob).status == 404
+    assert live.ask("DELETE", f"/system/logs/shared/{his}", headers=bob).status == 204
+    for name, status in {"private": 404, "shared": 403, "open": 403}.items():
+        assert live.ask("DELETE", f"/system/services/{name}", headers=bob).status == status
+        assert live.ask("PUT", "/system/services", echo(name=name), bob).status == status
+        assert live.ask("DELETE", f"/system/logs/{name}", headers=bob).status == status
+    # A bucket of hers cannot be taken over by naming it.
+    theft = echo(name="thief", input=[{"storage_provider": "minio", "path": "ann-open/x"}])
+    assert live.ask("POST", "/system/services", theft, bob).status == 409
+    assert live.ask("GET", "/system/buckets/ann-private", headers=bob).status == 403
+    assert live.ask("DELETE", "/system/buckets/ann-private", headers=bob).status == 403
+    assert live.ask("GET", "/system/buckets", headers=bob).json == []
+    assert live.ask("PUT", "/system/config", {}, bob).status == 403
+    assert live.ask("GET", "/system/logs", headers=bob).status == 403
+    config = live.ask("GET", "/system/config", headers=bob).json
+    assert config["minio_provider"]["secret_key"] == ""
+    assert config["config"]["oidc_groups"] == ["lab"]
+    assert live.ask("DELETE", "/system/services/private", headers=basic()).status == 204
