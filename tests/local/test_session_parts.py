@@ -17,6 +17,7 @@ from bridge.errors import UsageError
 from bridge.events import Event, EventKind
 from bridge.fdl import parse
 from bridge.fdl.model import Document
+from bridge.local._clusters import Clusters
 from bridge.local._here import localised, snapshot, used_targets
 from bridge.local._inputs import plan_handovers
 from bridge.local._results import Results
@@ -134,7 +135,7 @@ def test_every_s3_is_the_one_aws() -> None:
 @pytest.mark.parametrize(("engine", "isolated"), [("process", False), ("container", True)])
 def test_offers_are_those_of_this_machine(engine: str, isolated: bool) -> None:
     doc = read(service("one", takes=["data/in"]))
-    here = snapshot(doc, engine, {"here": (3, 4)})
+    here = snapshot(doc, engine, Clusters({}, "session"), {"here": (3, 4)})
     states = {state.spec.name: state for state in here.targets}
     assert states.keys() == {"here", "aws-lambda", "aws-batch"}
     assert (states["here"].running, states["here"].queued) == (3, 4)
