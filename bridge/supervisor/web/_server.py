@@ -159,6 +159,8 @@ class Server:
             time.sleep(_FULL_PAUSE)
             return
         connection.setblocking(False)
+        # An answer is more than one write: each must leave at once.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = _Client(connection)
         self._clients[connection.fileno()] = client
         self._poll.register(connection, select.EPOLLIN | select.EPOLLRDHUP)
