@@ -78,7 +78,7 @@ def _place(sides: Sequence[Side], where: str, *, outputs: bool) -> Place:
     scheme, url, _ = where.partition("://")
     if not url:
         return holder(sides, where).place(where, outputs=outputs)
-    found = [side for side in sides if side.scheme == scheme]
+    found = [side for side in sides if side.scheme == scheme or len(sides) == 1]
     if len(found) != 1:
         there = ", ".join(side.name for side in sides)
         hint = "--cluster names one of the clusters" if found else f"this user has {there}"

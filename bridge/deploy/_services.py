@@ -18,7 +18,7 @@ from bridge.targets.oscar.body import plain, secrets_in, service_body
 from bridge.targets.oscar.compare import differences, unseen
 from bridge.targets.oscar.seal import fits, seal
 
-__all__ = ["DEPLOYMENT", "carry_out", "deletions", "service_notes", "service_step", "stale"]
+__all__ = ["DEPLOYMENT", "carry_out", "deletion", "service_notes", "service_step", "stale"]
 
 DEPLOYMENT: Final = "oscar-bridge/deployment"
 _SEAL: Final = "oscar-bridge/secrets"
@@ -107,28 +107,19 @@ def stale(
             yield ServiceStep(cluster, one.name, "delete", why="the file needs it no more")
 
 
-def deletions(
-    name: str, cluster: str, listed: Sequence[RemoteService], named: Iterable[str]
-) -> tuple[list[ServiceStep], list[str]]:
-    """The deletions of the named services as far as the deployment made them, and notes. Pure."""
-    there = {one.name: one for one in listed}
-    steps: list[ServiceStep] = []
-    notes: list[str] = []
-    for service in named:
-        found = there.get(service)
-        if found is None:
-            continue
-        if found.annotation(DEPLOYMENT) != name:
-            notes.append(f"service {service} of cluster {cluster} stays: {name} did not deploy it")
-            continue
-        steps.append(ServiceStep(cluster, service, "delete"))
-        buckets = {
-            str(path.get("path", "")).partition("/")[0]
-            for key in ("input", "output")
-            for path in found.paths(key)
-        }
-        notes += [f"bucket {one} stays, with what it holds" for one in sorted(buckets - {""})]
-    return steps, notes
+def deletion(
+    name: str, cluster: str, service: str, listed: Sequence[RemoteService]
+) -> tuple[ServiceStep | None, list[str]]:
+    """The deletion of a service that the deployment made, and notes; None for any other. Pure."""
+    found = next((one for one in listed if one.name == service), None)
+    if found is None:
+        return None, []
+    if found.annotation(DEPLOYMENT) != name:
+        return None, [f"service {service} of cluster {cluster} stays: {name} did not deploy it"]
+    paths = (*found.paths("input"), *found.paths("output"))
+    buckets = {str(path.get("path", "")).partition("/")[0] for path in paths} - {""}
+    kept = [f"bucket {one} stays, with what it holds" for one in sorted(buckets)]
+    return ServiceStep(cluster, service, "delete"), kept
 
 
 def carry_out(client: OscarClient, step: ServiceStep, name: str) -> None:

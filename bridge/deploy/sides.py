@@ -17,7 +17,7 @@ from bridge.deploy._executor import Applied
 from bridge.deploy._executor import apply as execute
 from bridge.deploy._masking import Mask
 from bridge.deploy._secrets import all_secrets
-from bridge.deploy._services import carry_out, deletions, service_notes, service_step, stale
+from bridge.deploy._services import carry_out, deletion, service_notes, service_step, stale
 from bridge.deploy.model import Plan, PropertyChange, ServiceStep, Step
 from bridge.deploy.watch import Watch
 from bridge.errors import NotFoundError, PermanentError
@@ -158,14 +158,16 @@ def last_side(wanted: OnClusters, names: Collection[str]) -> ClusterSide:
     """The end of these services of a deployment, first those that others read from."""
 
     def make() -> Plan:
+        asked = sorted({wanted.clusters[name] for name in names})
+        listed = {cluster: wanted.clients[cluster].services() for cluster in asked}
         steps: list[Step] = []
         notes: list[str] = []
-        for cluster in dict.fromkeys(wanted.clusters[name] for name in names):
-            own = [n for n in reversed(wanted.ordered()) if wanted.clusters[n] == cluster]
-            listed = wanted.clients[cluster].services()
-            some, said = deletions(wanted.name, cluster, listed, [n for n in own if n in names])
-            steps += some
-            notes += said
+        for name in reversed(wanted.ordered()):
+            cluster = wanted.clusters[name]
+            if name in names:
+                step, said = deletion(wanted.name, cluster, name, listed[cluster])
+                steps += [step] if step else []
+                notes += said
         return Plan(wanted.name, "", "", "", tuple(steps), tuple(notes))
 
     return ClusterSide(wanted.name, wanted.clients, make)

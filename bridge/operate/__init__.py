@@ -2,6 +2,7 @@
 
 Its modules are its face, each for one question; none is loaded before it is asked for.
 
+    sides      AWS and clusters behind one protocol: `aws`, `clusters`; `lines` of their logs
     session    which account, region and deployment
     deployed   the services that stacks have written down, and how they stand
     logs       lines of services and jobs, as they are or as they come

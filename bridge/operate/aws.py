@@ -28,7 +28,7 @@ class AwsSide:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.region = account.region
-        self.name = f"AWS {account.region}"
+        self.name = f"AWS {account.region} (prefix {account.settings.name})"
         self._table = JobTable(account)
 
     def statuses(self) -> list[deployed.Status]:

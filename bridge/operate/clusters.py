@@ -170,9 +170,10 @@ class ClusterSide:
 
     def bucket(self, url: str) -> Place:
         """See `Side.bucket`: `minio://bucket/folder` in the cluster's MinIO."""
-        bucket, _, folder = url.partition("://")[2].partition("/")
-        if not bucket:
-            raise UsageError(f"{url!r} names no bucket", hint="write minio://BUCKET/FOLDER")
+        scheme, _, rest = url.partition("://")
+        bucket, _, folder = rest.partition("/")
+        if scheme != self.scheme or not bucket:
+            raise UsageError(f"{url!r} is not a minio:// URL", hint="write minio://BUCKET/FOLDER")
         settings, keys = self._client.storage()
         return Place(open_store("minio.default", settings, keys), bucket, folder.strip("/"))
 

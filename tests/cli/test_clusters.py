@@ -53,7 +53,6 @@ SCRIPTS = {
 NO_AWS = {
     "AWS_REGION": "",
     "AWS_DEFAULT_REGION": "",
-    "AWS_PROFILE": "",
     "AWS_CONFIG_FILE": "/nowhere",
     "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
 }
@@ -179,7 +178,7 @@ def test_a_file_becomes_a_job_and_its_output_comes_back(lab: Lab) -> None:
     assert lab.run("put", "minio://words/aside", "hello.txt").status == 0
     assert lab.run("get", "minio://words/aside", "aside").status == 0
     assert (lab.folder / "aside" / "hello.txt").read_text() == "hello"
-    assert "no one place" in lab.run("get", "s3://words", "x").failed(2)
+    assert "not a minio:// URL" in lab.run("get", "s3://words", "x").failed(2)
 
 
 def test_a_service_without_an_input_answers_and_takes_events(lab: Lab) -> None:
@@ -274,6 +273,16 @@ def test_what_the_file_needs_no_more_goes_and_the_end_keeps_data(lab: Lab) -> No
     assert lab.run("get", "minio://words/out", "kept").status == 0
     assert (lab.folder / "kept" / "loud.txt").exists()
     assert "there is no deployment flow" in lab.run("destroy", "flow.yaml", "-y").failed(1)
+
+
+def test_a_side_that_cannot_be_asked_is_named_and_the_other_is_shown(lab: Lab) -> None:
+    aws = "  aws:\n  - lambda: {name: on-aws, container: {image: i}, init_script: answer.sh}\n"
+    write(lab.folder, {"both.yaml": FDL.replace("name: ", "name: both-") + aws})
+    told = lab.ok("plan", "both.yaml")
+    assert {row["name"] for row in told["changes"]} == {"both-shout", "both-answer"}
+    assert any("no AWS region" in note for note in told["notes"]), told["notes"]
+    assert "no AWS region" in lab.run("apply", "both.yaml", "--yes").failed(2)
+    assert lab.service("both-shout").status == 404
 
 
 def test_a_kubernetes_cluster_without_a_manager_is_refused(lab: Lab) -> None:

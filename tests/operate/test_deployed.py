@@ -39,7 +39,7 @@ def test_ls_names_what_was_deleted_by_hand(world: World) -> None:
 def test_ls_of_a_prefix_without_services_says_so(world: World) -> None:
     done = world.run("ls", "--prefix", "nothing-here")
     assert done.status == 0
-    assert "no services are deployed in us-east-1 (prefix nothing-here)" in done.out
+    assert "no services are deployed on AWS us-east-1 (prefix nothing-here)" in done.out
     assert world.ok("ls", "--prefix", "nothing-here")["services"] == []
 
 
