@@ -51,6 +51,7 @@ def test_nothing_is_installed_before_the_secrets_are_named() -> None:
         {"env": {"OSCAR_PASSWORD": "in the clear"}},
         {"env": {"MINIO_SECRET_KEY": "in the clear"}},
         {"replicas": 2},
+        {"oidc": {"enabled": True, "issuers": ["https://idp.example.org"]}},
         {"services": {"backend": "openfaas"}},
         {"state": {"size": "much"}},
     ],
@@ -103,6 +104,7 @@ def test_settings_come_under_the_names_of_upstream() -> None:
     )
     assert found["OIDC_ISSUERS"] == "https://a,https://b"
     assert (found["OIDC_ENABLE"], found["OIDC_GROUPS"]) == ("true", "vo.example")
+    assert found["BRIDGE_OIDC_AUDIENCE"] == ""
     assert found["OSCAR_SERVICES_NAMESPACE"] == "work"
     assert found["SERVERLESS_BACKEND"] == "knative"
     assert found["TTL_JOB"] == "2592000"
