@@ -193,6 +193,8 @@ def test_what_others_delete_is_tried_again(place: KubernetesTarget) -> None:
         return running == {by_pod.id, by_job.id}
 
     until(both_run, "both jobs run")
+    # The log can be read while it grows.
+    assert next(place.log(by_job.id, follow=True)) == "begun"
     (pod,) = place.connection.find_all(PODS, labels=f"job-name={by_pod.id}")
     place.connection.delete(PODS, pod["metadata"]["name"])
     place.connection.delete(JOBS, by_job.id)
