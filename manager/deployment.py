@@ -1,25 +1,109 @@
-"""How a service stands: the summary that clients show beside it."""
+"""How a service stands: its copies, where it has some, and what they say."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
+from bridge.errors import PermanentError, TemporaryError
 from bridge.fdl.options import OscarOptions
+from bridge.targets.kubernetes import DeploymentStatus
+from bridge.targets.kubernetes.servers import Servers
+from manager.auth import Refused
 from manager.core import Manager
 from manager.service import Deployed
 
-__all__ = ["summary"]
+__all__ = ["Change", "change", "is_exposed", "log", "summary"]
+
+Change = Literal["start", "stop", "restart"]
+_NO_COPIES: Final = "the service has no copies that stay"
+
+
+@runtime_checkable
+class _HasServers(Protocol):
+    """A target whose services have copies that stay."""
+
+    servers: Servers
+
+
+def is_exposed(one: Deployed) -> bool:
+    """Whether the service is a server of its own."""
+    options = one.service.options
+    assert isinstance(options, OscarOptions)
+    return options.expose is not None and bool(options.expose.api_port)
 
 
 def summary(manager: Manager, one: Deployed) -> dict[str, Any]:
     """State, and copies that run. A service of jobs is ready when a target can take them."""
-    options = one.service.options
-    assert isinstance(options, OscarOptions)
-    exposed = options.expose is not None and bool(options.expose.api_port)
-    ready = bool(manager.ranking(one))
+    servers = _servers(manager, one)
+    if servers is not None:
+        try:
+            status = servers.status(one.name)
+        except TemporaryError as error:
+            return _told("unavailable", one, reason=error.message)
+        if status.resource_kind != "unavailable":
+            return shown(status)
+    return _told("ready" if manager.ranking(one) else "unavailable", one)
+
+
+def shown(status: DeploymentStatus) -> dict[str, Any]:
+    """A status as clients get it: what is not known is left out."""
+    found = {
+        "state": status.state,
+        "reason": status.reason,
+        "last_transition_time": status.last_transition_time,
+        "active_instances": status.active_instances,
+        "affected_instances": status.affected_instances,
+        "resource_kind": status.resource_kind,
+    }
+    return {name: value for name, value in found.items() if value != ""}
+
+
+def log(manager: Manager, one: Deployed, *, timestamps: bool, tail: int) -> dict[str, Any]:
+    """The last lines of the copies; not available for a service that has none."""
+    servers = _servers(manager, one)
+    if servers is None or servers.status(one.name).resource_kind == "unavailable":
+        return {
+            "service_name": one.name,
+            "available": False,
+            "message": _NO_COPIES,
+            "entries": [],
+        }
+    entries = [
+        {"timestamp": time, "message": text} if timestamps else {"message": text}
+        for time, text in servers.logs(one.name, tail)
+    ]
+    return {"service_name": one.name, "available": True, "entries": entries}
+
+
+def change(manager: Manager, one: Deployed, what: Change) -> dict[str, Any]:
+    """Start, stop or restart an exposed service; how it stands then. Refused (400) for others."""
+    servers = _servers(manager, one)
+    if not is_exposed(one) or servers is None:
+        raise Refused(400, f"the service {one.name} is not exposed")
+    try:
+        if what == "start":
+            return shown(servers.start(one.service))
+        if what == "stop":
+            return shown(servers.stop(one.name))
+        return shown(servers.restart(one.name, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")))
+    except PermanentError as error:
+        raise Refused(400, error.message) from error
+
+
+def _servers(manager: Manager, one: Deployed) -> Servers | None:
+    for name in manager.ranking(one):
+        target = manager.parts.targets[name]
+        if isinstance(target, _HasServers):
+            return target.servers
+    return None
+
+
+def _told(state: str, one: Deployed, reason: str = "") -> dict[str, Any]:
     return {
-        "state": "ready" if ready else "unavailable",
+        "state": state,
+        **({"reason": reason} if reason else {}),
         "active_instances": 0,
         "affected_instances": 0,
-        "resource_kind": "exposed_service" if exposed else "knative_service",
+        "resource_kind": "exposed_service" if is_exposed(one) else "knative_service",
     }

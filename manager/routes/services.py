@@ -70,13 +70,6 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             raise Refused(400, f"{name!r} is not a name of a service")
         return json_answer(shown(gate.seen(name, caller), caller, request, include))
 
-    @routes.get(_PATH + "/{name}/deployment")
-    def deployment(name: str, caller: Caller = gate.user) -> Response:
-        """How the service stands."""
-        one = gate.seen(name, caller)
-        found = {"service_name": one.name, "namespace": settings.services_namespace}
-        return json_answer(found | summary(manager, one))
-
     @routes.delete(_PATH + "/{name}", status_code=NO_CONTENT)
     def delete(name: str, caller: Caller = gate.user) -> Response:
         """Delete a service. What is in its buckets stays."""

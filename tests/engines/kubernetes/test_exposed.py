@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import yaml
 from kubernetes import config, utils
+from starlette.testclient import TestClient
 
+from bridge.dispatch import SqliteStore
 from bridge.errors import NotFoundError, PermanentError
 from bridge.fdl.model import Resources, Service, TargetSpec
 from bridge.fdl.options import Expose, OscarOptions, Synchronous
 from bridge.secret import Secret
+from bridge.storage.minio import MinioServer, ServerSettings
 from bridge.targets.kubernetes import ClusterSettings, Connection, KnativeTarget
 from bridge.targets.kubernetes.resources import (
     CONFIG_MAPS,
@@ -26,6 +31,10 @@ from bridge.targets.kubernetes.resources import (
     SECRETS,
     SERVICES,
 )
+from manager.app import create_app
+from manager.core import Manager, Parts
+from manager.settings import Settings
+from manager.store import ServiceStore
 from tests.engines.kubernetes.jobs import service, until
 from tests.engines.kubernetes.test_faults import RIGHTS, kubeconfig_of
 
@@ -188,3 +197,66 @@ def test_why_a_server_does_not_start_is_said(target: KnativeTarget) -> None:
     assert status.reason == "it ended with status 3: no such model"
     assert (status.active_instances, status.affected_instances) == (0, 1)
     target.remove([broken.name])
+
+
+def test_through_the_managers_api(target: KnativeTarget, tmp_path: Path) -> None:
+    one = server("hello")
+    body = {
+        "name": one.name,
+        "image": one.image,
+        "script": SCRIPT,
+        "memory": "64Mi",
+        "cpu": "0.1",
+        "environment": {"variables": {"GREETING": "hello"}},
+        "expose": {"api_port": 5000, "min_scale": 1, "max_scale": 1, "set_auth": True},
+    }
+    path = f"/system/services/{one.name}"
+    with api(target, tmp_path) as client:
+        assert client.post("/system/services", json=body).status_code == 201
+        until(lambda: client.get(f"{path}/deployment").json()["state"] == "ready", "a ready server")
+        found = client.get(f"{path}/deployment").json()
+        assert found.pop("last_transition_time")
+        assert found == {
+            "service_name": one.name,
+            "namespace": "oscar-svc",
+            "state": "ready",
+            "active_instances": 1,
+            "affected_instances": 0,
+            "resource_kind": "exposed_service",
+        }
+        log = client.get(f"{path}/deployment/logs?timestamps=true&tailLines=1").json()
+        assert log["available"] is True
+        assert len(log["entries"]) == 1
+        assert log["entries"][0]["timestamp"].startswith("20")
+        assert client.post(f"{path}/stop").json()["state"] == "stopped"
+        assert client.get(f"{path}?include=deployment").json()["deployment"]["state"] == "stopped"
+        assert client.post(f"{path}/start").json()["affected_instances"] == 1
+        assert client.post(f"{path}/restart").status_code == 200
+        plain = {key: value for key, value in body.items() if key != "expose"} | {"name": "plain"}
+        assert client.post("/system/services", json=plain).status_code == 201
+        assert client.post("/system/services/plain/stop").status_code == 400
+        assert client.post("/system/services/absent/stop").status_code == 404
+        assert client.post(f"{path}/stop", auth=("oscar", "wrong")).status_code == 401
+        for name in (one.name, "plain"):
+            assert client.delete(f"/system/services/{name}").status_code == 204
+        assert not kinds(target, one.name)
+
+
+@contextmanager
+def api(target: KnativeTarget, folder: Path) -> Iterator[TestClient]:
+    """A manager over the target, without an object store, asked as its administrator."""
+    nowhere = ServerSettings("http://127.0.0.1:9", Secret("key"), Secret("secret"))
+    with (
+        ServiceStore(folder / "manager.sqlite") as state,
+        SqliteStore(folder / "jobs.sqlite") as jobs,
+    ):
+        targets = {target.spec.name: target}
+        parts = Parts(
+            state=state, jobs=jobs, buckets=MinioServer(nowhere), targets=targets, access={}
+        )
+        manager = Manager(Settings(user="oscar", password=Secret("password")), parts)
+        manager.start()
+        client = TestClient(create_app(manager))
+        client.auth = ("oscar", "password")
+        yield client
+        manager.close()
