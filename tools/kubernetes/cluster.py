@@ -27,7 +27,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -144,7 +145,6 @@ class Api:
 
 def start(data: Path, binaries: Path, *, node: bool) -> Path:
     """Start a cluster in `data` and wait until it is ready; the path of its kubeconfig."""
-    data.mkdir(parents=True, exist_ok=True)
     data, kubeconfig = data.resolve(), data.resolve() / "conf" / "admin"
     if Processes(data).any_alive():
         if (data / "ready").exists():
@@ -268,8 +268,17 @@ def stop(data: Path) -> None:
 def wipe(data: Path) -> None:
     """Remove everything of an earlier start but its logs."""
     for path in data.iterdir():
-        if path.name != "log":
+        if path.name not in ("log", "lock"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Wait for another start or stop of the same cluster."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def main() -> int:
@@ -283,10 +292,11 @@ def main() -> int:
     commands.add_parser("stop").add_argument("data", type=Path)
     options = parser.parse_args()
     try:
-        if options.command == "start":
-            print(start(options.data, options.binaries, node=not options.control_plane))
-        elif options.data.is_dir():
-            stop(options.data.resolve())
+        with _alone(options.data):
+            if options.command == "start":
+                print(start(options.data, options.binaries, node=not options.control_plane))
+            else:
+                stop(options.data.resolve())
     except (Failed, OSError, subprocess.CalledProcessError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
