@@ -98,12 +98,18 @@ def sides_known(*, profile: str, region: str, prefix: str, cluster: str = "") ->
     AWS is left out where clusters are known and nothing names an account or a region; boto3 is not
     loaded then. `cluster` leaves all others out; UsageError when it is not known.
     """
-    from bridge.targets.oscar.access import access_to, known_clusters  # noqa: PLC0415
+    from bridge.targets.oscar.access import (  # noqa: PLC0415
+        ENVIRONMENT,
+        access_to,
+        known_clusters,
+    )
 
     if cluster:
         known = {one.id: one for one in known_clusters()}
         return [_of_cluster(known.get(cluster) or access_to(cluster))]
-    sides = [_of_cluster(one) for one in known_clusters() if one.method]
+    # Of oscar-cli's clusters, those of an OIDC agent cannot be asked; the environment's is meant.
+    usable = (one for one in known_clusters() if one.method or one.source == ENVIRONMENT)
+    sides = [_of_cluster(one) for one in usable]
     if not sides or profile or region or _region_is_set():
         from bridge.operate.aws import AwsSide  # noqa: PLC0415
         from bridge.operate.session import account_for  # noqa: PLC0415

@@ -251,6 +251,8 @@ def test_without_the_right_credentials_it_is_said_whose_they_are(lab: Lab) -> No
     assert done.status == 0 and "no change set: cluster lab" in done.out
     said = lab.run("ls", OSCAR_ENDPOINT="http://127.0.0.1:9").failed(1)
     assert "cannot be reached" in said
+    said = lab.run("ls", OSCAR_USERNAME="", OSCAR_PASSWORD="").failed(1)
+    assert "no credentials from the environment" in said
     nothing = {"OSCAR_ENDPOINT": "", "OSCAR_USERNAME": "", "OSCAR_PASSWORD": ""}
     assert "cluster lab has no endpoint" in lab.run("apply", "flow.yaml", "-y", **nothing).failed(2)
 

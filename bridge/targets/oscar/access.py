@@ -16,10 +16,10 @@ from bridge.errors import AccessError, PermanentError, UsageError
 from bridge.fdl.model import Cluster, Document
 from bridge.secret import Secret
 
-__all__ = ["ClusterAccess", "access_in", "access_to", "known_clusters"]
+__all__ = ["ENVIRONMENT", "ClusterAccess", "access_in", "access_to", "known_clusters"]
 
 _DEFAULT: Final = "default-cluster"
-_ENVIRONMENT: Final = "the environment"
+ENVIRONMENT: Final = "the environment"
 _OWN_NAME: Final = "oscar"
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
@@ -150,7 +150,7 @@ def _of_environment(name: str, environ: Mapping[str, str]) -> ClusterAccess | No
         user=environ.get("OSCAR_USERNAME", ""),
         password=_secret(environ.get("OSCAR_PASSWORD")),
         token=_secret(environ.get("OSCAR_TOKEN")),
-        source=_ENVIRONMENT,
+        source=ENVIRONMENT,
     )
     return found if found.endpoint or found.method else None
 
