@@ -13,7 +13,16 @@ from manager.auth import Authenticator, Basic
 from manager.core import Manager
 from manager.gate import Gate
 from manager.oidc import Oidc
-from manager.routes import buckets, deployments, events, invocations, jobs, services, system
+from manager.routes import (
+    buckets,
+    deployments,
+    events,
+    forward,
+    invocations,
+    jobs,
+    services,
+    system,
+)
 
 __all__ = ["create_app"]
 
@@ -35,7 +44,7 @@ def create_app(manager: Manager) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (system, services, deployments, invocations, jobs, buckets, events):
+    for part in (system, services, deployments, forward, invocations, jobs, buckets, events):
         app.include_router(part.router(manager, gate))
     handle_errors(app)
     app.add_middleware(

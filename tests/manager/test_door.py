@@ -17,6 +17,12 @@ USERS = [
     ("PUT", "/system/services", 400),
     ("GET", "/system/services/absent", 404),
     ("DELETE", "/system/services/absent", 404),
+    ("GET", "/system/services/absent/auth", 404),
+    ("GET", "/system/services/absent/deployment", 404),
+    ("GET", "/system/services/absent/deployment/logs", 404),
+    ("POST", "/system/services/absent/start", 404),
+    ("POST", "/system/services/absent/stop", 404),
+    ("POST", "/system/services/absent/restart", 404),
     ("PUT", "/system/config", 400),
     ("GET", "/system/logs", 200),
     ("GET", "/system/logs/absent", 404),
@@ -114,3 +120,25 @@ def test_the_interface_is_published(live: Live) -> None:
     paths = live.ask("GET", "/openapi.json", headers={}).json["paths"]
     for _, path, _ in USERS:
         assert path.replace("/absent/job", "/{name}/{job}").replace("absent", "{name}") in paths
+
+
+def test_who_may_come_in_to_an_exposed_service(live: Live) -> None:
+    name = live.create(name="with-a-door", expose={"api_port": 80})
+    token, path = live.token_of(name), f"/system/services/{name}/auth"
+    cookie = f"oscar_service_with_a_door_auth={token}"
+    ways = [
+        (path, {"Authorization": f"Bearer {token}"}),
+        (f"{path}?token={token}", {}),
+        (path, {"X-Forwarded-Uri": f"/system/services/{name}/exposed/?a=b&token={token}"}),
+        (path, {"Cookie": cookie}),
+        (path, {"Cookie": cookie, "Authorization": "Basic the-servers-own"}),
+    ]
+    for where, headers in ways:
+        answer = live.ask("GET", where, headers=headers)
+        assert answer.status == 200, headers
+        kept = answer.headers["set-cookie"]
+        assert kept.startswith(f"{cookie}; HttpOnly; Path=/system/services/{name}/exposed;")
+    assert "set-cookie" not in live.ask("GET", path).headers
+    for headers in ({}, {"Cookie": cookie.replace(token, "0" * 64)}, basic(password="wrong")):
+        assert live.ask("GET", path, headers=headers).status == 401
+    assert live.ask("GET", f"/system/services/{live.create()}/auth").status == 404

@@ -1,0 +1,75 @@
+"""`/system/services/{name}/auth`: what an ingress asks before it lets somebody in to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from manager._http import empty
+from manager.auth import Refused, bearer, is_service_token
+from manager.core import Manager
+from manager.deployment import is_exposed
+from manager.gate import Gate
+
+__all__ = ["router"]
+
+_OK: Final = 200
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["services"])
+
+    @routes.get("/system/services/{name}/auth")
+    def auth(name: str, request: Request) -> Response:
+        """Whether a request to an exposed service may pass: with a user's credentials or with the
+        service's token, which may also be in the query and is then kept as a cookie."""
+        header = _right(gate, name, request)
+        answer = empty(_OK)
+        if is_service_token(token := bearer(header)):
+            answer.set_cookie(
+                _cookie(name),
+                token,
+                path=f"/system/services/{name}/exposed",
+                httponly=True,
+                samesite="lax",
+            )
+        return answer
+
+    return routes
+
+
+def _right(gate: Gate, name: str, request: Request) -> str:
+    """The first header among what was given that opens the service; raises Refused."""
+    refusal = Refused(401)
+    for header in _headers(name, request):
+        try:
+            one, _ = gate.called(name, header)
+        except Refused as error:
+            refusal = error
+            continue
+        if not is_exposed(one):
+            raise Refused(404)
+        return header
+    raise refusal
+
+
+def _headers(name: str, request: Request) -> Iterator[str]:
+    """The credentials of a request in the form of a header: a server may use the header itself."""
+    if header := request.headers.get("authorization", ""):
+        yield header
+    forwarded = parse_qs(urlsplit(request.headers.get("x-forwarded-uri", "")).query)
+    tokens = (
+        request.query_params.get("token", ""),
+        forwarded.get("token", [""])[0],
+        request.cookies.get(_cookie(name), ""),
+    )
+    yield from (f"Bearer {token}" for token in tokens if is_service_token(token))
+
+
+def _cookie(name: str) -> str:
+    return f"oscar_service_{name.replace('-', '_')}_auth"
