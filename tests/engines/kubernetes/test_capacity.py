@@ -14,7 +14,7 @@ from bridge.errors import PermanentError, TargetUnavailable
 from bridge.fdl.model import Resources, Service, TargetSpec
 from bridge.fdl.options import OscarOptions
 from bridge.scheduler import Offer, TargetState, offer
-from bridge.targets.kubernetes import Connection
+from bridge.targets.kubernetes import Connection, KubernetesTarget
 from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes._prefetch import prefetch
 from bridge.targets.kubernetes.resources import DAEMON_SETS, NODES, PODS, Resource
@@ -182,10 +182,11 @@ def test_an_image_is_brought_to_every_node_and_nothing_stays(here: Connection) -
     assert eventually(lambda: gone(here))
 
 
-def test_an_image_that_cannot_be_pulled_is_said_and_nothing_stays(here: Connection) -> None:
+def test_deploying_says_that_an_image_cannot_be_pulled_and_nothing_stays(here: Connection) -> None:
     lost = replace(SMALL, image="127.0.0.1:1/never/built:none")
+    target = KubernetesTarget(SPEC, here, {})
     with pytest.raises(PermanentError) as caught:
-        prefetch(here, [lost])
+        target.deploy([lost])
     assert "image 127.0.0.1:1/never/built:none of small cannot be pulled on" in str(caught.value)
     assert "ImagePullBackOff" in str(caught.value)
     assert eventually(lambda: gone(here))
