@@ -30,6 +30,10 @@ class _Resume:
     record: JobRecord
 
 
+def _job(record: JobRecord) -> Job:
+    return Job(record.id, record.service, record.event, record.attempt)
+
+
 class Lane:
     """Submits jobs to one target, in parallel and within its limits, and follows their news."""
 
@@ -149,9 +153,7 @@ class Lane:
 
     def _submit(self, record: JobRecord) -> None:
         try:
-            handle = self._target.submit(
-                Job(record.id, record.service, record.event, record.attempt)
-            )
+            handle = self._target.submit(_job(record))
             self._submitted(record, handle)
         except TemporaryError as error:
             self._refused(record, error)
@@ -244,7 +246,7 @@ class Lane:
         core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
         fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
-        if fallback and isinstance(self._target, Leases) and not self._target.has_let_go(record.id):
+        if fallback and not self._has_let_go(record):
             due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
             with self._lock:
                 self._resume.append(_Resume(due, record))
@@ -254,6 +256,13 @@ class Lane:
             self._try_stop(record.id)
         core.persist([steps.given_up(record, why, fallback, core.clock())])
         self.drop(record.id)
+
+    def _has_let_go(self, record: JobRecord) -> bool:
+        """False while the target may run the job although it does not take it now."""
+        if not isinstance(self._target, Leases):
+            return True
+        since = None if record.state is JobState.PLACED else record.submitted
+        return self._target.has_let_go(_job(record), since)
 
     def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
         self._core.persist([steps.ended(record, state, reason, self._core.clock())])

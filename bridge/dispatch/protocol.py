@@ -20,7 +20,7 @@ from bridge.events import Event
 from bridge.fdl.model import Service
 from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
-from bridge.targets import JobState
+from bridge.targets import Job, JobState
 
 __all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
 
@@ -68,8 +68,11 @@ class Forgets(Protocol):
 class Leases(Protocol):
     """A target that may have a job that it did not confirm; asked before another gets the job."""
 
-    def has_let_go(self, job: str) -> bool:
-        """Whether the job will not run there any more, or nobody can know for too long."""
+    def has_let_go(self, job: Job, since: float | None) -> bool:
+        """Whether the attempt will not run there any more, or nobody could know for too long.
+
+        `since` is when the target confirmed it, in seconds since the epoch; None when it did not.
+        """
         ...
 
 

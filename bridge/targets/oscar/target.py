@@ -62,8 +62,9 @@ class OscarTarget:
     Upstream's does not promise that, so the list of jobs is asked for the name before each submit
     (one list serves all submits of 5 seconds), and again after each request whose end is not known;
     a name on it is not sent again. What remains: a request that upstream carries out later than
-    it was taken for lost, and a second submit that falls into that gap. A job is given to another
-    target only when `has_let_go` says so: it was never sent, or the cluster has deleted it, or
+    it was taken for lost, and a second submit that falls into that gap; and a submit whose process
+    died before it was recorded, when the cluster is away from then on. A job is given to another
+    target only when `has_let_go` says so: it was never sent, or the cluster does not have it, or
     could not be asked for `lease` seconds; after that it may run twice.
 
     News: one list per service with open jobs and second, whatever their number. Upstream's
@@ -208,17 +209,24 @@ class OscarTarget:
             self._open.pop(job, None)
             self._final.pop(job, None)
 
-    def has_let_go(self, job: str) -> bool:
-        """Whether another target may have the job; see the class. Stops it here if it can."""
+    def has_let_go(self, job: Job, since: float | None) -> bool:
+        """Whether another target may have the job; see the class.
+
+        What is on the list is not let go: it runs there, or did, and the next submit finds it.
+        `since`, in seconds since the epoch, is for what another process has submitted.
+        """
         with self._lock:
-            entry = self._open.get(job)
-        if entry is None:
+            entry = self._open.get(job.id)
+        if entry is None and since is None:
             return True
         try:
-            self._client.cancel(entry.service, entry.name)
+            names = self._names(job.service, fresh=True)
         except BridgeError:
-            return self._clock() - entry.since > self._lease
-        self.forget(job)
+            age = self._clock() - entry.since if entry else time.time() - (since or 0.0)
+            return age > self._lease
+        if remote_name(job.id, job.attempt) in names:
+            return False
+        self.forget(job.id)
         return True
 
     def cancel(self, job: str) -> None:
