@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from bridge.dispatch import SqliteStore
 from bridge.errors import BridgeError, UsageError
@@ -14,7 +15,7 @@ from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.scheduler import Snapshot, TargetState
 from bridge.secret import Secret
 from bridge.storage.minio import MinioServer, ServerSettings
-from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connection
+from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connection, Routing
 from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
 from manager.core import Manager, Parts
@@ -54,7 +55,10 @@ class InCluster:
         self._capacity = ClusterCapacity(self._connection)
         stack.callback(self._capacity.close)
         access: dict[ProviderRef, ProviderAccess] = {}
-        target = KnativeTarget(spec, self._connection, access, token_of=self._token_of)
+        tokens: dict[str, Secret] = {}
+        target = KnativeTarget(
+            spec, self._connection, access, routing=self._routing(), tokens=tokens
+        )
         stack.callback(target.close)
         parts = Parts(
             state=state,
@@ -63,6 +67,7 @@ class InCluster:
             targets={spec.name: target},
             access=access,
             measure=self._measured,
+            tokens=tokens,
         )
         self.manager = Manager(self.settings, parts)
         stack.callback(self.manager.close)
@@ -104,9 +109,13 @@ class InCluster:
             )
         )
 
-    def _token_of(self, service: str) -> Secret:
-        one = self.manager.find(service)
-        return one.token if one else Secret("")
+    def _routing(self) -> Routing:
+        """How exposed services are reached; the manager's own address is where events come to."""
+        own = urlsplit(self._read.text("BRIDGE_WEBHOOK_URL", ""))
+        host = self._read.text("INGRESS_HOST", "")
+        if not own.netloc:
+            return Routing(host=host)
+        return Routing(host=host, manager_url=f"{own.scheme}://{own.netloc}")
 
 
 def _server_settings(read: Reader) -> ServerSettings:

@@ -65,7 +65,8 @@ class Parts:
 
     `access` is how jobs reach the storage providers; targets hold the same mapping, and services
     add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled. `measure` says
-    how the targets stand; by default only their load is known. Nothing of it is closed here.
+    how the targets stand; by default only their load is known. Into `tokens`, which targets may
+    hold too, goes the token of each service before it is deployed. Nothing of it is closed here.
     """
 
     state: ServiceStore
@@ -75,6 +76,7 @@ class Parts:
     access: dict[ProviderRef, ProviderAccess] = field(default_factory=dict)
     cloud: CloudBuckets | None = None
     measure: Measure | None = None
+    tokens: dict[str, Secret] = field(default_factory=dict)
 
 
 class Manager:
@@ -241,6 +243,7 @@ class Manager:
         """Make the buckets, and the service runnable wherever it may be placed."""
         for ref, provider in one.providers.items():
             self.parts.access[ref] = ProviderAccess(provider.settings, provider.secrets)
+        self.parts.tokens[one.name] = one.token
         self._ensure_buckets(one)
         for name in self.ranking(one):
             self.parts.targets[name].deploy([one.service])
@@ -267,6 +270,7 @@ class Manager:
     def _take_away(self, name: str) -> None:
         """Forget it, then let it take no jobs; targets that do not answer are left as they are."""
         self.parts.state.remove_service(name)
+        self.parts.tokens.pop(name, None)
         self._serve({k: v for k, v in self._services.items() if k != name})
         for target in self.parts.targets.values():
             try:

@@ -16,6 +16,7 @@ from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.images import make_runtime_image
 from bridge.local._signals import held_back
 from bridge.scheduler import TargetState
+from bridge.secret import Secret
 from bridge.targets.kubernetes import (
     ClusterCapacity,
     ClusterSettings,
@@ -161,9 +162,15 @@ class Clusters:
         ]
 
     def target(
-        self, name: str, access: Mapping[ProviderRef, ProviderAccess], *, answers: bool = False
+        self,
+        name: str,
+        access: Mapping[ProviderRef, ProviderAccess],
+        *,
+        tokens: Mapping[str, Secret] | None = None,
     ) -> KubernetesTarget:
-        """The target; whoever gets it closes it. With `answers` it takes synchronous calls too."""
+        """The target; whoever gets it closes it. With the `tokens` of services it answers
+        synchronous calls, too, and has exposed services."""
         cluster = self._used[name]
-        kind = KnativeTarget if answers else KubernetesTarget
-        return kind(cluster.spec, cluster.connection, access)
+        if tokens is None:
+            return KubernetesTarget(cluster.spec, cluster.connection, access)
+        return KnativeTarget(cluster.spec, cluster.connection, access, tokens=tokens)

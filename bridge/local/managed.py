@@ -82,6 +82,7 @@ class Managed:
             port=place.port and place.port - 1,
         )
         self._access: dict[ProviderRef, ProviderAccess] = {}
+        self._tokens: dict[str, Secret] = {}
         settings = Settings(user=_USER, password=self.password, webhook_token=token)
         self._manager = Manager(settings, self._parts())
 
@@ -127,6 +128,7 @@ class Managed:
             access=self._access,
             cloud=cloud,
             measure=self._measured,
+            tokens=self._tokens,
         )
 
     def _targets(self) -> dict[str, Target]:
@@ -136,7 +138,7 @@ class Managed:
         return made
 
     def _clusters(self) -> Target:
-        return self._place.clusters.target(CLUSTER, self._access, answers=True)
+        return self._place.clusters.target(CLUSTER, self._access, tokens=self._tokens)
 
     def _local(self) -> Target:
         place = self._place

@@ -274,7 +274,7 @@ def _auth_secret(
     service: Service, facts: Mapping[str, Any], token: Secret | None
 ) -> list[dict[str, Any]]:
     """The password file, under the keys that nginx and Traefik look for."""
-    if token is None:
+    if token is None or not token.reveal():
         raise PermanentError(
             f"service {service.name}: expose.set_auth needs the service's token",
             hint="deploy it through the manager, which makes one",

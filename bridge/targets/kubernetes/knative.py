@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from bridge.targets.render import ProviderAccess
 __all__ = ["KnativeTarget", "call_notes"]
 
 _PORT: Final = 80
+_NO_TOKENS: Final[Mapping[str, Secret]] = MappingProxyType({})
 
 
 def call_notes(connection: Connection, services: Sequence[Service]) -> list[str]:
@@ -35,7 +37,8 @@ class KnativeTarget(KubernetesTarget):
 
     An exposed service has its own server, any other the runtime's: as a Service of Knative, or
     where the cluster has none as a Deployment. `servers` is for their day two. `routing` says how
-    exposed services are reached, `token_of` gives the token of a service for `set_auth`.
+    exposed services are reached; `tokens` has the token of each service, for `set_auth`, before it
+    is deployed.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class KnativeTarget(KubernetesTarget):
         access: Mapping[ProviderRef, ProviderAccess],
         *,
         routing: Routing | None = None,
-        token_of: Callable[[str], Secret] | None = None,
+        tokens: Mapping[str, Secret] = _NO_TOKENS,
     ) -> None:
         super().__init__(spec, connection, access)
         self._addresses: dict[str, Address] = {}
@@ -54,7 +57,7 @@ class KnativeTarget(KubernetesTarget):
             access,
             runtime_image=lambda: self.runtime_image,
             routing=routing or Routing(),
-            token_of=token_of,
+            tokens=tokens,
         )
 
     def deploy(self, services: Sequence[Service]) -> None:

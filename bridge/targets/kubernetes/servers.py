@@ -66,8 +66,8 @@ class Servers:
     """Exposed services and copies for synchronous calls on one cluster. Thread-safe.
 
     `runtime_image` names the image that brings the runtime to copies for synchronous calls.
-    `token_of` gives the token of a service, for `set_auth`. Which kinds of objects the cluster has
-    is asked once.
+    `tokens` has the token of each service, for `set_auth`, when it is deployed. Which kinds of
+    objects the cluster has is asked once.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Servers:
         *,
         runtime_image: Callable[[], str],
         routing: Routing,
-        token_of: Callable[[str], Secret] | None,
+        tokens: Mapping[str, Secret],
     ) -> None:
         self._connection = connection
         self._access = access
         self._runtime_image = runtime_image
         self._routing = routing
-        self._token_of = token_of
+        self._tokens = tokens
 
     @cached_property
     def _has(self) -> frozenset[Resource]:
@@ -184,7 +184,7 @@ class Servers:
             self._access,
             namespace=self._connection.namespace,
             routing=self._routing,
-            token=self._token(service),
+            token=self._tokens.get(service.name),
             configured=self._configured(service),
         )
         stopped = found is not None and is_stopped(found)
@@ -230,9 +230,6 @@ class Servers:
             found = self._connection.get(resource_of(one), one["metadata"]["name"])["metadata"]
             versions.append(f"{found['uid']} {found['resourceVersion']}")
         return hashlib.sha256("\n".join(versions).encode()).hexdigest()[:16]
-
-    def _token(self, service: Service) -> Secret | None:
-        return None if self._token_of is None else self._token_of(service.name)
 
     def _exposed(self, service: str) -> dict[str, Any]:
         found = self._connection.find(DEPLOYMENTS, deployment_name(service))

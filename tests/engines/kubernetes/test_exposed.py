@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from bridge.fdl.options import Expose, OscarOptions, Synchronous
 from bridge.secret import Secret
 from bridge.storage.minio import MinioServer, ServerSettings
 from bridge.targets.kubernetes import ClusterSettings, Connection, KnativeTarget
+from bridge.targets.kubernetes._apr1 import apr1
 from bridge.targets.kubernetes.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -40,6 +42,8 @@ from tests.engines.kubernetes.test_faults import RIGHTS, kubeconfig_of
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
+# As the manager, which puts the token of each service here before it is deployed.
+TOKENS: dict[str, Secret] = {}
 SCRIPT = """#!/bin/sh
 mkdir /tmp/www
 cd /tmp/www
@@ -71,7 +75,7 @@ def target(module_namespace: str, account: str) -> Iterator[KnativeTarget]:
         TargetSpec("my-k8s", "knative"),
         Connection(settings),
         {},
-        token_of=lambda name: Secret(f"token of {name}"),
+        tokens=TOKENS,
     )
     yield made
     made.close()
@@ -113,6 +117,9 @@ def kinds(target: KnativeTarget, name: str) -> set[str]:
 def test_the_life_of_an_exposed_service(target: KnativeTarget) -> None:
     first = server("hello")
     name = first.name
+    with pytest.raises(PermanentError, match="needs the service's token"):
+        target.deploy([first])
+    TOKENS[name] = Secret("0123456789abcdef")
     target.deploy([first])
     assert kinds(target, name) == {
         "Deployment -dpl",
@@ -159,7 +166,7 @@ def test_the_life_of_an_exposed_service(target: KnativeTarget) -> None:
 
 
 def test_a_service_that_changes_its_sort_leaves_nothing_behind(target: KnativeTarget) -> None:
-    exposed = server("hello", api_port=(5000,), set_auth=False)
+    exposed = server("hello", set_auth=False)
     plain = replace(exposed, options=OscarOptions(synchronous=Synchronous(max_scale=1)))
     target.deploy([exposed])
     target.deploy([plain])
@@ -190,7 +197,9 @@ def test_what_is_of_somebody_else_stays(target: KnativeTarget) -> None:
 
 
 def test_why_a_server_does_not_start_is_said(target: KnativeTarget) -> None:
-    broken = replace(server("hello"), script_text="echo no such model >&2\nexit 3\n")
+    broken = replace(
+        server("hello", set_auth=False), script_text="echo no such model >&2\nexit 3\n"
+    )
     target.deploy([broken])
     until(lambda: target.servers.status(broken.name).state == "failed", "the failure")
     status = target.servers.status(broken.name)
@@ -228,6 +237,10 @@ def test_through_the_managers_api(target: KnativeTarget, tmp_path: Path) -> None
         assert log["available"] is True
         assert len(log["entries"]) == 1
         assert log["entries"][0]["timestamp"].startswith("20")
+        secret = target.connection.get(SECRETS, f"{one.name}-auth-expose")
+        token = client.get(path).json()["token"]
+        line = b64decode(secret["data"]["auth"]).decode()
+        assert line == f"{one.name}:{apr1(token, line.split('$')[2])}"
         assert client.post(f"{path}/stop").json()["state"] == "stopped"
         assert client.get(f"{path}?include=deployment").json()["deployment"]["state"] == "stopped"
         assert client.post(f"{path}/start").json()["affected_instances"] == 1
@@ -252,7 +265,7 @@ def api(target: KnativeTarget, folder: Path) -> Iterator[TestClient]:
     ):
         targets = {target.spec.name: target}
         parts = Parts(
-            state=state, jobs=jobs, buckets=MinioServer(nowhere), targets=targets, access={}
+            state=state, jobs=jobs, buckets=MinioServer(nowhere), targets=targets, tokens=TOKENS
         )
         manager = Manager(Settings(user="oscar", password=Secret("password")), parts)
         manager.start()
