@@ -24,6 +24,14 @@ _GIVEN: Mapping[str, str] = {
     "image": "registry.example.org/oscar-bridge/manager",
     "runtime_image": "registry.example.org/oscar-bridge/runtime",
 }
+# A machine on which nothing is to be installed.
+_MACHINE = """
+tosca_definitions_version: tosca_simple_yaml_1_0
+topology_template:
+  node_templates:
+    machine:
+      type: tosca.nodes.Compute
+"""
 _SETS = [word for name, value in _GIVEN.items() for word in ("--set", f"{name}={value}")]
 
 
@@ -52,6 +60,17 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
         assert time.monotonic() < end
         time.sleep(0.2)
     assert "404" in bridge("cluster", "status", "no-such-id", *asking).failed(1)
+
+
+def test_waiting_ends_with_the_work(im: Im, tmp_path: Path) -> None:
+    asking = ("--im", im.url, "--auth", im.auth)
+    template = tmp_path / "machine.yaml"
+    template.write_text(_MACHINE)
+    made = bridge("cluster", "create", *asking, "--template", template, "--wait", "--json")
+    assert made.status == 0, made.said
+    assert made.json["state"] == "configured"
+    gone = bridge("cluster", "destroy", made.json["id"], "--yes", *asking)
+    assert gone.status == 0, gone.said
 
 
 def test_a_password_that_the_template_cannot_carry_is_not_repeated(im: Im) -> None:
