@@ -123,7 +123,7 @@ class Tidy:
                 await text_answer("ambiguous request headers", 400)(scope, receive, send)
                 return
             path = scope["path"]
-            if len(path) > 1 and path.endswith("/") and "/exposed" not in path:
+            if len(path) > 1 and path.endswith("/") and "/exposed/" not in path:
                 scope = {**scope, "path": path.rstrip("/") or "/"}
         await self._app(scope, receive, send)
 

@@ -163,7 +163,7 @@ class Manager:
                 self._put(made)
                 self._watch([made])
             except BaseException:
-                self._take_away(made.name)
+                self._take_away(made)
                 raise
         return made
 
@@ -191,7 +191,7 @@ class Manager:
             one = self._services.get(name)
             if one is None:
                 raise NotFoundError(f"there is no service {name!r}")
-            self._take_away(name)
+            self._take_away(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
 
@@ -216,10 +216,8 @@ class Manager:
         if allowed and not one.service.image.startswith(tuple(allowed)):
             raise UsageError(f"images of {one.service.image} are not allowed on this cluster")
         for path in one.service.inputs:
-            if path.provider.type == "s3" and self.parts.cloud is None:
-                raise UsageError("inputs can be on minio and webdav here, not on s3")
-        for ref, provider in one.providers.items():
-            self._check_provider(one, ref, provider)
+            if not self._hears(path.provider):
+                raise UsageError(f"no events come from the storage provider of {path.path}")
         for bucket in sorted(self._own_buckets(one)):
             row = self.parts.state.bucket(bucket)
             if row is not None and not owns_bucket(caller, row):
@@ -230,14 +228,11 @@ class Manager:
         # Refuses a service that would start itself, through others or not.
         build(self._document({**self._services, one.name: one}))
 
-    def _check_provider(self, one: Deployed, ref: ProviderRef, provider: StorageProvider) -> None:
-        for other in self._services.values():
-            there = other.providers.get(ref)
-            if other.name != one.name and there is not None and _differ(there, provider):
-                raise ConflictError(
-                    f"the service {other.name} knows another storage provider by the name {ref}",
-                    hint="give yours a name of its own",
-                )
+    def _hears(self, ref: ProviderRef) -> bool:
+        """Whether objects there can start jobs: in what is ours, or by others' own messages."""
+        if ref.type in ("minio", "s3"):
+            return ref == MINIO or (ref == S3 and self.parts.cloud is not None)
+        return True
 
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""
@@ -267,11 +262,14 @@ class Manager:
         self.parts.state.put_service(row)
         self._serve({**self._services, one.name: one})
 
-    def _take_away(self, name: str) -> None:
+    def _take_away(self, one: Deployed) -> None:
         """Forget it, then let it take no jobs; targets that do not answer are left as they are."""
+        name = one.name
         self.parts.state.remove_service(name)
         self.parts.tokens.pop(name, None)
         self._serve({k: v for k, v in self._services.items() if k != name})
+        for ref in one.providers:
+            self.parts.access.pop(ref, None)
         for target in self.parts.targets.values():
             try:
                 target.remove([name])
@@ -418,7 +416,3 @@ class Manager:
     def allow_images(self, repositories: Sequence[str]) -> None:
         """Let images come from these repositories only; none of them for any."""
         self.parts.state.put_setting(_IMAGES, list(repositories))
-
-
-def _differ(one: StorageProvider, other: StorageProvider) -> bool:
-    return (one.settings, one.secrets) != (other.settings, other.secrets)

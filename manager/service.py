@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from bridge.errors import FdlError, UsageError
 from bridge.fdl import from_value, spelled_service
-from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.fdl.model import (
+    Document,
+    ProviderRef,
+    Service,
+    StoragePath,
+    StorageProvider,
+    TargetSpec,
+)
 from bridge.secret import HIDDEN, Secret
 from manager._json import folded, text_of
 
@@ -33,8 +40,9 @@ _KEPT: Final = frozenset({"", HIDDEN})
 class Deployed:
     """A service that the manager runs. Times are in seconds since the epoch.
 
-    `providers` are the connections that it brings; the platform's own object store is never among
-    them. `token` calls this service and nothing else.
+    `providers` are the connections that it brings, by a name that no other service has (their own
+    `ref` is the name that the client gave); the platform's own object store is never among them.
+    `token` calls this service and nothing else.
     """
 
     service: Service
@@ -152,7 +160,19 @@ def deployed(
     if not service.placement.targets:
         first = replace(service.placement, targets=(specs[0].name,))
         service = replace(service, placement=first)
-    return Deployed(service, token, source, document.providers, owner, owner_name, created)
+    # What one service calls s3.default must not be what another calls so.
+    own = {ref: ProviderRef(ref.type, f"{ref.id}-{service.name}") for ref in document.providers}
+    service = replace(
+        service, inputs=_renamed(service.inputs, own), outputs=_renamed(service.outputs, own)
+    )
+    providers = {own[ref]: provider for ref, provider in document.providers.items()}
+    return Deployed(service, token, source, providers, owner, owner_name, created)
+
+
+def _renamed(
+    paths: tuple[StoragePath, ...], names: Mapping[ProviderRef, ProviderRef]
+) -> tuple[StoragePath, ...]:
+    return tuple(replace(path, provider=names.get(path.provider, path.provider)) for path in paths)
 
 
 def _document(source: Source, targets: Sequence[TargetSpec]) -> Document:

@@ -177,7 +177,8 @@ def _providers(
         "region": str(platform.get("region", "")),
     }
     found: dict[str, dict[str, Any]] = {"minio": {"default": own}}
-    for ref, provider in one.providers.items():
+    for provider in one.providers.values():
+        ref = provider.ref
         found.setdefault(ref.type, {})[ref.id] = _provider(provider, reader)
     return found
 

@@ -28,7 +28,7 @@ from bridge.local.executors import Executor
 from bridge.targets.calls import call
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobState, JobUpdate, Reply
-from bridge.targets.render import ProviderAccess
+from bridge.targets.render import ProviderAccess, used_access
 
 __all__ = ["LocalTarget"]
 
@@ -81,6 +81,7 @@ class LocalTarget:
         self._access = access
         self._lock = threading.Lock()
         self._services: dict[str, ServiceFiles] = {}
+        self._deployed: dict[str, tuple[Service, Mapping[ProviderRef, ProviderAccess]]] = {}
         self._written = 0
         self._runs: dict[str, _Run] = {}
         self._queue: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
@@ -103,8 +104,10 @@ class LocalTarget:
         with self._lock:
             for service in services:
                 there = self._services.get(service.name)
-                if there is None or there.service != service:
+                wanted = service, used_access(service, self._access)
+                if there is None or self._deployed.get(service.name) != wanted:
                     self._services[service.name] = self._write(service)
+                    self._deployed[service.name] = wanted
 
     def remove(self, services: Sequence[str]) -> None:
         """See `Target.remove`; jobs that were submitted go on."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bridge.fdl.model import ProviderRef
+
 from .conftest import Live, basic, echo
 
 PATH = "/system/services"
@@ -155,6 +157,31 @@ def test_an_update_keeps_token_and_secrets_that_come_back_blank(live: Live) -> N
     assert kept is not None
     assert kept.service.secrets["PASS"].reveal() == "word"
     assert "word" not in repr(kept)
+
+
+def test_two_services_may_call_different_things_by_one_name(live: Live) -> None:
+    def far(key: str) -> dict[str, Any]:
+        keys = {"access_key": key, "secret_key": f"{key}-secret"}
+        return {
+            "storage_providers": {"s3": {"default": keys}},
+            "output": [{"storage_provider": "s3", "path": "far/out"}],
+        }
+
+    names = [live.create(**far(key)) for key in ("AK1", "AK2")]
+    for name, key in zip(names, ("AK1", "AK2"), strict=True):
+        found = live.ask("GET", f"{PATH}/{name}").json
+        assert found["storage_providers"]["s3"]["default"]["access_key"] == key
+        assert found["output"] == [{"storage_provider": "s3", "path": "far/out"}]
+        one = live.manager.find(name)
+        assert one is not None
+        access = live.manager.parts.access[one.service.outputs[0].provider]
+        assert access.secrets["access_key"].reveal() == key
+    assert ProviderRef("s3") not in live.manager.parts.access
+    heard = {**far("AK3"), "input": [{"storage_provider": "s3", "path": "far/in"}]}
+    assert live.ask("POST", PATH, echo(name=fresh(), **heard)).status == 400
+    before = len(live.manager.parts.access)
+    assert live.ask("DELETE", f"{PATH}/{names[0]}").status == 204
+    assert len(live.manager.parts.access) == before - 1
 
 
 def test_a_volume_cannot_be_changed(live: Live) -> None:
