@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,52 @@ from bridge.errors import BridgeError
 from bridge.targets.kubernetes import ClusterSettings, Connection
 from bridge.targets.kubernetes.resources import NAMESPACES
 from tests.command import bridge
+
+
+class Kinds:
+    """The kinds of objects that the cluster has, which modules share and one test changes.
+
+    A module holds them as they are; who wants to change them waits until no other module runs, and
+    has no other begin meanwhile.
+    """
+
+    def __init__(self) -> None:
+        place = Path(tempfile.gettempdir())
+        self._held = (place / "oscar-bridge-test-kinds.lock").open("w")
+        self._next = (place / "oscar-bridge-test-kinds-next.lock").open("w")
+        with self._turn():
+            fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    @contextmanager
+    def changed(self) -> Iterator[None]:
+        """They are this test's alone while the block lasts."""
+        with self._turn():
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        fcntl.flock(self._next, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._next, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._held.close()
+        self._next.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kinds() -> Iterator[Kinds]:
+    """The cluster's kinds of objects, which stay while a module runs."""
+    held = Kinds()
+    yield held
+    held.close()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from bridge.targets.kubernetes.resources import (
     SERVICES,
 )
 from tests.command import bridge, write
+from tests.engines.kubernetes.conftest import Kinds
 from tests.engines.kubernetes.jobs import end, job, service, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
@@ -200,6 +201,7 @@ def knative(connection: Connection) -> Iterator[None]:
         yield
     finally:
         api.delete_custom_resource_definition(name)
+        until(lambda: not connection.serves(KNATIVE_SERVICES), "the end of Knative's kind")
 
 
 class Gateway(BaseHTTPRequestHandler):
@@ -216,7 +218,8 @@ class Gateway(BaseHTTPRequestHandler):
         return
 
 
-def test_where_there_is_knative(namespace: str, cluster: Connection) -> None:
+@pytest.mark.timeout(900)  # another module may have to end first
+def test_where_there_is_knative(namespace: str, cluster: Connection, kinds: Kinds) -> None:
     gateway = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
     settings = ClusterSettings(
@@ -226,7 +229,7 @@ def test_where_there_is_knative(namespace: str, cluster: Connection) -> None:
     )
     target = KnativeTarget(TargetSpec("my-k8s", "knative"), Connection(settings), {})
     small = service(SCRIPT)
-    with knative(cluster):
+    with kinds.changed(), knative(cluster):
         target.deploy([small])
         found = target.connection.get(KNATIVE_SERVICES, small.name)
         assert found["spec"]["template"]["spec"]["containerConcurrency"] == 1
