@@ -166,7 +166,7 @@ class ClusterSide:
         else:
             settings, keys = _provider(service, path.provider)
         store = open_store(str(path.provider), settings, keys)
-        return Place(store, path.bucket, path.folder)
+        return Place(store, path.bucket, path.folder, path.provider.type)
 
     def bucket(self, url: str) -> Place:
         """See `Side.bucket`: `minio://bucket/folder` in the cluster's MinIO."""
@@ -175,7 +175,8 @@ class ClusterSide:
         if scheme != self.scheme or not bucket:
             raise UsageError(f"{url!r} is not a minio:// URL", hint="write minio://BUCKET/FOLDER")
         settings, keys = self._client.storage()
-        return Place(open_store("minio.default", settings, keys), bucket, folder.strip("/"))
+        store = open_store("minio.default", settings, keys)
+        return Place(store, bucket, folder.strip("/"), self.scheme)
 
     # --- requests ---------------------------------------------------------------------------
 

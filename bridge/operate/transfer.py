@@ -35,18 +35,22 @@ _LONGEST: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of a bucket (`folder` without slashes at its ends) and the store it is in."""
+    """A folder of a bucket (`folder` without slashes at its ends) and the store it is in.
+
+    `scheme` is that of the URLs that are shown.
+    """
 
     store: Store
     bucket: str
     folder: str = ""
+    scheme: str = "s3"
 
     def key(self, name: str) -> str:
         """Key of a file in the folder."""
         return f"{self.folder}/{name}" if self.folder else name
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key('')}"
+        return f"{self.scheme}://{self.bucket}/{self.key('')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ def put(
 
     def send(file: NamedFile) -> Moved:
         key = place.key(file.name)
-        url = f"s3://{place.bucket}/{key}"
+        url = f"{place.scheme}://{place.bucket}/{key}"
         try:
             info = place.store.put(place.bucket, key, file.path)
         except BridgeError as error:
@@ -197,7 +201,7 @@ def get(place: Place, folder: Path, done: Callable[[Moved], None] = lambda _: No
     root = folder.resolve()
 
     def fetch(name: str, info: ObjectInfo) -> Moved:
-        url = f"s3://{info.bucket}/{info.key}"
+        url = f"{place.scheme}://{info.bucket}/{info.key}"
         try:
             target = _inside(root, name)
             target.parent.mkdir(parents=True, exist_ok=True)

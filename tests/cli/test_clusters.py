@@ -175,7 +175,8 @@ def test_a_file_becomes_a_job_and_its_output_comes_back(lab: Lab) -> None:
         assert "shouting" in said.out, said.said
     assert lab.run("get", "shout", "back").status == 0
     assert (lab.folder / "back" / "loud.txt").read_text() == f"HELLO!{SECRET}"
-    assert lab.run("put", "minio://words/aside", "hello.txt").status == 0
+    put = lab.run("put", "minio://words/aside", "hello.txt")
+    assert put.status == 0 and "minio://words/aside/hello.txt" in put.out
     assert lab.run("get", "minio://words/aside", "aside").status == 0
     assert (lab.folder / "aside" / "hello.txt").read_text() == "hello"
     assert "not a minio:// URL" in lab.run("get", "s3://words", "x").failed(2)
