@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,10 +101,34 @@ def measured(
     ]
 
 
-def peak(pid: int) -> int:
-    """The most resident bytes of a process so far."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+@contextmanager
+def peaks_of(servers: dict[str, int]) -> Iterator[dict[str, int]]:
+    """The most resident bytes that any process of each server has had, as far as it was seen:
+    of the server itself and of those that it forks, not of scripts."""
+    found = dict.fromkeys(servers, 0)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            for name, pid in servers.items():
+                below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                found[name] = max(found[name], *(_peak(one) for one in (pid, *below)))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        looking.join()
+
+
+def _peak(pid: int | str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def starts(commands: dict[str, tuple[list[str], dict[str, str]]]) -> list[Measure]:
@@ -153,12 +178,9 @@ def main() -> None:
                 "echo + sh": asker(shell[0], "/", LARGE),
                 "ours, call": asker(own[0], "/", LARGE),
             }
-            measured(large, 1, {})
-            peaks = {
-                "bare echo": peak(bare[1]),
-                "echo + sh": peak(shell[1]),
-                "ours, call": peak(own[1]),
-            }
+            servers = {"bare echo": bare[1], "echo + sh": shell[1], "ours, call": own[1]}
+            with peaks_of(servers) as peaks:
+                measured(large, 1, {})
             report("32 MiB in and out", measured(large, max(3, RUNS // 20), peaks), "bare echo")
         report("until it listens", starts(commands), "bare echo")
 
