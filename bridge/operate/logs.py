@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -217,17 +218,19 @@ def _line(place: str, stream: str, event: Mapping[str, Any]) -> Line:
 
 def _invocations(lines: Iterable[Line], job: str) -> Iterator[Line]:
     """Of a function's stream the lines of invocations that name the job, START to REPORT."""
+    # Not where the name is only the beginning of another job's.
+    name = re.compile(rf"(?<![\w-]){re.escape(job)}(?![\w-])")
     block: list[Line] = []
     for line in lines:
         if line.text.startswith("START RequestId:"):
-            yield from _if_named(block, job)
+            yield from _if_named(block, name)
             block = []
         block.append(line)
         if line.text.startswith("REPORT RequestId:"):
-            yield from _if_named(block, job)
+            yield from _if_named(block, name)
             block = []
-    yield from _if_named(block, job)
+    yield from _if_named(block, name)
 
 
-def _if_named(block: list[Line], job: str) -> list[Line]:
-    return block if any(job in line.text for line in block) else []
+def _if_named(block: list[Line], name: re.Pattern[str]) -> list[Line]:
+    return block if any(name.search(line.text) for line in block) else []

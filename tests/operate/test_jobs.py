@@ -48,8 +48,10 @@ def test_a_job_shows_its_decision_attempts_and_outputs(world: World) -> None:
 
 
 def test_a_job_that_nobody_knows_is_an_error(world: World) -> None:
-    assert "no job shout-0" in world.run("job", "shout-0").failed(1)
-    assert "no job shout-0" in world.run("logs", "shout", "--job", "shout-0").failed(1)
+    known = world.ended("shout", "known.txt").id
+    for job in ("shout-0", known[:-1]):
+        assert f"no job {job}" in world.run("job", job).failed(1)
+        assert f"no job {job}" in world.run("logs", "shout", "--job", job).failed(1)
 
 
 @pytest.mark.parametrize(
