@@ -18,7 +18,15 @@ from bridge.targets.oscar.body import plain, secrets_in, service_body
 from bridge.targets.oscar.compare import differences, unseen
 from bridge.targets.oscar.seal import fits, seal
 
-__all__ = ["DEPLOYMENT", "carry_out", "deletion", "service_notes", "service_step", "stale"]
+__all__ = [
+    "DEPLOYMENT",
+    "carry_out",
+    "deletion",
+    "notes_from_aws",
+    "service_notes",
+    "service_step",
+    "stale",
+]
 
 DEPLOYMENT: Final = "oscar-bridge/deployment"
 _SEAL: Final = "oscar-bridge/secrets"
@@ -95,6 +103,17 @@ def service_notes(
     blocks = ", ".join(unseen(step.body, there.document)) if there else ""
     if blocks:
         yield f"cluster {step.cluster} does not show {blocks} of {service.name}: not compared"
+
+
+def notes_from_aws(service: Service, document: Document) -> Iterator[str]:
+    """What a service on AWS uses of a cluster's storage, and cannot find."""
+    for ref in sorted({path.provider for path in (*service.inputs, *service.outputs)}):
+        provider = document.providers.get(ref)
+        if ref.type == "minio" and not (provider and provider.settings.get("endpoint")):
+            yield (
+                f"{service.name} runs on AWS and uses {ref}, and the file does not say where that "
+                f"is: write its endpoint and keys under storage_providers, as AWS reaches it"
+            )
 
 
 def stale(

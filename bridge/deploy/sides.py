@@ -9,7 +9,7 @@ go last. A deployment is destroyed the other way round.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bridge.deploy._drift import Drifted, DriftReport
@@ -17,7 +17,14 @@ from bridge.deploy._executor import Applied
 from bridge.deploy._executor import apply as execute
 from bridge.deploy._masking import Mask
 from bridge.deploy._secrets import all_secrets
-from bridge.deploy._services import carry_out, deletion, service_notes, service_step, stale
+from bridge.deploy._services import (
+    carry_out,
+    deletion,
+    notes_from_aws,
+    service_notes,
+    service_step,
+    stale,
+)
 from bridge.deploy.model import Plan, PropertyChange, ServiceStep, Step
 from bridge.deploy.watch import Watch
 from bridge.errors import NotFoundError, PermanentError
@@ -119,20 +126,34 @@ class ClusterSide:
 
 def cluster_sides(wanted: OnClusters, on_aws: Collection[str]) -> tuple[ClusterSide, ClusterSide]:
     """What is done on clusters before AWS's side, and after it."""
-    fed = wanted.fed_by(set(on_aws) - wanted.clusters.keys())
+    others = [name for name in on_aws if name not in wanted.clusters]
+    fed = wanted.fed_by(others)
     first = [name for name in wanted.ordered() if name in fed]
     then = [name for name in wanted.ordered() if name not in fed]
     return (
-        ClusterSide(wanted.name, wanted.clients, lambda: _plan(wanted, first)),
-        ClusterSide(wanted.name, wanted.clients, lambda: _plan(wanted, then, last=True)),
+        ClusterSide(wanted.name, wanted.clients, lambda: _first(wanted, first)),
+        ClusterSide(wanted.name, wanted.clients, lambda: _last(wanted, then, others)),
     )
 
 
-def _plan(wanted: OnClusters, names: Sequence[str], *, last: bool = False) -> Plan:
-    """`last` adds what is not needed any more."""
+def _last(wanted: OnClusters, names: Sequence[str], on_aws: Sequence[str]) -> Plan:
+    """With what is not needed any more, and what AWS's services lack of the clusters'."""
+    listed = {name: client.services() for name, client in sorted(wanted.clients.items())}
+    plan = _plan(wanted, names, listed)
+    document = wanted.document
+    notes = (note for name in on_aws for note in notes_from_aws(document.service(name), document))
+    return replace(plan, steps=(*plan.steps, *_stale(wanted, listed)), notes=(*plan.notes, *notes))
+
+
+def _first(wanted: OnClusters, names: Sequence[str]) -> Plan:
+    asked = sorted({wanted.clusters[name] for name in names})
+    return _plan(wanted, names, {one: wanted.clients[one].services() for one in asked})
+
+
+def _plan(
+    wanted: OnClusters, names: Sequence[str], listed: Mapping[str, Sequence[RemoteService]]
+) -> Plan:
     document, mask = wanted.document, Mask(all_secrets(wanted.document))
-    asked = wanted.clients if last else {wanted.clusters[name] for name in names}
-    listed = {cluster: wanted.clients[cluster].services() for cluster in sorted(asked)}
     steps: list[Step] = []
     notes: list[str] = []
     for name in names:
@@ -141,8 +162,6 @@ def _plan(wanted: OnClusters, names: Sequence[str], *, last: bool = False) -> Pl
         step = service_step(wanted.name, cluster, service, document, there=there, mask=mask)
         steps.append(step)
         notes += service_notes(step, service, document, there)
-    if last:
-        steps += _stale(wanted, listed)
     return Plan(wanted.name, "", "", "", tuple(steps), tuple(notes))
 
 

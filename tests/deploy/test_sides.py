@@ -168,6 +168,7 @@ def test_plans_are_shown_as_one() -> None:
     one = joined([before, aws, after])
     assert (one.account, one.clusters) == ("1", ("there", "here"))
     assert [change.name for change in one.changes] == ["c3", "c2", "c1"]
+    assert any("a1 runs on AWS and uses minio.default" in note for note in one.notes)
     assert "a note" in one.notes and any("no credentials" in note for note in one.notes)
     empty = Plan("flow", "", "", "", ())
     with pytest.raises(NotFoundError, match="no deployment flow"):
