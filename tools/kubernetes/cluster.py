@@ -173,8 +173,8 @@ def _only_node(binaries: Path) -> IO[str]:
         raise Failed("a node needs root (--control-plane needs neither root nor Docker)")
     if not (lock := _take_engine()):
         raise Failed("a cluster of this script has its node on this Docker engine")
-    if machine.pod_containers():
-        raise Failed("this Docker engine has pods of another Kubernetes")
+    if machine.pod_containers() or machine.has_service_rules():
+        raise Failed("this machine has pods or rules of another Kubernetes: stop that one first")
     machine.make_pause_image(components.PAUSE, binaries / "pause")
     return lock
 
