@@ -29,6 +29,7 @@ from bridge.targets.kubernetes._names import (
     JOB_ID,
     SERVICE,
     job_label,
+    job_name,
     object_name,
     providers_name,
     secret_name,
@@ -89,8 +90,8 @@ class KubernetesTarget:
         self._tracker = Tracker(self._news, connection.settings.start_timeout)
         self._watch: PodWatch | None = None
         self._next_patrol = 0.0
-        # Attempts whose submit got no answer: name of the Job that may be there, and since when.
-        self._unsure: dict[str, tuple[str, float]] = {}
+        # Since when the cluster does not answer what has become of an attempt.
+        self._unsure: dict[str, float] = {}
 
     @property
     def runtime_image(self) -> str:
@@ -144,21 +145,25 @@ class KubernetesTarget:
             except BaseException as error:
                 self._tracker.drop(job.id)
                 if isinstance(error, TargetUnavailable):
-                    self._unsure.setdefault(job.id, (followed.name, time.monotonic()))
+                    self._unsure.setdefault(job.id, time.monotonic())
                 raise
             self._unsure.pop(job.id, None)
+            if followed.cancelled:
+                # While it was being made: the cancel found nothing to delete.
+                self.connection.delete(JOBS, followed.name)
         return followed.name
 
-    def has_let_go(self, job: str) -> bool:
-        """Whether an attempt whose submit got no answer has no Job; True, too, when the cluster
-        does not answer for longer than a pod may take to start."""
-        name, since = self._unsure.get(job, ("", 0.0))
+    def has_let_go(self, job: Job, since: float | None) -> bool:
+        """Whether the cluster has no Job of the attempt, whichever process has submitted it; True,
+        too, when it does not answer for longer than a pod may take to start."""
+        del since  # The Job's name says it all.
+        asked = self._unsure.setdefault(job.id, time.monotonic())
         try:
-            gone = not name or self.connection.find(JOBS, name) is None
-        except TargetUnavailable:
-            gone = time.monotonic() - since >= self.connection.settings.start_timeout
+            gone = self.connection.find(JOBS, job_name(job.id, job.attempt)) is None
+        except BridgeError:
+            gone = time.monotonic() - asked >= self.connection.settings.start_timeout
         if gone:
-            self._unsure.pop(job, None)
+            self._unsure.pop(job.id, None)
         return gone
 
     def _create(self, service: Service, job: Job, followed: Followed) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from bridge.dispatch.protocol import Leases
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl.model import TargetSpec
+from bridge.targets import JobState
 from bridge.targets.kubernetes import ClusterSettings, KubernetesTarget
 from tests.targets.kubernetes.shapes import job, service
 
@@ -35,7 +37,10 @@ class Cluster:
             raise TargetUnavailable("away")
         return self.there
 
-    def delete(self, _: object, name: str) -> None:
+    def find_all(self, *_: object, **__: object) -> list[Any]:
+        return []
+
+    def delete(self, _: object, name: str, **__: object) -> None:
         self.deleted.append(name)
 
     def version(self) -> str:
@@ -58,18 +63,35 @@ def away(_: object) -> Any:
 def test_a_job_that_may_be_there_is_not_given_to_another_target() -> None:
     cluster = Cluster(away)
     place = target(cluster)
-    assert place.has_let_go("plain-1")
+    asked: Leases = place
+    assert asked.has_let_go(job(), None)
+    # What a process before this one has submitted.
+    cluster.there = {"metadata": {}}
+    assert not asked.has_let_go(job(), 1.0)
     with pytest.raises(TargetUnavailable):
         place.submit(job())
-    cluster.there = {"metadata": {}}
-    assert not place.has_let_go("plain-1")
+    assert not asked.has_let_go(job(), None)
     cluster.there = None
-    assert place.has_let_go("plain-1")
+    assert asked.has_let_go(job(), None)
     # Nobody waits for ever for a cluster that does not answer.
     with pytest.raises(TargetUnavailable):
         place.submit(job())
     cluster.answers = False
-    assert place.has_let_go("plain-1")
+    assert asked.has_let_go(job(), None)
+    place.close()
+
+
+def test_a_job_that_is_cancelled_while_it_is_submitted_does_not_run() -> None:
+    def late(manifest: Any) -> Any:
+        place.cancel("plain-1")
+        return manifest | {"metadata": manifest["metadata"] | {"uid": "u"}}
+
+    cluster = Cluster(late)
+    place = target(cluster)
+    place.submit(job())
+    # Before it was made, and after.
+    assert cluster.deleted == ["plain-1", "plain-1"]
+    assert [one.state for one in place.poll()] == [JobState.CANCELLED]
     place.close()
 
 
