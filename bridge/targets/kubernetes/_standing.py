@@ -243,7 +243,7 @@ def _report(message: object) -> Mapping[str, Any]:
     """The supervisor's report in a termination message; empty when that is something else."""
     try:
         found = json.loads(str(message or ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and "job" in found else {}
 

@@ -122,8 +122,11 @@ class Tracker:
         one = self._followed(pod)
         if one is None:
             return
-        there = standing(pod)
-        one.pod = str(pod["metadata"]["uid"])
+        there, uid = standing(pod), str(pod["metadata"]["uid"])
+        if one.kind == "leaving" and uid != one.pod:
+            # The Job's next pod, which goes with the Job: the end of the first one is waited for.
+            return
+        one.pod = uid
         if there.state == "ended":
             self._finish(one, final_update(one.job, one.attempt, pod))
         elif deleted:

@@ -90,7 +90,7 @@ class PodWatch:
         for pods, version in self._connection.pages(PODS, labels=self._labels):
             for pod in pods:
                 there.add(str(pod["metadata"]["uid"]))
-                self._changed(pod, False)
+                self._tell(pod, False)
             last = version
         self._listed(there)
         self._version = last
@@ -121,5 +121,12 @@ class PodWatch:
             call = Call("watch", str(PODS), self._connection.name, self._connection.namespace)
             raise error_of(call, int(found.get("code") or 500), json.dumps(found).encode())
         if change["type"] != "BOOKMARK":
-            self._changed(found, change["type"] == "DELETED")
+            self._tell(found, change["type"] == "DELETED")
         self._version = str(found["metadata"]["resourceVersion"])
+
+    def _tell(self, pod: Mapping[str, Any], deleted: bool) -> None:
+        try:
+            self._changed(pod, deleted)
+        except Exception:
+            # It would come again and again, and nothing behind it.
+            _LOG.exception("pod %s is not understood", pod["metadata"].get("name"))

@@ -151,6 +151,12 @@ def test_why_a_pod_failed(found: dict[str, Any], reason: str, temporary: bool) -
     assert (news.job, news.attempt, news.handle) == ("plain-1", 2, "plain-1")
 
 
+def test_last_words_that_no_parser_follows_are_only_words() -> None:
+    words = "[" * 4096
+    update = final_update("plain-1", 1, pod("Failed", main=ended(137, "OOMKilled", words)))
+    assert (update.state, update.reason[:13]) == (JobState.FAILED, "out of memory")
+
+
 def test_a_success_counts_only_when_both_say_so() -> None:
     message = report("succeeded", started=1.0, ended=2.0, exit_code=0, outputs=[])
     news = final_update("plain-1", 1, pod("Succeeded", main=ended(0, "Completed", message)))

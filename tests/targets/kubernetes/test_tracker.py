@@ -130,6 +130,24 @@ def test_a_pod_that_the_cluster_deletes_takes_its_job_along(world: World, cancel
     assert (world.last.state, world.last.temporary) == (expected, not cancelled)
 
 
+def test_the_end_of_a_pod_that_leaves_is_waited_for_whatever_comes_of_its_successor(
+    world: World,
+) -> None:
+    world.tracker.changed(pod("Running", main=RUNNING), False)
+    world.tracker.changed(pod("Running", main=RUNNING, leaving=True), False)
+    # The cluster is faster than our patrol.
+    world.tracker.changed(pod(uid="u2"), False)
+    world.patrol()
+    assert world.deleted == ["plain-1"]
+    world.tracker.changed(pod(uid="u2", leaving=True), False)
+    world.patrol()
+    world.tracker.changed(pod(uid="u2", leaving=True), True)
+    assert not world.last.state.final
+    over = pod("Succeeded", main=ended(0, "Completed", DONE), leaving=True)
+    world.tracker.changed(over, False)
+    assert world.last.state is JobState.SUCCEEDED
+
+
 def test_a_node_that_never_ends_its_pod_is_given_up(world: World) -> None:
     world.tracker.changed(pod("Running", main=RUNNING, leaving=True), False)
     world.patrol()
@@ -290,3 +308,24 @@ def test_the_watch_goes_on_where_it_was_and_lists_when_that_is_forgotten() -> No
         ("d", False),
     ]
     assert answers.asked[:9] == ["list", "5", "7", "9", "9", "list", "list", "20", "20"]
+
+
+def test_a_pod_that_is_not_understood_does_not_hold_up_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = Answers(
+        lambda: [([pod(uid="odd"), pod(uid="a")], "5")],
+        lambda: [change("ADDED", "odd", "6"), change("ADDED", "b", "7")],
+    )
+    seen: list[str] = []
+
+    def changed(one: Any, _: bool) -> None:
+        if one["metadata"]["uid"] == "odd":
+            raise KeyError("status")
+        seen.append(one["metadata"]["uid"])
+
+    watch = PodWatch(answers, "labels", changed, lambda _: None)  # type: ignore[arg-type]
+    until(lambda: "7" in answers.asked, "all is read")
+    watch.close()
+    assert seen == ["a", "b"]
+    assert caplog.text.count("pod plain-1-x is not understood") == 2
