@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,6 +58,7 @@ def handle_errors(app: FastAPI) -> None:
     """Answer every error in plain text."""
     app.add_exception_handler(Refused, _async(_refused))
     app.add_exception_handler(HTTPException, _async(_unknown))
+    app.add_exception_handler(RequestValidationError, _async(_unreadable))
     app.add_exception_handler(BridgeError, _async(_failed))
     app.add_exception_handler(Exception, _async(_broken))
 
@@ -82,6 +84,12 @@ def _unknown(error: Exception) -> Response:
     if error.status_code in (404, 405):
         return text_answer("404 page not found", 404)
     return text_answer(str(error.detail), error.status_code)
+
+
+def _unreadable(error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    said = (f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return text_answer("; ".join(said), 400)
 
 
 def _failed(error: Exception) -> Response:

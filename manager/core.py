@@ -24,6 +24,7 @@ from bridge.errors import (
     UsageError,
 )
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.fdl.options import OscarOptions
 from bridge.pipeline import NotificationRule, build, routes
 from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
@@ -167,13 +168,19 @@ class Manager:
                 raise
         return made
 
-    def update(self, caller: Caller, old: Deployed, source: Source) -> Deployed:
-        """Change a service; its token, owner and secrets that are left out stay."""
-        made = self._made(merged(source, old.source), old.token, old.owner, old.owner_name)
-        made = replace(made, created=old.created)
-        if made.source["service"].get("volume") != old.source["service"].get("volume"):
-            raise UsageError("the volume of a service cannot be changed")
+    def update(self, caller: Caller, seen: Deployed, source: Source) -> Deployed:
+        """Change a service; its token, owner and secrets that are left out stay.
+
+        NotFoundError when it is not the one any more that the caller was let change.
+        """
         with self._changing:
+            old = self._services.get(seen.name)
+            if old is None or old.token != seen.token:
+                raise NotFoundError(f"there is no service {seen.name!r} any more")
+            made = self._made(merged(source, old.source), old.token, old.owner, old.owner_name)
+            made = replace(made, created=old.created)
+            if made.source["service"].get("volume") != old.source["service"].get("volume"):
+                raise UsageError("the volume of a service cannot be changed")
             self._check(made, caller)
             try:
                 self._install(made)
@@ -192,6 +199,7 @@ class Manager:
             if one is None:
                 raise NotFoundError(f"there is no service {name!r}")
             self._take_away(one)
+            self._release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
 
@@ -220,7 +228,10 @@ class Manager:
                 raise UsageError(f"no events come from the storage provider of {path.path}")
         for bucket in sorted(self._own_buckets(one)):
             row = self.parts.state.bucket(bucket)
-            if row is not None and not owns_bucket(caller, row):
+            if owns_bucket(caller, row):
+                continue
+            # One of which nothing is known is the administrator's: to name it must not make it his.
+            if row is not None or self.parts.buckets.has_bucket(bucket):
                 raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
         decision = self._decision(one.service)
         if not decision.target:
@@ -250,11 +261,21 @@ class Manager:
             if path.provider != MINIO:
                 continue
             self.parts.buckets.ensure_bucket(path.bucket)
+            self._share(path.bucket, one)
             if path.folder:
                 self.parts.buckets.ensure_folder(path.bucket, path.folder)
-            if self.parts.state.bucket(path.bucket) is None:
-                row = BucketRow(path.bucket, one.owner, service=one.name)
-                self.parts.state.put_bucket(row)
+
+    def _share(self, bucket: str, one: Deployed) -> None:
+        """Let a bucket that was made for the service be seen by those who see the service."""
+        options = one.service.options
+        assert isinstance(options, OscarOptions)
+        row = self.parts.state.bucket(bucket)
+        made = row is None or (row.owner, row.service) == (one.owner, one.name)
+        wanted = BucketRow(
+            bucket, one.owner, options.visibility, tuple(options.allowed_users), one.name
+        )
+        if made and wanted != row:
+            self.parts.state.put_bucket(wanted)
 
     def _put(self, one: Deployed) -> None:
         """Store it, then let it take jobs."""
@@ -275,6 +296,13 @@ class Manager:
                 target.remove([name])
             except BridgeError as error:
                 LOG.warning("%s keeps what it has of service %s: %s", target.spec.name, name, error)
+
+    def _release(self, one: Deployed) -> None:
+        """Leave the buckets that were made for the service to its owner alone."""
+        for bucket in self._own_buckets(one):
+            row = self.parts.state.bucket(bucket)
+            if row is not None and row.service == one.name:
+                self.parts.state.put_bucket(replace(row, service=""))
 
     def _leave(self, old: Deployed, new: Deployed) -> None:
         """Take a changed service away from where it is no longer placed or fed."""
@@ -316,6 +344,9 @@ class Manager:
         job = headers.get("x-delegated-job-id", "")
         if job and _JOB.fullmatch(job) is None:
             raise UsageError("a job's name is up to 63 lower-case letters, digits and dashes")
+        known = self.parts.jobs.job(job) if job else None
+        if known is not None and known.service != one.name:
+            raise ConflictError(f"{job} is the name of another service's job")
         found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job, caller=caller)
         return tuple(accepted.job for accepted in found)
 

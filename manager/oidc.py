@@ -22,7 +22,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from bridge.errors import TemporaryError
-from manager.auth import Caller, Refused, bearer
+from manager.auth import ADMIN, Caller, Refused, bearer
 
 __all__ = ["ANY_GROUP", "Oidc", "OidcSettings"]
 
@@ -71,7 +71,8 @@ class Oidc:
             raise Refused(401, "tokens of this issuer are not accepted here")
         claims = self._verified(token, provider)
         uid = claims.get("sub")
-        if not isinstance(uid, str) or not uid:
+        # A provider that lets its users choose must not make one of them the administrator.
+        if not isinstance(uid, str) or uid in ("", ADMIN.uid):
             raise Refused(401)
         groups = _groups(issuer, claims) or _groups(issuer, provider.user(token, uid))
         if not self._admits(groups):

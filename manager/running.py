@@ -51,7 +51,9 @@ def run(
 
 
 def _as_job(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]) -> Reply:
-    accepted = manager.submit(one, body, headers, one.owner)
+    # A call is a job of its own, whoever names it: its output is for this caller.
+    given = {name: value for name, value in headers.items() if name != "x-delegated-job-id"}
+    accepted = manager.submit(one, body, given, one.owner)
     if not accepted:
         return _text(200, b"")
     job = accepted[-1]

@@ -33,7 +33,7 @@ _LEVELS: Final = frozenset({"NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRIT
 _TEXTS: Final = ("name", "image", "script", "log_level", "visibility", "isolation_level")
 _BLOCKS: Final = ("mount", "volume", "kserve", "federation", "synchronous", "expose", "placement")
 _SCRIPT: Final = "script.sh"
-_KEPT: Final = frozenset({"", HIDDEN})
+_KEPT: Final = ("", HIDDEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def merged(new: Source, old: Source) -> Source:
     """
     made = {**new, "service": dict(new["service"])}
     secrets = _secrets(old) | {k: v for k, v in _secrets(new).items() if v not in _KEPT}
-    if secrets:
-        environment = dict(made["service"].get("environment") or {})
+    environment = made["service"].get("environment", {})
+    if secrets and isinstance(environment, Mapping):
         made["service"]["environment"] = {**environment, "secrets": secrets}
     made["providers"] = {
         kind: {n: _filled(one, old["providers"].get(kind, {}).get(n)) for n, one in some.items()}
@@ -131,8 +131,9 @@ def merged(new: Source, old: Source) -> Source:
 
 
 def _secrets(source: Source) -> dict[str, Any]:
-    environment = source["service"].get("environment") or {}
-    return dict(environment.get("secrets") or {})
+    environment = source["service"].get("environment")
+    found = environment.get("secrets") if isinstance(environment, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _filled(new: Any, old: Any) -> Any:
@@ -203,10 +204,12 @@ def _here(placement: Mapping[str, Any], names: Set[str]) -> dict[str, Any]:
         if isinstance(said, str):
             said = [said]
         if isinstance(said, list):
-            found[key] = [name for name in said if name in names]
+            found[key] = [one for one in said if not isinstance(one, str) or one in names]
     prefer = found.get("prefer")
-    if isinstance(prefer, Mapping) and prefer.get("target") not in names:
-        found["prefer"] = {key: value for key, value in prefer.items() if key != "target"}
+    if isinstance(prefer, Mapping):
+        target = prefer.get("target")
+        if isinstance(target, str) and target not in names:
+            found["prefer"] = {key: value for key, value in prefer.items() if key != "target"}
     return found
 
 

@@ -20,6 +20,8 @@ _RESOURCES: Final = (
     ("total_cpu", ""),
     ("ephemeral_storage_request", ""),
 )
+# What others than its owner may see of a cluster that a service names.
+_OPEN: Final = frozenset({"endpoint", "auth_user", "ssl_verify"})
 _NO_MOUNT: Final = {"storage_provider": "", "path": ""}
 
 
@@ -192,5 +194,7 @@ def _shown(secrets: Mapping[str, Secret], reader: Reader) -> dict[str, str]:
 
 
 def _clusters(one: Deployed, reader: Reader) -> dict[str, Any]:
-    hidden = {} if reader.owner else {"auth_password": HIDDEN}
-    return {name: {**said, **hidden} for name, said in one.source["clusters"].items()}
+    return {
+        name: {k: v if reader.owner or k.lower() in _OPEN else HIDDEN for k, v in said.items()}
+        for name, said in one.source["clusters"].items()
+    }

@@ -112,6 +112,7 @@ def test_no_other_token_is_taken(live: Live, provider: Provider) -> None:
         "group": provider.token("eve", group_membership=["others"]),
         "no group": provider.token("eve"),
         "no subject": provider.token("", **MEMBER),
+        "the administrator's name": provider.token("cluster_admin", **MEMBER),
     }
     for why, token in wrong.items():
         answer = live.ask("GET", "/system/services", headers={"Authorization": f"Bearer {token}"})
@@ -165,10 +166,54 @@ def test_each_sees_and_changes_what_is_theirs(live: Live, provider: Provider) ->
     assert live.ask("POST", "/system/services", theft, bob).status == 409
     assert live.ask("GET", "/system/buckets/ann-private", headers=bob).status == 403
     assert live.ask("DELETE", "/system/buckets/ann-private", headers=bob).status == 403
-    assert live.ask("GET", "/system/buckets", headers=bob).json == []
+    found = live.ask("GET", "/system/buckets", headers=bob).json
+    assert [one["bucket_name"] for one in found] == ["ann-open", "ann-shared"]
     assert live.ask("PUT", "/system/config", {}, bob).status == 403
     assert live.ask("GET", "/system/logs", headers=bob).status == 403
     config = live.ask("GET", "/system/config", headers=bob).json
     assert config["minio_provider"]["secret_key"] == ""
     assert config["config"]["oidc_groups"] == ["lab"]
     assert live.ask("DELETE", "/system/services/private", headers=basic()).status == 204
+
+
+def test_a_bucket_of_nobody_known_is_not_taken_by_naming_it(live: Live, provider: Provider) -> None:
+    live.store.ensure_bucket("from-before")
+    bob = provider.header("bob", **MEMBER)
+    for key in ("input", "output"):
+        body = echo(name="taker", **{key: [{"storage_provider": "minio", "path": "from-before/x"}]})
+        assert live.ask("POST", "/system/services", body, bob).status == 409
+    assert live.ask("DELETE", "/system/buckets/from-before", headers=bob).status == 403
+    assert live.store.has_bucket("from-before")
+
+
+def test_the_name_of_anothers_job_opens_nothing(live: Live, provider: Provider) -> None:
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    for name, who in (("anns", ann), ("bobs", bob)):
+        assert live.ask("POST", "/system/services", echo(name=name), who).status == 201
+    named = {"X-Delegated-Job-ID": "anns-secret"}
+    assert live.ask("POST", "/job/anns", b"hers", {**ann, **named}).status == 201
+    live.manager.dispatcher.wait("anns-secret", 30)
+    assert live.ask("POST", "/job/bobs", b"his", {**bob, **named}).status == 409
+    assert live.ask("POST", "/run/bobs", b"his", {**bob, **named}).text == "got his\n"
+    assert "anns-secret" in live.ask("GET", "/system/logs/anns", headers=ann).json["jobs"]
+
+
+def test_a_bucket_follows_the_service_that_it_was_made_for(live: Live, provider: Provider) -> None:
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    place = [{"storage_provider": "minio", "path": "follows/in"}]
+    clusters = {"far": {"endpoint": "https://far.example", "Auth_Password": "s3cr3t"}}
+    body = echo(name="follower", input=place, clusters=clusters)
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    assert live.ask("GET", "/system/buckets/follows", headers=bob).status == 403
+    shared = {"visibility": "restricted", "allowed_users": ["bob"]}
+    for changed in (shared, {"visibility": "public"}, shared):
+        assert live.ask("PUT", "/system/services", body | changed, ann).status == 204
+        found = live.ask("GET", "/system/buckets/follows", headers=bob).json
+        assert changed.items() <= found.items()
+    seen = live.ask("GET", "/system/services/follower", headers=bob)
+    assert "s3cr3t" not in seen.text
+    assert seen.json["clusters"]["far"]["endpoint"] == "https://far.example"
+    assert live.ask("DELETE", "/system/services/follower", headers=ann).status == 204
+    private = {"bucket_name": "follows", "visibility": "private"}
+    assert live.ask("PUT", "/system/buckets", private, ann).status == 204
+    assert live.ask("GET", "/system/buckets/follows", headers=bob).status == 403

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from bridge.errors import NotFoundError
 from bridge.fdl.model import ProviderRef
+from manager.auth import ADMIN
 
 from .conftest import Live, basic, echo
 
@@ -157,6 +159,44 @@ def test_an_update_keeps_token_and_secrets_that_come_back_blank(live: Live) -> N
     assert kept is not None
     assert kept.service.secrets["PASS"].reveal() == "word"
     assert "word" not in repr(kept)
+
+
+def test_an_update_of_a_service_that_is_gone_does_not_bring_it_back(live: Live) -> None:
+    name = live.create()
+    seen = live.manager.find(name)
+    assert seen is not None
+    live.manager.delete(name)
+    with pytest.raises(NotFoundError):
+        live.manager.update(ADMIN, seen, seen.source)
+    live.create(name=name)
+    with pytest.raises(NotFoundError):
+        live.manager.update(ADMIN, seen, seen.source)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"environment": "x"},
+        {"environment": {"variables": 5}},
+        {"storage_providers": {"s3": {"far": {"access_key": []}}}},
+        {"clusters": {"far": {"endpoint": {}}}},
+        {"placement": {"targets": [{}]}},
+        {"placement": {"prefer": {"target": []}}},
+    ],
+)
+def test_an_update_of_wrong_types_is_400(live: Live, wrong: dict[str, Any]) -> None:
+    name = live.create(
+        environment={"secrets": {"S": "t"}},
+        storage_providers={"s3": {"far": {"access_key": "AK", "secret_key": "SK"}}},
+        clusters={"far": {"endpoint": "https://far.example"}},
+    )
+    assert live.ask("PUT", PATH, echo(name=name, **wrong)).status == 400
+
+
+def test_a_wrong_query_is_400_in_plain_text(live: Live) -> None:
+    answer = live.ask("GET", f"{PATH}/{live.create()}/deployment/logs?tailLines=many")
+    assert (answer.status, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
+    assert "tailLines" in answer.text
 
 
 def test_two_services_may_call_different_things_by_one_name(live: Live) -> None:
