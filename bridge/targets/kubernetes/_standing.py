@@ -143,10 +143,14 @@ def disruption(pod: Mapping[str, Any]) -> str:
 
 def warning(events: Iterable[Mapping[str, Any]]) -> str:
     """The text of the newest of Kubernetes' events, if it is a warning; "" where things go on."""
-    newest = max(events, key=_age, default=None)
-    if newest is None or newest.get("type") != "Warning":
+    found = sorted(events, key=_age, reverse=True)
+    if not found or found[0].get("type") != "Warning":
         return ""
-    return f"{newest.get('reason')}: {newest.get('message')}"
+    warnings = [one for one in found if one.get("type") == "Warning"]
+    # A node says it at length, and then in one word.
+    at_length = (one for one in warnings if not str(one.get("message")).startswith("Error: "))
+    told = next(at_length, warnings[0])
+    return f"{told.get('reason')}: {told.get('message')}"
 
 
 def _age(event: Mapping[str, Any]) -> tuple[str, bool]:

@@ -183,6 +183,9 @@ def test_what_jobs_and_events_say() -> None:
         {"type": "Normal", "reason": "Fine", "message": "f", "lastTimestamp": "2026-01-01"},
     ]
     assert warning(events) == "New: n"
+    short = {**events[1], "message": "Error: ErrImagePull", "lastTimestamp": "2026-01-03"}
+    assert warning([*events, short]) == "New: n"
+    assert warning([short]) == "New: Error: ErrImagePull"
     # What came after a warning says that it has passed.
     assert warning(events[:1] + events[2:]) == ""
     assert warning([]) == ""
