@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from socket import socket
 from typing import Final, NamedTuple
 
 from bridge.errors import PermanentError, TargetUnavailable
@@ -66,7 +67,7 @@ def call(
     wait = _Wait(time.monotonic() + timeout, gone or (lambda: False))
     connection = _connected(address, wait, cold)
     try:
-        _send(connection, address, body, headers, query)
+        _send(connection, address, body, headers, query, wait=wait)
         wait.for_answer(connection)
         response = connection.getresponse()
     except TimeoutError:
@@ -107,12 +108,27 @@ class _Wait(NamedTuple):
         line = connection.sock
         if line is None:
             return
+        self._ready(line, select.POLLIN)
+        line.settimeout(self.left)
+
+    def before_each(
+        self, connection: HTTPConnection, blocks: bytes | Iterator[bytes]
+    ) -> Iterator[bytes]:
+        """The blocks, each when there is room for it, or an answer: a service that is busy takes a
+        body only when its turn comes."""
+        parts = _parts(blocks) if isinstance(blocks, bytes) else blocks
+        for block in parts:
+            if (line := connection.sock) is not None:
+                self._ready(line, select.POLLIN | select.POLLOUT)
+                line.settimeout(self.left)
+            yield block
+
+    def _ready(self, line: socket, events: int) -> None:
         poller = select.poll()
-        poller.register(line, select.POLLIN)
+        poller.register(line, events)
         while not poller.poll(int(min(self.left, _TICK) * 1000) + 1):
             if time.monotonic() > self.deadline:
                 raise TimeoutError
-        line.settimeout(self.left)
 
 
 def _connected(address: Address, wait: _Wait, cold: Callable[[], object] | None) -> HTTPConnection:
@@ -139,6 +155,8 @@ def _send(
     body: bytes | Iterator[bytes],
     headers: Mapping[str, str],
     query: str,
+    *,
+    wait: _Wait,
 ) -> None:
     given = {name.lower(): value for name, value in headers.items()}
     dropped = _NOT_PASSED | {one.strip() for one in given.get("connection", "").lower().split(",")}
@@ -158,7 +176,14 @@ def _send(
         raise PermanentError(f"the request cannot be passed on: {error}") from None
     # An answer that comes before the body's end, and closes, is read nevertheless.
     with suppress(BrokenPipeError, ConnectionResetError):
-        connection.endheaders(body, encode_chunked="transfer-encoding" in passed)
+        connection.endheaders(
+            wait.before_each(connection, body), encode_chunked="transfer-encoding" in passed
+        )
+
+
+def _parts(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), _BLOCK):
+        yield body[start : start + _BLOCK]
 
 
 def _body(address: Address, response: HTTPResponse, close: Callable[[], None]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import PermanentError, TargetUnavailable
+from bridge.targets import calls
 from bridge.targets.calls import Address, call
 from tests.supervisor.served import Web, files, serving, until
 
@@ -100,6 +101,44 @@ def speaking(text: bytes) -> Iterator[Address]:
         thread.start()
         yield Address("127.0.0.1", listener.getsockname()[1])
         thread.join()
+
+
+def test_a_service_that_is_busy_takes_a_large_body_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_CONNECT", 0.2)
+    size, step = 32 << 20, 1 << 16
+    asked: list[int] = []
+    sent: list[int] = []
+    turn = threading.Event()
+
+    def blocks() -> Iterator[bytes]:
+        for start in range(0, size, step):
+            sent.append(start)
+            yield bytes(step)
+
+    def gone() -> bool:
+        asked.append(len(sent))
+        # Asked again and again while nothing leaves: all buffers are full.
+        if asked[-4:] == [len(sent)] * 4:
+            turn.set()
+        return False
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                turn.wait(5.0)
+                left = size
+                while left > 0 and (found := connection.recv(1 << 20)):
+                    left -= len(found)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = Address("127.0.0.1", listener.getsockname()[1])
+        reply = call(address, blocks(), {"content-length": str(size)}, 30.0, gone=gone)
+        thread.join()
+    assert reply.status == 200
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 banana\r\n\r\n"])
