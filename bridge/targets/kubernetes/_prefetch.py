@@ -11,7 +11,7 @@ from bridge.errors import BridgeError, PermanentError, TargetUnavailable
 from bridge.fdl.model import Service
 from bridge.targets.kubernetes._names import object_name, options_of, service_labels
 from bridge.targets.kubernetes._pod import image_name
-from bridge.targets.kubernetes.connection import Connection
+from bridge.targets.kubernetes.connection import Connection, is_ours
 from bridge.targets.kubernetes.resources import DAEMON_SETS, PODS
 from bridge.targets.kubernetes.settings import ClusterSettings
 
@@ -157,11 +157,13 @@ def _missing(connection: Connection, service: Service, name: str) -> str:
 
 
 def _remove(connection: Connection, names: Sequence[str]) -> None:
-    """Delete them; an error is raised only after all were tried."""
+    """Delete those that are ours; an error is raised only after all were tried."""
     failed: BridgeError | None = None
     for name in names:
         try:
-            connection.delete(DAEMON_SETS, name)
+            found = connection.find(DAEMON_SETS, name)
+            if found is not None and is_ours(found):
+                connection.delete(DAEMON_SETS, name)
         except BridgeError as error:
             failed = error
     if failed is not None:

@@ -8,11 +8,18 @@ from typing import Any
 
 import pytest
 
+from bridge.errors import PermanentError
 from bridge.fdl import parse
 from bridge.fdl.model import Resources, Service
 from bridge.fdl.options import OscarOptions
 from bridge.targets.kubernetes import ClusterSettings
-from bridge.targets.kubernetes._prefetch import has_image, image_puller, refusal, wants_prefetch
+from bridge.targets.kubernetes._prefetch import (
+    has_image,
+    image_puller,
+    prefetch,
+    refusal,
+    wants_prefetch,
+)
 
 SERVICE = Service("resize", "oscar", "tool:1", Resources(Decimal(1), 2**28), options=OscarOptions())
 
@@ -85,3 +92,23 @@ def test_the_flags_of_the_file() -> None:
     (other,) = parse(text.replace("      alpine: true\n", "")).services
     puller = image_puller(found, "here", ClusterSettings())
     assert puller == image_puller(other, "here", ClusterSettings())
+
+
+class Taken:
+    """A cluster where somebody else, OSCAR's own manager for one, has a DaemonSet of that name."""
+
+    namespace, settings = "here", ClusterSettings()
+
+    def apply(self, manifest: Any) -> None:
+        raise PermanentError(f"{manifest['metadata']['name']} exists")
+
+    def find(self, *_: object) -> dict[str, Any]:
+        return {"metadata": {"labels": {}}}
+
+    def delete(self, _: object, name: str) -> None:
+        pytest.fail(f"{name} is not ours")
+
+
+def test_a_puller_of_somebody_else_stays() -> None:
+    with pytest.raises(PermanentError, match="image-puller-resize exists"):
+        prefetch(Taken(), [SERVICE])  # type: ignore[arg-type]
