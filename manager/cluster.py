@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.scheduler import Snapshot, TargetState
 from bridge.secret import Secret
 from bridge.storage.minio import MinioServer, ServerSettings
+from bridge.targets.aws import Account, AccountSettings, PulledBuckets
 from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connection, Routing
 from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
@@ -28,6 +30,9 @@ __all__ = ["InCluster"]
 _LOG: Final = logging.getLogger("manager")
 _WEBHOOK: Final = "INGEST"
 _KEPT: Final = "webhook_token"
+_QUEUE: Final = "queue"
+# Of the name within that of a queue, which may have 80 characters.
+_LONGEST: Final = 48
 
 
 class InCluster:
@@ -60,12 +65,15 @@ class InCluster:
             spec, self._connection, access, routing=self._routing(), tokens=tokens
         )
         stack.callback(target.close)
+        account = _account(self._read, self.settings.name, state)
         parts = Parts(
             state=state,
             jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
             buckets=MinioServer(self._server),
             targets={spec.name: target},
             access=access,
+            cloud=self._pulled(account, stack) if account else None,
+            cloud_endpoint=account.s3_endpoint.rstrip("/") if account else None,
             measure=self._measured,
             tokens=tokens,
         )
@@ -87,6 +95,14 @@ class InCluster:
                 _LOG.info("the object store sends its events to %s now", url)
         except BridgeError as error:
             _LOG.warning("%s (%s)", error.message, error.hint)
+
+    def _pulled(self, account: Account, stack: ExitStack) -> PulledBuckets:
+        """Nothing is asked of AWS before a service takes its input from S3."""
+        cloud = PulledBuckets(
+            lambda: account, lambda body, headers: self.manager.ingest("", body, headers)
+        )
+        stack.callback(cloud.close)
+        return cloud
 
     def _cluster(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -127,6 +143,21 @@ def _server_settings(read: Reader) -> ServerSettings:
         verify=read.flag("MINIO_TLS_VERIFY", default=True),
         webhook=_WEBHOOK,
     )
+
+
+def _account(read: Reader, name: str, state: ServiceStore) -> Account | None:
+    """The account whose events of S3 are pulled, None where the environment names no region.
+
+    Its queue is this manager's alone, and the same after a restart: managers may have one name.
+    """
+    region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION", ""))
+    if not region:
+        return None
+    if not (own := state.setting(_QUEUE, "")):
+        own = secrets.token_hex(4)
+        state.put_setting(_QUEUE, own)
+    fit = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:_LONGEST]
+    return Account(AccountSettings(f"oscar-bridge-{fit}-{own}", region=region))
 
 
 def _token(environment: Mapping[str, str], state: ServiceStore) -> Secret:

@@ -36,6 +36,7 @@ from manager.access import owns_bucket
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
+from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.store import BucketRow, ServiceRow, ServiceStore
@@ -43,8 +44,8 @@ from manager.store import BucketRow, ServiceRow, ServiceStore
 __all__ = ["ConflictError", "Manager", "Parts"]
 
 LOG: Final = logging.getLogger("manager")
-MINIO: Final = ProviderRef("minio")
-S3: Final = ProviderRef("s3")
+# Seconds until a service that could not be made runnable at the start is tried again.
+_SOON: Final = 30.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
@@ -65,9 +66,11 @@ class Parts:
     """What a manager is made of. The first of `targets` is where services are without a placement.
 
     `access` is how jobs reach the storage providers; targets hold the same mapping, and services
-    add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled. `measure` says
-    how the targets stand; by default only their load is known. Into `tokens`, which targets may
-    hold too, goes the token of each service before it is deployed. Nothing of it is closed here.
+    add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled; a service brings
+    its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
+    where no service may). `measure` says how the targets stand; by default only their load is
+    known. Into `tokens`, which targets may hold too, goes the token of each service before it is
+    deployed. Nothing of it is closed here.
     """
 
     state: ServiceStore
@@ -76,6 +79,7 @@ class Parts:
     targets: Mapping[str, Target]
     access: dict[ProviderRef, ProviderAccess] = field(default_factory=dict)
     cloud: CloudBuckets | None = None
+    cloud_endpoint: str | None = None
     measure: Measure | None = None
     tokens: dict[str, Secret] = field(default_factory=dict)
 
@@ -111,6 +115,7 @@ class Manager:
             clock=clock,
         )
         self.calls = CallLog()
+        self._idle: set[str] = set()
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
         self.ready = False
@@ -120,16 +125,24 @@ class Manager:
     def start(self) -> None:
         """Make all services runnable, begin to work, and look for events that never came."""
         self.parts.access[MINIO] = ProviderAccess(*self.parts.buckets.provider())
-        for one in self._services.values():
-            try:
-                self._install(one)
-            except BridgeError as error:
-                # One service must not keep the others from working.
-                LOG.warning("service %s cannot be made runnable: %s", one.name, error)
+        self._idle = set(self._services)
+        self._resume()
         self.dispatcher.start()
-        self._watch(self._services.values())
         self._sweeper.start()
         self.ready = True
+
+    def _resume(self) -> None:
+        """Make the services runnable that were kept; what cannot be is tried again later."""
+        with self._changing:
+            for one in [one for one in self.services() if one.name in self._idle]:
+                try:
+                    self._install(one)
+                    self._watch([one])
+                except BridgeError as error:
+                    # One service must not keep the others from working.
+                    LOG.warning("service %s cannot be made runnable: %s", one.name, error)
+                else:
+                    self._idle.remove(one.name)
 
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
@@ -203,9 +216,18 @@ class Manager:
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
 
+    def _is_cloud(self, provider: StorageProvider) -> bool:
+        return is_cloud(provider, self.parts.cloud_endpoint)
+
     def _made(self, source: Source, token: Secret, owner: str, name: str) -> Deployed:
         return deployed(
-            source, self.specs, token=token, owner=owner, owner_name=name, created=self._clock()
+            source,
+            self.specs,
+            token=token,
+            owner=owner,
+            owner_name=name,
+            created=self._clock(),
+            shared=self._is_cloud,
         )
 
     def _deployed(self, row: ServiceRow) -> Deployed:
@@ -216,6 +238,7 @@ class Manager:
             owner=row.owner,
             owner_name=row.owner_name,
             created=row.created,
+            shared=self._is_cloud,
         )
 
     def _check(self, one: Deployed, caller: Caller) -> None:
@@ -224,8 +247,13 @@ class Manager:
         if allowed and not one.service.image.startswith(tuple(allowed)):
             raise UsageError(f"images of {one.service.image} are not allowed on this cluster")
         for path in one.service.inputs:
-            if not self._hears(path.provider):
-                raise UsageError(f"no events come from the storage provider of {path.path}")
+            check_input(
+                path,
+                one,
+                pulled=self.parts.cloud is not None,
+                endpoint=self.parts.cloud_endpoint,
+                access=self.parts.access,
+            )
         for bucket in sorted(self._own_buckets(one)):
             row = self.parts.state.bucket(bucket)
             if owns_bucket(caller, row):
@@ -239,12 +267,6 @@ class Manager:
         # Refuses a service that would start itself, through others or not.
         build(self._document({**self._services, one.name: one}))
 
-    def _hears(self, ref: ProviderRef) -> bool:
-        """Whether objects there can start jobs: in what is ours, or by others' own messages."""
-        if ref.type in ("minio", "s3"):
-            return ref == MINIO or (ref == S3 and self.parts.cloud is not None)
-        return True
-
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""
         for ref, provider in one.providers.items():
@@ -255,9 +277,12 @@ class Manager:
             self.parts.targets[name].deploy([one.service])
 
     def _ensure_buckets(self, one: Deployed) -> None:
-        for path in (*one.service.inputs, *one.service.outputs):
+        # With keys of its own, what a service writes to is not the manager's to make.
+        outputs = () if has_keys(one) else one.service.outputs
+        for path in (*one.service.inputs, *outputs):
             if path.provider == S3 and self.parts.cloud is not None:
                 self.parts.cloud.ensure(path.bucket)
+        for path in (*one.service.inputs, *one.service.outputs):
             if path.provider != MINIO:
                 continue
             self.parts.buckets.ensure_bucket(path.bucket)
@@ -400,13 +425,15 @@ class Manager:
     def _sweep(self) -> None:
         while True:
             try:
+                self._resume()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:
                 LOG.warning("the inputs cannot be listed: %s", error)
             except Exception:
                 LOG.exception("looking for lost events failed")
-            if self._stopping.wait(self.settings.reconcile):
+            pause = min(self.settings.reconcile, _SOON) if self._idle else self.settings.reconcile
+            if self._stopping.wait(pause):
                 return
 
     # --- placement --------------------------------------------------------------------------

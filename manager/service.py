@@ -6,7 +6,7 @@ typed `Service` and what a client reads are both made from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from bridge.fdl.model import (
     TargetSpec,
 )
 from bridge.secret import HIDDEN, Secret
+from bridge.targets.render import own_provider
 from manager._json import folded, text_of
 
 __all__ = ["Deployed", "Source", "deployed", "merged", "read_source"]
@@ -150,10 +151,13 @@ def deployed(
     owner: str,
     owner_name: str,
     created: float,
+    shared: Callable[[StorageProvider], bool],
 ) -> Deployed:
     """The service that a source means; UsageError with every problem of it.
 
-    Its placement may name the `targets`; it is on the first of them where it names none.
+    Its placement may name the `targets`; it is on the first of them where it names none. A storage
+    that is `shared` keeps its name in paths, as events and other services have it; what else the
+    service brings gets a name of its own there.
     """
     specs = list(targets)
     document = _document(source, specs)
@@ -162,9 +166,10 @@ def deployed(
         first = replace(service.placement, targets=(specs[0].name,))
         service = replace(service, placement=first)
     # What one service calls s3.default must not be what another calls so.
-    own = {ref: ProviderRef(ref.type, f"{ref.id}-{service.name}") for ref in document.providers}
+    own = {ref: own_provider(ref, service.name) for ref in document.providers}
+    apart = {ref: own[ref] for ref, one in document.providers.items() if not shared(one)}
     service = replace(
-        service, inputs=_renamed(service.inputs, own), outputs=_renamed(service.outputs, own)
+        service, inputs=_renamed(service.inputs, apart), outputs=_renamed(service.outputs, apart)
     )
     providers = {own[ref]: provider for ref, provider in document.providers.items()}
     return Deployed(service, token, source, providers, owner, owner_name, created)

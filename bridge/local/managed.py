@@ -28,7 +28,8 @@ from bridge.targets import Target
 from bridge.targets.aws import PulledBuckets
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
-from manager.core import S3, Manager, Parts
+from manager.cloud import S3
+from manager.core import Manager, Parts
 from manager.settings import Settings
 from manager.store import ServiceStore
 

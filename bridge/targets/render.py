@@ -15,7 +15,7 @@ from bridge.fdl import AwsOptions
 from bridge.fdl.model import ProviderRef, Service, StoragePath
 from bridge.secret import Secret
 
-__all__ = ["ProviderAccess", "service_document", "used_access"]
+__all__ = ["ProviderAccess", "own_provider", "service_document", "used_access"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,23 @@ class ProviderAccess:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 
+def own_provider(ref: ProviderRef, service: str) -> ProviderRef:
+    """The name in `access` of what one service calls `ref`; no other service can have it."""
+    return ProviderRef(ref.type, f"{ref.id}.{service}")
+
+
 def used_access(
     service: Service, access: Mapping[ProviderRef, ProviderAccess]
 ) -> dict[ProviderRef, ProviderAccess]:
     """The part of `access` that the service's inputs and outputs name, sorted.
 
-    A provider that is not in `access` is left to the place's ambient credentials.
+    What is the service's own goes first (`own_provider`). A provider that is not in `access` is
+    left to the place's ambient credentials.
     """
     named = {path.provider for path in (*service.inputs, *service.outputs)}
-    return {ref: access[ref] for ref in sorted(named) if ref in access}
+    names = {ref: (own_provider(ref, service.name), ref) for ref in sorted(named)}
+    found = {ref: next((n for n in some if n in access), None) for ref, some in names.items()}
+    return {ref: access[name] for ref, name in found.items() if name is not None}
 
 
 def service_document(

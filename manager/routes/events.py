@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from manager._http import body_of, empty
 from manager.auth import Refused, bearer
-from manager.core import MINIO, Manager
+from manager.cloud import MINIO
+from manager.core import Manager
 from manager.gate import Gate
 
 __all__ = ["router"]

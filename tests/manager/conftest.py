@@ -23,6 +23,7 @@ from bridge.local.executors import choose
 from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
 from bridge.secret import Secret
+from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import Manager, Parts
@@ -105,9 +106,18 @@ def echo(**service: Any) -> dict[str, Any]:
 
 
 def serve(
-    folder: Path, stack: ExitStack, *, port: int = 0, token: str = "", **settings: Any
+    folder: Path,
+    stack: ExitStack,
+    *,
+    port: int = 0,
+    token: str = "",
+    account: Account | None = None,
+    **settings: Any,
 ) -> Live:
-    """A manager whose state is in the folder; all of it ends with the stack."""
+    """A manager whose state is in the folder; all of it ends with the stack.
+
+    With an account, events of its S3 are pulled.
+    """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     port = int(listener.getsockname()[1])
@@ -121,12 +131,18 @@ def serve(
     spec = TargetSpec("local", "local", slots=4)
     target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
     stack.callback(target.close)
+    cloud = None
+    if account:
+        cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
+        stack.callback(cloud.close)
     parts = Parts(
         state=stack.enter_context(ServiceStore(folder / "manager.sqlite")),
         jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
         buckets=store,
         targets={"local": target},
         access=access,
+        cloud=cloud,
+        cloud_endpoint=account.s3_endpoint if account else None,
     )
     made = Settings(user=USER, password=Secret(PASSWORD), webhook_token=Secret(token), **settings)
     manager = Manager(made, parts)

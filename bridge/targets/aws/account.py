@@ -139,6 +139,12 @@ class Account:
         """Name of the work bucket: it must be unique in the world, so it carries the account."""
         return self.settings.bucket or f"{self.settings.name}-{self.id}-{self.region}"
 
+    @property
+    def s3_endpoint(self) -> str:
+        """Where its S3 is; "" for AWS's own."""
+        said = (os.environ.get(name, "") for name in _ENDPOINTS)
+        return self.settings.endpoint or next(filter(None, said), "")
+
     def client(self, service: str) -> Any:
         """The boto3 client of a service, made once."""
         with self._lock:
@@ -167,8 +173,7 @@ class Account:
             profile = self.settings.profile or None
             with translated("AWS session"):
                 self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
-        elsewhere = self.settings.endpoint or any(name in os.environ for name in _ENDPOINTS)
-        s3 = {"addressing_style": "path"} if elsewhere else {}
+        s3 = {"addressing_style": "path"} if self.s3_endpoint else {}
         config = Config(
             retries=_PATIENT if self.settings.patient else {"mode": "standard"},
             max_pool_connections=32,

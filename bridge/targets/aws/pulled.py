@@ -66,6 +66,5 @@ class PulledBuckets:
         with self._lock:
             if self._made is None:
                 account = self._account()
-                account.prepare()
                 self._made = account, Buckets(account)
             return self._made

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from bridge.errors import TemporaryError
+from bridge.errors import BridgeError, TemporaryError
 from bridge.targets.aws.account import Account, translated
 
 __all__ = ["QueueSource"]
 
+_LOG: Final = logging.getLogger("bridge.aws")
 _PAUSE: Final = 1.0
+# For what only somebody can put right: a key that has expired, a right that is missing.
+_LONG_PAUSE: Final = 30.0
 
 
 class QueueSource:
@@ -19,7 +23,7 @@ class QueueSource:
 
     A message is deleted only after `accept` returned, so nothing is lost when the process dies in
     between; it may then be delivered twice, and `accept` de-duplicates. `wait` is the long poll's
-    length in seconds (0 to 20).
+    length in seconds (0 to 20). No error ends it: what is refused is tried again later, and logged.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class QueueSource:
                 self._once()
             except TemporaryError:
                 self._stop.wait(_PAUSE)
+            except BridgeError as error:
+                _LOG.warning("no events of S3 can be pulled: %s", error)
+                self._stop.wait(_LONG_PAUSE)
 
     def _once(self) -> None:
         client = self._account.client("sqs")

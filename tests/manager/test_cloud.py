@@ -1,0 +1,113 @@
+"""Inputs on S3: events pulled from a queue of a real AWS endpoint, jobs with keys of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import TargetUnavailable
+from bridge.local._cloud import account_of
+from bridge.local.aws import AwsEndpoint
+from bridge.targets import JobState
+from bridge.targets.aws import Account, PulledBuckets
+from tests.local.conftest import eventually
+
+from .conftest import Live, echo, serve
+
+SHOUT = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
+BUCKET = "far-away"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    with AwsEndpoint(tmp_path_factory.mktemp("aws") / "endpoint") as one:
+        yield one
+
+
+@pytest.fixture
+def account(endpoint: AwsEndpoint) -> Account:
+    return account_of(endpoint, "a-manager")
+
+
+def wish(name: str, endpoint: AwsEndpoint, *, keys: bool = True, where: str = "") -> dict[str, Any]:
+    """A service that takes from S3 and writes there."""
+    told = endpoint.environment()
+    own = {"access_key": told["AWS_ACCESS_KEY_ID"], "secret_key": told["AWS_SECRET_ACCESS_KEY"]}
+    own |= {"endpoint": where or endpoint.url, "region": told["AWS_REGION"]}
+    return echo(
+        name=name,
+        script=SHOUT,
+        input=[{"storage_provider": "s3", "path": f"{BUCKET}/in"}],
+        output=[{"storage_provider": "s3", "path": f"{BUCKET}/out"}],
+        **({"storage_providers": {"s3": {"default": own}}} if keys else {}),
+    )
+
+
+def ended(live: Live, count: int) -> bool:
+    found = list(live.manager.parts.jobs.jobs(limit=100))
+    return len(found) == count and all(one.state is JobState.SUCCEEDED for one in found)
+
+
+def test_an_object_in_s3_is_one_job_also_when_it_came_while_nobody_listened(
+    endpoint: AwsEndpoint, account: Account, tmp_path: Path
+) -> None:
+    s3 = account.client("s3")
+    with ExitStack() as stack:
+        live = serve(tmp_path, stack, account=account)
+        answer = live.ask("POST", "/system/services", wish("shout", endpoint))
+        assert answer.status == 201, answer.text
+        s3.put_object(Bucket=BUCKET, Key="in/a.txt", Body=b"hello")
+        assert eventually(lambda: ended(live, 1)), list(live.manager.parts.jobs.jobs())
+        assert s3.get_object(Bucket=BUCKET, Key="out/a.txt")["Body"].read() == b"HELLO"
+        # A listing finds what has its job already.
+        assert live.manager.reconcile() == ()
+    s3.put_object(Bucket=BUCKET, Key="in/b.txt", Body=b"again")
+    with ExitStack() as stack:
+        live = serve(tmp_path, stack, account=account)
+        assert eventually(lambda: ended(live, 2)), list(live.manager.parts.jobs.jobs())
+        assert live.ask("DELETE", "/system/services/shout").status == 204
+        found = s3.get_bucket_notification_configuration(Bucket=BUCKET)
+        assert not found.get("QueueConfigurations")
+    queues = account.client("sqs").list_queues()["QueueUrls"]
+    assert [url.rpartition("/")[2] for url in queues] == ["a-manager-events"]
+    names = [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    assert names == [BUCKET]
+
+
+def test_what_cannot_be_heard_or_read_is_refused_with_the_way_out(
+    endpoint: AwsEndpoint, account: Account, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        live = serve(tmp_path, stack, account=account)
+        for body, said in (
+            (wish("no-keys", endpoint, keys=False), "storage_providers.s3.default"),
+            (wish("elsewhere", endpoint, where="http://127.0.0.1:9"), f"at {endpoint.url} only"),
+        ):
+            answer = live.ask("POST", "/system/services", body)
+            assert answer.status == 400
+            assert said in answer.text
+
+
+def test_a_service_whose_account_does_not_answer_waits_and_others_work(
+    endpoint: AwsEndpoint, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        live = serve(tmp_path, stack, account=account)
+        assert live.ask("POST", "/system/services", wish("shout", endpoint)).status == 201
+    monkeypatch.setattr("manager.core._SOON", 0.1)
+    with ExitStack() as stack:
+        with monkeypatch.context() as away:
+            away.setattr(PulledBuckets, "ensure", _no_answer)
+            live = serve(tmp_path, stack, account=account)
+            assert live.manager.ready
+            assert live.ask("POST", "/run/" + live.create(), b"eA==").status == 200
+        account.client("s3").put_object(Bucket=BUCKET, Key="in/late.txt", Body=b"x")
+        assert eventually(lambda: ended(live, 1)), list(live.manager.parts.jobs.jobs())
+
+
+def _no_answer(*_: object) -> bool:
+    raise TargetUnavailable("bucket: no route to host")
