@@ -23,8 +23,9 @@ SUCCEEDED, FAILED = "succeeded", "failed"
 # Never in a report at BRIDGE_REPORT: the place that has the job now writes that one.
 HANDED_OVER = "handed over"
 _S3 = "s3://"
-# Where Kubernetes looks for the last words of a container, and how many bytes of them it keeps.
-_LAST_WORDS, _LAST_WORDS_LIMIT = "/dev/termination-log", 4096
+# Where Kubernetes looks for the last words of a container, and how many bytes of them it keeps: the
+# containers of a pod share 12 KiB. A mesh adds two to ours; what is cut off is no report any more.
+_LAST_WORDS, _LAST_WORDS_LIMIT = "/dev/termination-log", 12288 // 4
 _REASON_LIMIT = 300
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

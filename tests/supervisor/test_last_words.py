@@ -1,4 +1,4 @@
-"""The report where Kubernetes keeps 4096 bytes of it, and events that come in parts."""
+"""The report where Kubernetes keeps few bytes of it, and events that come in parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outputs(count: int) -> tuple[dict[str, object], ...]:
 
 def test_a_short_report_is_whole() -> None:
     report = Report(job="j", outputs=outputs(3))
-    assert report.line(4096) == report.line()
+    assert report.line(3072) == report.line()
 
 
 @pytest.mark.parametrize("reason", ["short", "é" * 9000, '"\\' * 9000])
@@ -29,8 +29,8 @@ def test_a_long_report_keeps_what_matters(count: int, reason: str) -> None:
     report = Report(
         job="j", state="failed", reason=reason, input={"key": key}, outputs=outputs(count)
     )
-    line = report.line(4096)
-    assert len(line) <= 4096
+    line = report.line(3072)
+    assert len(line) <= 3072
     found = json.loads(line)
     assert parse_report(found)._replace(outputs=(), input={}, reason="") == report._replace(
         outputs=(), input={}, reason=""
@@ -44,7 +44,7 @@ def test_a_long_report_keeps_what_matters(count: int, reason: str) -> None:
 def test_as_many_outputs_are_kept_as_there_is_room_for() -> None:
     report = Report(job="j", outputs=outputs(200))
     one = len(json.dumps(report.outputs[-1])) + 2
-    assert 4096 - 2 * one < len(report.line(4096)) <= 4096
+    assert 3072 - 2 * one < len(report.line(3072)) <= 3072
 
 
 def test_last_words_are_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,8 @@ def test_last_words_are_written_in_place(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("bridge.supervisor.report._LAST_WORDS", str(place))
     write_report(Report(job="j", outputs=outputs(5000)), str(place), None, "")  # type: ignore[arg-type]
     assert place.stat().st_ino == before
-    assert place.stat().st_size <= 4096
+    # Kubernetes gives 12 KiB to all containers of a pod: ours are two, a mesh's two more.
+    assert place.stat().st_size <= 3072
     assert json.loads(place.read_text())["job"] == "j"
 
 
