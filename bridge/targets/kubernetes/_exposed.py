@@ -160,6 +160,13 @@ def _check(service: Service, expose: Expose) -> None:
             f"service {service.name}: expose.auth_type {expose.auth_type!r} is not known",
             hint="use basic or forward",
         )
+    for name in options_of(service).annotations:
+        if name.startswith(_NGINX) and name.endswith("-snippet"):
+            raise PermanentError(
+                f"service {service.name}: the annotation {name} would run in the ingress"
+                " controller, which serves others too",
+                hint="leave it out",
+            )
 
 
 def _asks(expose: Expose) -> str:

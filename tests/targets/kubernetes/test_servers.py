@@ -243,15 +243,16 @@ def test_what_no_cluster_can_have() -> None:
         exposed(replace(EXPOSE, node_port=(30500,)))
     with pytest.raises(PermanentError, match="auth_type"):
         exposed(replace(EXPOSE, set_auth=True, auth_type="magic"))
-    with pytest.raises(PermanentError, match="token"):
-        exposed_manifests(
-            service(expose=replace(EXPOSE, set_auth=True)),
-            SETTINGS,
-            {},
-            routing=Routing(),
-            token=None,
-            **GIVEN,
-        )
+    nginx = "nginx.ingress.kubernetes.io"
+    for refused, options in (
+        ("token", {"expose": replace(EXPOSE, set_auth=True)}),
+        # It could read all that the controller may: the Secrets of the cluster.
+        ("server-snippet", {"expose": EXPOSE, "annotations": {f"{nginx}/server-snippet": "x"}}),
+    ):
+        with pytest.raises(PermanentError, match=refused):
+            exposed_manifests(
+                service(**options), SETTINGS, {}, routing=Routing(), token=None, **GIVEN
+            )
 
 
 def test_credentials_are_mounted_and_not_written_down() -> None:
