@@ -35,6 +35,7 @@ _ALGORITHMS: Final = (
 _TIMEOUT: Final = 10.0
 _LARGEST: Final = 1 << 20
 _REFRESH: Final = 30.0
+_PAUSE: Final = 5.0
 _EGI: Final = "urn:mace:egi.eu:group:"
 
 
@@ -112,6 +113,7 @@ class _Provider:
         self._document: Mapping[str, Any] = {}
         self._keys: KeySet | None = None
         self._read = 0.0
+        self._again = 0.0
         self._users: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     def decode(self, token: str) -> jwt.Token:
@@ -127,27 +129,42 @@ class _Provider:
         now = self._clock()
         with self._lock:
             known = self._users.get(uid)
-            if known is not None and known[0] > now:
-                return known[1]
-            url = str(self._document.get("userinfo_endpoint") or "")
-            found = _get(url, token) if url else {}
-            # Somebody else's answer would let this user in as him.
-            kept = found if found.get("sub") == uid else {}
+        if known is not None and known[0] > now:
+            return known[1]
+        url = str(self._document.get("userinfo_endpoint") or "")
+        found = _get(url, token) if url else {}
+        # Somebody else's answer would let this user in as him.
+        kept = found if found.get("sub") == uid else {}
+        with self._lock:
             self._users = {k: v for k, v in self._users.items() if v[0] > now}
             self._users[uid] = now + _REFRESH, kept
-            return kept
+        return kept
 
     def _known(self, *, newer: bool = False) -> KeySet:
+        # Those whose key is known do not wait for an answer that others need.
+        if (keys := self._keys) is not None and not newer:
+            return keys
         with self._lock:
             old = self._keys is None or (newer and self._clock() - self._read > _REFRESH)
-            if old or self._keys is None:
-                document = _get(f"{self._issuer}/.well-known/openid-configuration")
-                if str(document.get("issuer", "")).rstrip("/") != self._issuer:
-                    raise TemporaryError(f"{self._issuer} says that it is another issuer")
-                self._keys = KeySet.import_key_set(_get(str(document.get("jwks_uri"))))  # type: ignore[arg-type]
-                self._document = document
-                self._read = self._clock()
-            return self._keys
+            return self._fetched() if old or self._keys is None else self._keys
+
+    def _fetched(self) -> KeySet:
+        """The keys, asked for now; not at once again when there was no answer."""
+        if self._clock() < self._again:
+            raise TemporaryError(f"{self._issuer} did not answer a moment ago", delay=_PAUSE)
+        try:
+            document = _get(f"{self._issuer}/.well-known/openid-configuration")
+            if str(document.get("issuer", "")).rstrip("/") != self._issuer:
+                raise TemporaryError(f"{self._issuer} says that it is another issuer")
+            keys = KeySet.import_key_set(_get(str(document.get("jwks_uri"))))  # type: ignore[arg-type]
+        except (TemporaryError, JoseError, LookupError, TypeError, ValueError) as error:
+            self._again = self._clock() + _PAUSE
+            if isinstance(error, TemporaryError):
+                raise
+            said = f"{self._issuer} has no keys that can be read"
+            raise TemporaryError(said, delay=_PAUSE) from None
+        self._document, self._keys, self._read = document, keys, self._clock()
+        return keys
 
 
 def _unverified(token: str) -> Mapping[str, Any]:
@@ -192,5 +209,7 @@ def _get(url: str, token: str = "") -> Mapping[str, Any]:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
             value = json.loads(answer.read(_LARGEST))
     except (OSError, HTTPException, ValueError) as error:
-        raise TemporaryError(f"{url} cannot be asked: {type(error).__name__}", delay=5.0) from None
+        raise TemporaryError(
+            f"{url} cannot be asked: {type(error).__name__}", delay=_PAUSE
+        ) from None
     return value if isinstance(value, dict) else {}

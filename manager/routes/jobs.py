@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from bridge.dispatch import JobRecord
 from bridge.dispatch.model import OPEN_STATES
 from bridge.targets import JobState
-from manager._http import NO_CONTENT, empty, json_answer, text_answer
+from manager._http import NO_CONTENT, empty, json_answer
 from manager.access import owns
 from manager.auth import Caller, Refused
 from manager.calls import rfc3339
@@ -23,6 +25,7 @@ __all__ = ["router"]
 
 _PATH: Final = "/system/logs/{name}"
 _TRUE: Final = frozenset({"1", "t", "true"})
+_BLOCK: Final = 1 << 16
 Page = Annotated[str, Query(description="`next_page` of the answer before")]
 Flag = Annotated[str, Query(description="true or false")]
 
@@ -84,7 +87,10 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         target = manager.parts.targets.get(record.target)
         lines = target.logs(job) if target else iter(())
         before = f"{_nanos(record.started or record.accepted)} " if _is_true(timestamps) else ""
-        return text_answer("".join(f"{before}{line}\n" for line in lines))
+        blocks = _blocks(lines, before)
+        # Read before the answer begins: what fails has a status of its own.
+        first = next(blocks)
+        return StreamingResponse(chain([first], blocks), media_type="text/plain")
 
     @routes.delete(_PATH + "/{job}", status_code=NO_CONTENT)
     def delete(name: str, job: str, caller: Caller = gate.user) -> Response:
@@ -95,6 +101,17 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return empty(NO_CONTENT)
 
     return routes
+
+
+def _blocks(lines: Iterable[str], before: str) -> Iterator[bytes]:
+    """The lines in blocks, at least one; a log may be larger than the memory."""
+    block = bytearray()
+    for line in lines:
+        block += f"{before}{line}\n".encode()
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)
 
 
 def _entry(record: JobRecord) -> dict[str, str]:

@@ -8,12 +8,14 @@ import secrets
 import socket
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.errors import TargetUnavailable
 from tests.local.conftest import eventually
 
 from .conftest import Live, basic, echo
@@ -99,6 +101,26 @@ def test_a_job_runs_and_its_log_is_read(live: Live) -> None:
     assert live.ask("DELETE", f"/system/logs/{other}/{job}").status == 404
     assert live.ask("DELETE", f"/system/logs/{name}/{job}").status == 204
     assert live.ask("GET", f"/system/logs/{name}/{job}").status == 404
+
+
+def test_a_large_log_is_sent_as_it_is_read(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = live.create()
+    assert live.ask("POST", f"/job/{name}", b"x").status == 201
+    (job,) = finished(live, name)
+    target = live.manager.parts.targets["local"]
+    lines = [str(number) * 1000 for number in range(500)]
+    monkeypatch.setattr(target, "logs", lambda _: iter(lines))
+    answer = live.ask("GET", f"/system/logs/{name}/{job}")
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text.splitlines() == lines
+
+    def broken(_: str) -> Iterator[str]:
+        raise TargetUnavailable("the cluster is away")
+        yield ""
+
+    monkeypatch.setattr(target, "logs", broken)
+    assert live.ask("GET", f"/system/logs/{name}/{job}").status == 503
 
 
 def test_jobs_come_in_pages_and_are_put_away(live: Live) -> None:

@@ -15,7 +15,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from manager.oidc import OidcSettings
+from bridge.errors import TemporaryError
+from manager import oidc
+from manager.oidc import Oidc, OidcSettings
 
 from .conftest import Live, basic, echo, serve
 
@@ -217,3 +219,24 @@ def test_a_bucket_follows_the_service_that_it_was_made_for(live: Live, provider:
     private = {"bucket_name": "follows", "visibility": "private"}
     assert live.ask("PUT", "/system/buckets", private, ann).status == 204
     assert live.ask("GET", "/system/buckets/follows", headers=bob).status == 403
+
+
+def test_a_provider_that_does_not_answer_is_not_asked_at_once_again(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, now = [], [1000.0]
+
+    def away(url: str, _: str = "") -> Any:
+        asked.append(url)
+        if now[0] > 2000:
+            return {"issuer": provider.url, "jwks_uri": "keys"} if url != "keys" else {}
+        raise TemporaryError("away")
+
+    monkeypatch.setattr(oidc, "_get", away)
+    door = Oidc(OidcSettings((provider.url,), ("*",)), clock=lambda: now[0])
+    header = provider.header()["Authorization"]
+    for moment, times in ((1000.0, 1), (1001.0, 1), (1100.0, 2), (3000.0, 4), (3001.0, 4)):
+        now[0] = moment
+        with pytest.raises(TemporaryError):
+            door.authenticate(header)
+        assert len(asked) == times
