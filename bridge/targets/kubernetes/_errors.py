@@ -18,7 +18,7 @@ from bridge.errors import (
 )
 from bridge.fdl.quantities import QuantityError, memory
 
-__all__ = ["AlreadyThere", "Call", "Gone", "error_of"]
+__all__ = ["AlreadyThere", "Call", "Gone", "Stranger", "error_of"]
 
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
@@ -36,6 +36,10 @@ _NO_RIGHT: Final = re.compile(r' cannot [a-z]+ resource | is forbidden: User "')
 
 class AlreadyThere(PermanentError):
     """An object of that name exists already."""
+
+
+class Stranger(AccessError):
+    """The API server does not know who asks: a token has expired, or was never good."""
 
 
 class Gone(TemporaryError):
@@ -63,7 +67,7 @@ def error_of(call: Call, status: int, body: bytes, retry_after: str = "") -> Bri
     answer = _parsed(body)
     told = str(answer.get("message") or body[:300].decode("utf-8", "replace")).strip()
     if status == _UNAUTHORIZED:
-        return AccessError(
+        return Stranger(
             f"cannot {call}: the API server does not know who asks",
             hint="the credentials of the kubeconfig are wrong or have expired: log in again",
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bridge.errors import NotFoundError, PermanentError
 from bridge.targets.kubernetes._access import Access, load
-from bridge.targets.kubernetes._errors import AlreadyThere, Call
+from bridge.targets.kubernetes._errors import AlreadyThere, Call, Stranger
 from bridge.targets.kubernetes.resources import PODS, Resource, resource_of
 from bridge.targets.kubernetes.settings import ClusterSettings
 
@@ -31,6 +31,7 @@ _LOG_SECONDS: Final = 60.0
 _MERGE: Final = "application/merge-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
 _BACKGROUND: Final = {"propagationPolicy": "Background"}
+_Answer = TypeVar("_Answer")
 _METHODS: Final = {
     "create": "POST",
     "delete": "DELETE",
@@ -78,6 +79,18 @@ class Connection:
 
                 self._loaded = (access, Transport(access))
             return self._loaded
+
+    def _with(self, ask: Callable[[Access, Transport], _Answer]) -> _Answer:
+        """Ask; once more when the server does not know us, as what says who we are may have been
+        renewed on disk since it was read."""
+        loaded = self._ready()
+        try:
+            return ask(*loaded)
+        except Stranger:
+            with self._lock:
+                if self._loaded is loaded:
+                    self._loaded = None
+            return ask(*self._ready())
 
     def close(self) -> None:
         """Close idle connections; the next call opens one again."""
@@ -219,8 +232,11 @@ class Connection:
 
     def raw(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON object at a path, such as `/version` or `/apis/metrics.k8s.io/v1beta1/nodes`."""
-        transport = self._ready()[1]
-        answer = transport.ask(Call("get", path, self.name), "GET", path, query=query)
+        answer = self._with(
+            lambda access, transport: transport.ask(
+                Call("get", path, access.name), "GET", path, query=query
+            )
+        )
         return dict(json.loads(answer))
 
     # --- streams ----------------------------------------------------------------------------
@@ -234,9 +250,15 @@ class Connection:
             "resourceVersion": version,
             "timeoutSeconds": str(max(1, int(timeout))),
         }
-        access, transport = self._ready()
-        call = Call("watch", str(resource), access.name, self.namespace)
-        return transport.open(call, resource.path(self.namespace), query, 1.5 * timeout)
+        place = self.namespace
+        return self._with(
+            lambda access, transport: transport.open(
+                Call("watch", str(resource), access.name, place),
+                resource.path(place),
+                query,
+                1.5 * timeout,
+            )
+        )
 
     def log(
         self,
@@ -254,10 +276,13 @@ class Connection:
         query |= {"follow": "true"} if follow else {}
         query |= {"timestamps": "true"} if timestamps else {}
         query |= {"tailLines": str(tail)} if tail is not None else {}
-        access, transport = self._ready()
-        call = Call("get", "pods/log", access.name, place, pod)
-        return transport.open(
-            call, PODS.path(place, pod, "log"), query, None if follow else _LOG_SECONDS
+        return self._with(
+            lambda access, transport: transport.open(
+                Call("get", "pods/log", access.name, place, pod),
+                PODS.path(place, pod, "log"),
+                query,
+                None if follow else _LOG_SECONDS,
+            )
         )
 
     def _ask(
@@ -272,19 +297,20 @@ class Connection:
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
     ) -> dict[str, Any]:
-        access, transport = self._ready()
         place = self.namespace if namespace is None else namespace
         if not resource.namespaced:
             place = ""
         what = f"{resource}/{sub}" if sub else str(resource)
         path = resource.path(place, "" if verb == "create" else name, sub)
-        answer = transport.ask(
-            Call(verb, what, access.name, place, name),
-            _METHODS[verb],
-            path,
-            query=query,
-            body=body,
-            content=content,
+        answer = self._with(
+            lambda access, transport: transport.ask(
+                Call(verb, what, access.name, place, name),
+                _METHODS[verb],
+                path,
+                query=query,
+                body=body,
+                content=content,
+            )
         )
         return dict(json.loads(answer))
 

@@ -14,7 +14,7 @@ from bridge.errors import (
     TargetUnavailable,
     TemporaryError,
 )
-from bridge.targets.kubernetes._errors import AlreadyThere, Call, Gone, error_of
+from bridge.targets.kubernetes._errors import AlreadyThere, Call, Gone, Stranger, error_of
 
 CALL = Call("create", "jobs.batch", "mine", "oscar-svc", "one")
 QUOTA = "exceeded quota: few, requested: {}, used: {}, limited: {}"
@@ -23,7 +23,7 @@ QUOTA = "exceeded quota: few, requested: {}, used: {}, limited: {}"
 @pytest.mark.parametrize(
     ("status", "reason", "message", "kind", "words"),
     [
-        (401, "Unauthorized", "Unauthorized", AccessError, "does not know who asks"),
+        (401, "Unauthorized", "Unauthorized", Stranger, "does not know who asks"),
         (
             403,
             "Forbidden",
