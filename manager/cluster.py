@@ -25,7 +25,7 @@ from manager.settings import Reader, from_environment, state_folder
 from manager.store import ServiceStore
 from manager.webhook import admin_of, ensure_webhook
 
-__all__ = ["InCluster"]
+__all__ = ["InCluster", "account_of"]
 
 _LOG: Final = logging.getLogger("manager")
 _WEBHOOK: Final = "INGEST"
@@ -65,7 +65,7 @@ class InCluster:
             spec, self._connection, access, routing=self._routing(), tokens=tokens
         )
         stack.callback(target.close)
-        account = _account(self._read, self.settings.name, state)
+        account = account_of(self._read, self.settings.name, state)
         parts = Parts(
             state=state,
             jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
@@ -145,7 +145,7 @@ def _server_settings(read: Reader) -> ServerSettings:
     )
 
 
-def _account(read: Reader, name: str, state: ServiceStore) -> Account | None:
+def account_of(read: Reader, name: str, state: ServiceStore) -> Account | None:
     """The account whose events of S3 are pulled, None where the environment names no region.
 
     Its queue is this manager's alone, and the same after a restart: managers may have one name.

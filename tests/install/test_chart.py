@@ -54,6 +54,7 @@ def test_nothing_is_installed_before_the_secrets_are_named() -> None:
         {"oidc": {"enabled": True, "issuers": ["https://idp.example.org"]}},
         {"services": {"backend": "openfaas"}},
         {"state": {"size": "much"}},
+        {"aws": {"existingSecret": "oscar-aws"}},
     ],
 )
 def test_wrong_values_are_refused_by_their_schema(wrong: dict[str, Any]) -> None:
@@ -94,6 +95,14 @@ def test_secrets_stay_in_their_secrets() -> None:
         assert found[name]["secretKeyRef"] == {"name": "oscar-admin", "key": name}
     for name in ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"):
         assert found[name]["secretKeyRef"] == {"name": "oscar-minio", "key": name}
+
+
+def test_keys_of_aws_come_of_a_secret_where_there_is_a_region() -> None:
+    found = variables(aws={"region": "eu-west-1", "existingSecret": "oscar-aws"})
+    assert found["AWS_REGION"] == "eu-west-1"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert found[name]["secretKeyRef"] == {"name": "oscar-aws", "key": name}
+    assert not [name for name in variables() if name.startswith("AWS_")]
 
 
 def test_settings_come_under_the_names_of_upstream() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ from bridge.local._cloud import account_of
 from bridge.local.aws import AwsEndpoint
 from bridge.targets import JobState
 from bridge.targets.aws import Account, PulledBuckets
+from manager.cluster import account_of as account_of_manager
+from manager.settings import Reader
+from manager.store import ServiceStore
 from tests.local.conftest import eventually
 
 from .conftest import Live, echo, serve
@@ -76,6 +80,20 @@ def test_an_object_in_s3_is_one_job_also_when_it_came_while_nobody_listened(
     assert [url.rpartition("/")[2] for url in queues] == ["a-manager-events"]
     names = [one["Name"] for one in s3.list_buckets()["Buckets"]]
     assert names == [BUCKET]
+
+
+def test_the_queue_is_one_managers_and_the_same_after_a_restart(tmp_path: Path) -> None:
+    def name(folder: str) -> str:
+        with ServiceStore(tmp_path / folder) as state:
+            found = account_of_manager(Reader({"AWS_REGION": "eu-west-1"}), "my.oscar", state)
+            assert found is not None
+            assert found.region == "eu-west-1"
+            return found.settings.name
+
+    assert name("a") == name("a") != name("b")
+    assert re.fullmatch(r"oscar-bridge-my-oscar-[0-9a-f]{8}", name("b"))
+    with ServiceStore(tmp_path / "a") as state:
+        assert account_of_manager(Reader({}), "my.oscar", state) is None
 
 
 def test_what_cannot_be_heard_or_read_is_refused_with_the_way_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from bridge.local._cloud import account_of
+from bridge.local.aws import AwsEndpoint
 from bridge.local.children import free_port, http_ready
 from bridge.local.executors import gateway
 from bridge.local.objectstore import ObjectStore, Webhook
@@ -32,7 +35,7 @@ AUTH = ("oscar", "pass-word")
 
 @contextmanager
 def manager(
-    folder: Path, port: int, store: ObjectStore, namespace: str, image: str
+    folder: Path, port: int, store: ObjectStore, namespace: str, image: str, **more: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     keys = store.credentials
     told = {
@@ -47,6 +50,7 @@ def manager(
         "BRIDGE_STATE": str(folder / "state"),
         "BRIDGE_WEBHOOK_TOKEN": TOKEN,
         "BRIDGE_RUNTIME_IMAGE": image,
+        **more,
     }
     with (folder / "manager.log").open("ab") as log:
         process = subprocess.Popen(
@@ -86,6 +90,57 @@ def test_a_service_from_rest_runs_in_the_cluster(
             assert eventually(lambda: not left())
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
+
+
+def test_an_object_in_s3_is_a_job_of_the_cluster(
+    tmp_path: Path, cluster: Connection, namespace: str, runtime_image: str
+) -> None:
+    """The manager only calls out: the AWS endpoint knows nothing of it but a queue."""
+    port, address = free_port(), gateway()
+    webhook = Webhook(f"http://{address}:{port}/events", Secret(TOKEN))
+    with (
+        ObjectStore(tmp_path / "objects", webhook, address=address) as store,
+        AwsEndpoint(tmp_path / "aws", address=address) as aws,
+    ):
+        told = aws.environment()
+        account = account_of(aws)
+        s3, sqs = account.client("s3"), account.client("sqs")
+        ready = http_ready(f"http://127.0.0.1:{port}/ready")
+        with manager(tmp_path, port, store, namespace, runtime_image, **told):
+            assert eventually(ready), (tmp_path / "manager.log").read_text()
+            made = ask(port, "POST", "/system/services", json=_from_s3(aws))
+            assert made.status_code == 201, made.text
+            s3.put_object(Bucket="far-away", Key="in/a.txt", Body=b"hello")
+            assert eventually(lambda: _found(store), 120), (tmp_path / "manager.log").read_text()
+            assert ask(port, "DELETE", "/system/services/shout").status_code == 204
+        store.download("near", "out/a.txt", tmp_path / "got")
+        assert (tmp_path / "got").read_text() == "HELLO"
+        [queue] = sqs.list_queues()["QueueUrls"]
+        assert re.fullmatch(r"oscar-bridge-oscar-[0-9a-f]{8}-events", queue.rpartition("/")[2])
+
+
+def _found(store: ObjectStore) -> bool:
+    return [one.key for one in store.listing("near", "out/")] == ["out/a.txt"]
+
+
+def _from_s3(aws: AwsEndpoint) -> dict[str, Any]:
+    told = aws.environment()
+    own = {
+        "endpoint": aws.url,
+        "region": told["AWS_REGION"],
+        "access_key": told["AWS_ACCESS_KEY_ID"],
+        "secret_key": told["AWS_SECRET_ACCESS_KEY"],
+    }
+    return {
+        "name": "shout",
+        "image": "oscar-bridge/busybox:local",
+        "memory": "64Mi",
+        "cpu": "0.1",
+        "script": SHOUT,
+        "input": [{"storage_provider": "s3", "path": "far-away/in"}],
+        "output": [{"storage_provider": "minio", "path": "near/out"}],
+        "storage_providers": {"s3": {"default": own}},
+    }
 
 
 def _use(port: int, store: ObjectStore, folder: Path) -> None:
