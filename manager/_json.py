@@ -11,6 +11,9 @@ from bridge.errors import UsageError
 __all__ = ["compact", "folded", "read_object", "text_of"]
 
 _SHOWN: Final = 80
+# Far more than any service has, and far less than what ends the stack of those who walk through it.
+_DEEPEST: Final = 64
+_DEEP: Final = "the JSON is nested too deeply"
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -22,24 +25,29 @@ def read_object(body: bytes) -> dict[str, Any]:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
         json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
-        raise UsageError("the JSON is nested too deeply") from None
+        raise UsageError(_DEEP) from None
     except UnicodeError:
         raise UsageError("the body is not UTF-8 text") from None
     except ValueError as error:
         raise UsageError(f"the body is not valid JSON: {str(error)[:_SHOWN]}") from None
     if not isinstance(value, dict):
         raise UsageError("the body must be a JSON object")
-    if _holds_nul(value):
-        raise UsageError("the body holds the character NUL")
+    _check(value, _DEEPEST)
     return value
 
 
-def _holds_nul(value: Any) -> bool:
+def _check(value: Any, levels: int) -> None:
+    if not levels:
+        raise UsageError(_DEEP)
     if isinstance(value, dict):
-        return any("\0" in key or _holds_nul(member) for key, member in value.items())
-    if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    return isinstance(value, str) and "\0" in value
+        for key, member in value.items():
+            _check(key, levels)
+            _check(member, levels - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, levels - 1)
+    elif isinstance(value, str) and "\0" in value:
+        raise UsageError("the body holds the character NUL")
 
 
 def _refuse(word: str) -> NoReturn:

@@ -93,7 +93,7 @@ class Oidc:
         try:
             claims: dict[str, Any] = provider.decode(token).claims
             registry.validate(claims)
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, RecursionError) as error:
             _LOG.info("a token was refused: %s", type(error).__name__)
             raise Refused(401) from None
         return claims

@@ -65,7 +65,7 @@ def create(  # noqa: PLR0917  (as click calls it)
     from bridge.operate import infrastructure
 
     manager = _manager(url, auth)
-    text = template.read_text() if template else infrastructure.our_template()
+    text = _text(template) if template else infrastructure.our_template()
     made = manager.create(infrastructure.filled(text, dict(map(_pair, given))))
     click.echo(f"infrastructure {made} is being made", err=True)
     found = _settled(manager, made) if wait else manager.show(made)
@@ -127,7 +127,7 @@ def _manager(url: str, auth: Path | None) -> Manager:
 
     from bridge.operate import infrastructure
 
-    lines = auth.read_text() if auth else os.environ.get("IM_AUTH", "")
+    lines = _text(auth) if auth else os.environ.get("IM_AUTH", "")
     return infrastructure.Manager(url, infrastructure.login_of(lines))
 
 
@@ -136,11 +136,17 @@ def _pair(given: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--set {given.partition('=')[0]!r}: it must be NAME=VALUE")
     if value.startswith("@"):
-        try:
-            value = Path(value[1:]).read_text().rstrip("\n")
-        except OSError as error:
-            raise UsageError(f"--set {name}: {error}") from error
+        value = _text(Path(value[1:])).rstrip("\n")
     return name, value
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read {file}: it is not text") from None
 
 
 def _settled(manager: Manager, made: str) -> Infrastructure:

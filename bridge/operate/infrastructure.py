@@ -39,6 +39,7 @@ FAILED: Final = DONE - {"configured"}
 
 _SECONDS: Final = 120.0  # IM reads the template's imports before it answers
 _LARGEST: Final = 16 * 1024 * 1024
+_PLAIN: Final = {"integer": (int,), "float": (int, float), "boolean": (bool,)}
 _PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
 
 
@@ -91,7 +92,15 @@ def _checked(name: str, value: str, declared: Mapping[str, Any]) -> object:
         if not re.fullmatch(constraint.get("pattern", ".*"), value, re.DOTALL):
             raise UsageError(f"the value for {name} must match {constraint['pattern']}")
     kind = declared.get("type", "string")
-    return yaml.safe_load(value) if kind in ("integer", "float", "boolean") else value
+    if kind not in _PLAIN:
+        return value
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError:
+        found = None
+    if type(found) not in _PLAIN[kind]:
+        raise UsageError(f"the value for {name} must be of type {kind}")
+    return found
 
 
 def login_of(lines: str) -> Secret:
@@ -116,7 +125,10 @@ class Manager:
 
     def __init__(self, url: str, login: Secret) -> None:
         """UsageError for a URL that would send credentials through a network in the clear."""
-        parts = urllib.parse.urlsplit(url)
+        try:
+            parts = urllib.parse.urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"the URL of IM is none: {error}") from None
         if parts.scheme != "https" and not (parts.scheme == "http" and _here(parts.hostname or "")):
             raise UsageError(
                 "credentials go to IM over https only",

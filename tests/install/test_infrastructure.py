@@ -105,6 +105,8 @@ def test_credentials_go_over_https_only() -> None:
         (["--set", "host"], "NAME=VALUE"),
         (["--set", "host=x"], "email, chart_url, image, runtime_image"),
         (["--set", "host=@/no/such/file"], "/no/such/file"),
+        (["--set", "workers=["], "workers must be of type integer"),
+        (["--set", "workers=many"], "workers must be of type integer"),
     ],
 )
 def test_wrong_values_are_said_before_anything_is_asked(
@@ -112,6 +114,22 @@ def test_wrong_values_are_said_before_anything_is_asked(
 ) -> None:
     env = {"IM_URL": "https://im.invalid", "IM_AUTH": "type = InfrastructureManager; token = x"}
     assert complaint in bridge("cluster", "create", *arguments, env=env).failed(2)
+
+
+def test_what_is_no_text_and_no_url_is_said(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    login = tmp_path / "auth"
+    login.write_text("type = InfrastructureManager; token = x\n")
+    right = ("cluster", "create", "--im", "http://localhost:1", "--auth", str(login))
+    for wrong in (
+        (*right[:-1], str(binary)),
+        (*right, "--template", str(binary)),
+        (*right, "--set", f"host=@{binary}"),
+        (*right, "--set", f"host=@{tmp_path}"),
+        ("cluster", "status", "--im", "http://[::1", "--auth", str(login)),
+    ):
+        assert bridge(*wrong).status == 2, wrong
 
 
 def test_without_an_account_for_im_nothing_is_sent() -> None:

@@ -110,6 +110,7 @@ def test_no_other_token_is_taken(live: Live, provider: Provider) -> None:
         "signature": provider.token(key=stranger, **MEMBER),
         "key": provider.token(key=unknown, **MEMBER),
         "symmetric": provider.token(key=symmetric, alg="HS256", **MEMBER),
+        "nested": ".".join([base64.urlsafe_b64encode(b"[" * 9999).decode(), *right.split(".")[1:]]),
         "none": f"{head}.{right.split('.')[1]}.",
         "group": provider.token("eve", group_membership=["others"]),
         "no group": provider.token("eve"),

@@ -61,6 +61,7 @@ WRONG: list[tuple[str, Any]] = [
     ("nothing", b""),
     ("not UTF-8", b'{"name":"\xff"}'),
     ("nested without end", b"[" * 100_000),
+    ("nested deeply", b'{"name":"x","kserve":' + b'{"a":' * 400 + b"1" + b"}" * 401),
     ("NUL", json.dumps(echo(environment={"variables": {"A": "\0"}})).encode()),
     ("a number for text", echo(image=5)),
     ("text for a flag", echo(enable_gpu="perhaps")),
