@@ -2,7 +2,7 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 # Most tests wait for servers and processes: more workers than cores pay off.
-WORKERS ?= 4
+WORKERS ?= 5
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

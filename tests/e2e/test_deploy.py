@@ -121,8 +121,6 @@ def test_the_acceptance(standing: Up, tmp_path: Path) -> None:
     assert get(standing, f"/jobs/{number}", "wrong")[0] in {401, 403}
     done = ours(standing, "plan", FDL, "--exit-code")
     assert done.status == 0, (done.out, done.err)
-    again = cdk(*DEPLOY, cwd=ROOT)
-    assert again.said.count("(no changes)") == 2, again.said
     kept_by_destroy(standing, cdk)
     done = cdk(*DEPLOY, cwd=ROOT)
     assert done.status == 0, (done.out, done.err)

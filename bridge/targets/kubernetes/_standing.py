@@ -29,6 +29,8 @@ _OOM: Final = "OOMKilled"
 _LATE: Final = "DeadlineExceeded"
 _KILLED: Final = frozenset({137, 143})
 _TAIL: Final = 5
+# Of a node without a name server of the cluster: the pod takes the node's.
+_NO_MATTER: Final = ("MissingClusterDNS",)
 # Kubelet's words for pods that it gave up for reasons of its own.
 _GIVEN_UP: Final = {
     "Evicted": "it was evicted from its node",
@@ -143,7 +145,7 @@ def disruption(pod: Mapping[str, Any]) -> str:
 
 def warning(events: Iterable[Mapping[str, Any]]) -> str:
     """The text of the newest of Kubernetes' events, if it is a warning; "" where things go on."""
-    found = sorted(events, key=_age, reverse=True)
+    found = sorted((e for e in events if e.get("reason") not in _NO_MATTER), key=_age, reverse=True)
     if not found or found[0].get("type") != "Warning":
         return ""
     warnings = [one for one in found if one.get("type") == "Warning"]

@@ -22,10 +22,10 @@ from tests.engines.kubernetes.jobs import end, ends, job, objects, service, targ
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 RIGHTS = ROOT / "deploy" / "kubernetes" / "rbac.yaml"
-MANY = 40
+MANY = 20
 
 
-def test_forty_jobs_survive_a_watch_that_is_cut_and_a_server_that_is_away(
+def test_many_jobs_survive_a_watch_that_is_cut_and_a_server_that_is_away(
     cluster: Connection, namespace: str, runtime_image: str, tmp_path: Path
 ) -> None:
     small = service("exit $(( $(cat $INPUT_FILE_PATH) % 2 ))\n")

@@ -185,6 +185,9 @@ def test_what_jobs_and_events_say() -> None:
     assert warning(events) == "New: n"
     short = {**events[1], "message": "Error: ErrImagePull", "lastTimestamp": "2026-01-03"}
     assert warning([*events, short]) == "New: n"
+    dns = {**short, "reason": "MissingClusterDNS", "lastTimestamp": "2026-01-04"}
+    assert warning([*events, dns]) == "New: n"
+    assert warning([dns]) == ""
     assert warning([short]) == "New: Error: ErrImagePull"
     # What came after a warning says that it has passed.
     assert warning(events[:1] + events[2:]) == ""
