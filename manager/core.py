@@ -261,11 +261,19 @@ class Manager:
             # One of which nothing is known is the administrator's: to name it must not make it his.
             if row is not None or self.parts.buckets.has_bucket(bucket):
                 raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
+        self._check_volume(one)
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
         build(self._document({**self._services, one.name: one}))
+
+    def _check_volume(self, one: Deployed) -> None:
+        """All services are in one namespace: a volume must not be mounted by naming it."""
+        name = one.volume
+        others = (other for other in self._services.values() if other.owner != one.owner)
+        if name and any(other.volume == name for other in others):
+            raise ConflictError(f"the volume {name} already exists and is somebody else's")
 
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""

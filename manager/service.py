@@ -20,6 +20,7 @@ from bridge.fdl.model import (
     StorageProvider,
     TargetSpec,
 )
+from bridge.fdl.options import OscarOptions
 from bridge.secret import HIDDEN, Secret
 from bridge.targets.render import own_provider
 from manager._json import folded, text_of
@@ -58,6 +59,13 @@ class Deployed:
     def name(self) -> str:
         """The service's name."""
         return self.service.name
+
+    @property
+    def volume(self) -> str:
+        """Name of its volume, which is its own unless it says another; "" for none."""
+        options = self.service.options
+        assert isinstance(options, OscarOptions)
+        return (options.volume.name or self.name) if options.volume else ""
 
 
 def read_source(body: Mapping[str, Any]) -> Source:

@@ -189,6 +189,16 @@ def test_a_bucket_of_nobody_known_is_not_taken_by_naming_it(live: Live, provider
     assert live.store.has_bucket("from-before")
 
 
+def test_anothers_volume_is_not_mounted_by_naming_it(live: Live, provider: Provider) -> None:
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    place = {"mount_path": "/data"}
+    hers = echo(name="keeper", volume={"size": "1Gi", **place})
+    assert live.ask("POST", "/system/services", hers, ann).status == 201
+    shared = {"volume": {"name": "keeper", **place}}
+    assert live.ask("POST", "/system/services", echo(name="looker", **shared), bob).status == 409
+    assert live.ask("POST", "/system/services", echo(name="second", **shared), ann).status == 201
+
+
 def test_the_name_of_anothers_job_opens_nothing(live: Live, provider: Provider) -> None:
     ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
     for name, who in (("anns", ann), ("bobs", bob)):
