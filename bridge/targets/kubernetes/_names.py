@@ -8,13 +8,12 @@ from typing import Final
 
 from bridge.fdl import OscarOptions
 from bridge.fdl.model import Service
-from bridge.targets.kubernetes.connection import MANAGED_BY, MANAGER
+from bridge.targets.kubernetes.connection import MANAGED_BY, MANAGER, SERVICE
 
 __all__ = [
     "ATTEMPT",
     "JOB",
     "JOB_ID",
-    "SERVICE",
     "config_name",
     "job_label",
     "job_name",
@@ -25,8 +24,7 @@ __all__ = [
     "service_labels",
 ]
 
-#: Labels: the service; the job (see `job_label`) and its attempt. Upstream has the first.
-SERVICE: Final = "oscar_service"
+#: Labels: the job (see `job_label`) and its attempt.
 JOB: Final = "oscar-bridge/job"
 ATTEMPT: Final = "oscar-bridge/attempt"
 #: Annotation: the job's id as it is.

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.fdl.model import ProviderRef, Service
-from bridge.targets.kubernetes._names import SERVICE, object_name, options_of, service_labels
+from bridge.targets.kubernetes._names import object_name, options_of, service_labels
 from bridge.targets.kubernetes._pod import main_container, pod_spec
+from bridge.targets.kubernetes.connection import SERVICE
 from bridge.targets.kubernetes.settings import ClusterSettings
 from bridge.targets.render import ProviderAccess
 

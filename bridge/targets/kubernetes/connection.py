@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from bridge.errors import NotFoundError, PermanentError
 from bridge.targets.kubernetes._access import Access, load
 from bridge.targets.kubernetes._errors import AlreadyThere, Call, Stranger
-from bridge.targets.kubernetes.resources import PODS, Resource, resource_of
+from bridge.targets.kubernetes.resources import PODS, VOLUME_CLAIMS, Resource, resource_of
 from bridge.targets.kubernetes.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from bridge.targets.kubernetes._transport import Stream, Transport
 
-__all__ = ["MANAGED_BY", "MANAGER", "AlreadyThere", "Connection", "is_ours"]
+__all__ = ["MANAGED_BY", "MANAGER", "SERVICE", "AlreadyThere", "Connection", "is_ours"]
 
 MANAGER: Final = "oscar-bridge"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+#: Label: the service that an object is of; upstream's.
+SERVICE: Final = "oscar_service"
 _OURS: Final = f"{MANAGED_BY}={MANAGER}"
 _PAGE: Final = 500
 _LOG_SECONDS: Final = 60.0
@@ -158,15 +160,17 @@ class Connection:
         """Make the object of a manifest, or change it to that: what we set before and is not in
         the manifest any more goes away.
 
-        PermanentError when what is there is not ours (by `app.kubernetes.io/managed-by`).
+        PermanentError when what is there is not ours (by `app.kubernetes.io/managed-by`), or is of
+        another service, whose name and a suffix make the same; only a volume may be of several.
         """
         resource, facts = resource_of(manifest), manifest["metadata"]
         namespace, name = facts.get("namespace"), str(facts["name"])
         found = self.find(resource, name, namespace=namespace)
-        if found is not None and not is_ours(found):
+        service = (facts.get("labels") or {}).get(SERVICE, "")
+        if found is not None and not is_ours(found, "" if resource == VOLUME_CLAIMS else service):
             raise PermanentError(
                 f"{resource.kind} {name} in namespace {namespace or self.namespace} of cluster"
-                f" {self.name} exists and is not of {MANAGER}",
+                f" {self.name} exists and is not of {MANAGER}, or of another service",
                 hint="give the service another name, or another namespace to the target",
             )
         query = {"fieldManager": MANAGER, "force": "true"}
@@ -315,7 +319,7 @@ class Connection:
         return dict(json.loads(answer))
 
 
-def is_ours(found: Mapping[str, Any]) -> bool:
-    """Whether an object carries the label of what this program makes."""
+def is_ours(found: Mapping[str, Any], service: str = "") -> bool:
+    """Whether an object carries the label of what this program makes, and that of the service."""
     labels = found.get("metadata", {}).get("labels") or {}
-    return bool(labels.get(MANAGED_BY) == MANAGER)
+    return bool(labels.get(MANAGED_BY) == MANAGER and service in ("", labels.get(SERVICE)))

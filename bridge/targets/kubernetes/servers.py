@@ -28,7 +28,7 @@ from bridge.targets.kubernetes._exposed import (
     scaler_name,
 )
 from bridge.targets.kubernetes._manifests import service_manifests
-from bridge.targets.kubernetes._names import SERVICE, object_name
+from bridge.targets.kubernetes._names import object_name
 from bridge.targets.kubernetes._pod import MAIN
 from bridge.targets.kubernetes._sync import (
     PART,
@@ -38,7 +38,7 @@ from bridge.targets.kubernetes._sync import (
     knative_manifest,
     sync_name,
 )
-from bridge.targets.kubernetes.connection import Connection, is_ours
+from bridge.targets.kubernetes.connection import SERVICE, Connection, is_ours
 from bridge.targets.kubernetes.resources import (
     DEPLOYMENTS,
     HTTP_ROUTES,
@@ -100,7 +100,7 @@ class Servers:
         What it had as another sort of service goes away.
         """
         exposed = expose_of(service) is not None
-        self._delete(self._others(service.name, exposed=exposed))
+        self._delete(service.name, self._others(service.name, exposed=exposed))
         if exposed:
             self._deploy_exposed(service)
         elif answers_calls(service):
@@ -108,7 +108,7 @@ class Servers:
 
     def remove(self, service: str) -> None:
         """Delete all that `deploy` has made."""
-        self._delete([*_sync_objects(service), *object_names(service)])
+        self._delete(service, [*_sync_objects(service), *object_names(service)])
 
     def start(self, service: Service) -> DeploymentStatus:
         """Start an exposed service that was stopped, with the copies that it had."""
@@ -139,12 +139,12 @@ class Servers:
 
     def status(self, service: str) -> DeploymentStatus:
         """How the copies of a service are doing; `unavailable` for a service that has none here."""
-        connection, namespace = self._connection, self._connection.namespace
-        if self.knative and (found := connection.find(KNATIVE_SERVICES, sync_name(service))):
+        namespace = self._connection.namespace
+        if self.knative and (found := self._own(service, KNATIVE_SERVICES, sync_name(service))):
             return knative_status(service, namespace, found, self._pods(service))
-        if found := connection.find(DEPLOYMENTS, deployment_name(service)):
+        if found := self._own(service, DEPLOYMENTS, deployment_name(service)):
             return status_of(service, namespace, found, self._pods(service), "exposed_service")
-        if found := connection.find(DEPLOYMENTS, sync_name(service)):
+        if found := self._own(service, DEPLOYMENTS, sync_name(service)):
             return status_of(service, namespace, found, self._pods(service), "knative_service")
         return DeploymentStatus(service, namespace, "unavailable", "it has no copies here")
 
@@ -162,14 +162,14 @@ class Servers:
     def wake(self, service: str) -> None:
         """Give a service its first copy, if it has none."""
         name = sync_name(service)
-        found = self._connection.find(DEPLOYMENTS, name)
+        found = self._own(service, DEPLOYMENTS, name)
         if found is not None and not found["spec"].get("replicas"):
             self._connection.patch(DEPLOYMENTS, name, {"spec": {"replicas": 1}})
 
     def front(self, service: str) -> dict[str, Any] | None:
         """The object whose address answers calls of a service: Knative's or the core's Service."""
         resource = KNATIVE_SERVICES if self.knative else SERVICES
-        found = self._connection.find(resource, sync_name(service))
+        found = self._own(service, resource, sync_name(service))
         return (
             found if found is not None and PART in (found["metadata"].get("labels") or {}) else None
         )
@@ -177,7 +177,7 @@ class Servers:
     def _deploy_exposed(self, service: Service) -> None:
         expose = expose_of(service)
         assert expose is not None
-        found = self._connection.find(DEPLOYMENTS, deployment_name(service.name))
+        found = self._own(service.name, DEPLOYMENTS, deployment_name(service.name))
         manifests = exposed_manifests(
             service,
             self._connection.settings,
@@ -191,7 +191,7 @@ class Servers:
         if stopped:
             manifests = [one for one in manifests if resource_of(one) != SCALERS]
         number = copies(found, max(1, expose.min_scale), expose.max_scale)
-        self._put(manifests, number, object_names(service.name))
+        self._put(service.name, manifests, number, object_names(service.name))
 
     def _deploy_sync(self, service: Service) -> None:
         render = knative_manifest if self.knative else deployment_manifests
@@ -203,13 +203,18 @@ class Servers:
             runtime_image=self._runtime_image(),
             configured=self._configured(service),
         )
-        found = self._connection.find(DEPLOYMENTS, sync_name(service.name))
+        found = self._own(service.name, DEPLOYMENTS, sync_name(service.name))
         least, most = bounds(service)
         manifests = [made] if isinstance(made, dict) else made
-        self._put(manifests, copies(found, least, most), _sync_objects(service.name))
+        number = copies(found, least, most)
+        self._put(service.name, manifests, number, _sync_objects(service.name))
 
     def _put(
-        self, manifests: Sequence[dict[str, Any]], replicas: int, possible: Sequence[Named]
+        self,
+        service: str,
+        manifests: Sequence[dict[str, Any]],
+        replicas: int,
+        possible: Sequence[Named],
     ) -> None:
         """Apply the objects, and delete those that the service had and has no more."""
         for one in manifests:
@@ -217,7 +222,7 @@ class Servers:
             more = {"replicas": replicas} if resource_of(one) == DEPLOYMENTS else {}
             self._connection.apply({**one, "spec": {**one["spec"], **more}} if more else one)
         made = {(resource_of(one), one["metadata"]["name"]) for one in manifests}
-        self._delete([one for one in possible if one not in made])
+        self._delete(service, [one for one in possible if one not in made])
 
     def _configured(self, service: Service) -> str:
         """Changes when the service's ConfigMap or Secrets do: who reads them at its start must
@@ -232,7 +237,7 @@ class Servers:
         return hashlib.sha256("\n".join(versions).encode()).hexdigest()[:16]
 
     def _exposed(self, service: str) -> dict[str, Any]:
-        found = self._connection.find(DEPLOYMENTS, deployment_name(service))
+        found = self._own(service, DEPLOYMENTS, deployment_name(service))
         if found is not None:
             return found
         if self.status(service).state == "unavailable":
@@ -261,16 +266,21 @@ class Servers:
         other = sync_name(service) if exposed else deployment_name(service)
         if exposed and self.knative:
             return _sync_objects(service)
-        there = self._connection.find(DEPLOYMENTS, other) is not None
+        there = self._own(service, DEPLOYMENTS, other) is not None
         return (_sync_objects if exposed else object_names)(service) if there else []
 
-    def _delete(self, objects: Sequence[Named]) -> None:
-        """Delete those that are there and ours: a name alone may be anybody's."""
+    def _own(self, service: str, resource: Resource, name: str) -> dict[str, Any] | None:
+        """An object if it is there and the service's: a name alone may be anybody's, also that of
+        a service whose own name ends as our names do."""
+        found = self._connection.find(resource, name)
+        return found if found is not None and is_ours(found, object_name(service)) else None
+
+    def _delete(self, service: str, objects: Sequence[Named]) -> None:
+        """Delete those that are there and the service's."""
         for resource, name in objects:
             if resource in _OPTIONAL and resource not in self._has:
                 continue
-            found = self._connection.find(resource, name)
-            if found is not None and is_ours(found):
+            if self._own(service, resource, name) is not None:
                 self._connection.delete(resource, name)
 
 

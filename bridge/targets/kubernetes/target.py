@@ -27,7 +27,6 @@ from bridge.targets.kubernetes._manifests import (
 from bridge.targets.kubernetes._names import (
     JOB,
     JOB_ID,
-    SERVICE,
     job_label,
     job_name,
     object_name,
@@ -42,6 +41,7 @@ from bridge.targets.kubernetes._watch import PodWatch
 from bridge.targets.kubernetes.connection import (
     MANAGED_BY,
     MANAGER,
+    SERVICE,
     AlreadyThere,
     Connection,
     is_ours,
@@ -115,7 +115,7 @@ class KubernetesTarget:
         """Secrets that the service had and has no more."""
         for name in {secret_name(service), providers_name(service)} - wanted:
             found = self.connection.find(SECRETS, name)
-            if found is not None and is_ours(found):
+            if found is not None and is_ours(found, object_name(service)):
                 self.connection.delete(SECRETS, name)
 
     def remove(self, services: Sequence[str]) -> None:

@@ -7,12 +7,16 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.errors import AccessError
-from bridge.targets.kubernetes import ClusterSettings, Connection
-from bridge.targets.kubernetes.resources import PODS
+from bridge.errors import AccessError, NotFoundError, PermanentError
+from bridge.fdl.model import TargetSpec
+from bridge.secret import Secret
+from bridge.targets.kubernetes import ClusterSettings, Connection, KnativeTarget
+from bridge.targets.kubernetes.resources import DEPLOYMENTS, PODS, SECRETS, Resource
+from tests.targets.kubernetes.shapes import service
 
 asked: list[str] = []
 
@@ -62,3 +66,48 @@ def test_a_token_that_was_renewed_on_disk_is_read_again(tmp_path: Path, url: str
     assert connection.version() == "v1.34.0"
     assert asked == ["Bearer first", "Bearer renewed", "Bearer renewed"]
     connection.close()
+
+
+class Kept(Connection):
+    """A connection to a cluster that has these objects of another service, and what is applied."""
+
+    def __init__(self, *there: tuple[Resource, str]) -> None:
+        super().__init__(ClusterSettings(namespace="here", runtime_image="runtime:1"))
+        self.there = there
+        self.made: set[tuple[Resource, str]] = set()
+
+    @property
+    def name(self) -> str:
+        return "mine"
+
+    def serves(self, resource: Resource) -> bool:
+        return False
+
+    def delete_all(self, resource: Resource, labels: str, *, namespace: str | None = None) -> None:
+        """There is nothing with the labels of the service."""
+
+    def _ask(self, verb: str, resource: Resource, *, name: str = "", **_: Any) -> dict[str, Any]:
+        if (resource, name) in self.there:
+            assert verb == "get", f"{verb} {resource} {name}"
+            labels = {"app.kubernetes.io/managed-by": "oscar-bridge", "oscar_service": "another"}
+            return {"metadata": {"labels": labels}, "spec": {"replicas": 1}}
+        if verb == "get" and (resource, name) not in self.made:
+            raise NotFoundError("it is not there")
+        self.made.add((resource, name))
+        return {"metadata": {"uid": "u", "resourceVersion": "1"}, "spec": {}}
+
+
+def test_a_service_does_not_touch_what_another_one_has_under_the_same_name() -> None:
+    """`web-dpl` is a Deployment of `web`, or of a service of that name; so is a Secret."""
+    cluster = Kept((DEPLOYMENTS, "web-dpl"), (SECRETS, "x-providers"))
+    place = KnativeTarget(TargetSpec("k", "knative"), cluster, {})
+    place.deploy([service(name="web")])
+    place.remove(["web", "x"])
+    assert place.servers.status("web").state == "unavailable"
+    with pytest.raises(NotFoundError, match="has no copies"):
+        place.servers.stop("web")
+    with pytest.raises(PermanentError, match="or of another service"):
+        place.deploy([service(name="x-providers", secrets={"S": Secret("s3cret")})])
+    # Without a Secret of its own it has none to remove either.
+    place.deploy([service(name="x")])
+    assert (DEPLOYMENTS, "x") in cluster.made
