@@ -134,7 +134,8 @@ class Manager:
     def _resume(self) -> None:
         """Make the services runnable that were kept; what cannot be is tried again later."""
         with self._changing:
-            for one in [one for one in self.services() if one.name in self._idle]:
+            self._idle &= set(self._services)
+            for one in [self._services[name] for name in sorted(self._idle)]:
                 try:
                     self._install(one)
                     self._watch([one])

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from typing import Any
 
+import pytest
+
+from bridge.errors import AccessError
 from bridge.pipeline import NotificationRule
 from bridge.targets.aws import Account, Buckets, QueueSource
 
@@ -52,6 +56,29 @@ def test_what_others_have_configured_stays(account: Account) -> None:
     assert sorted(arns) == sorted([theirs, account.queue("events")[1]])
     (kept,) = found["TopicConfigurations"]  # type: ignore[attr-defined]
     assert kept["TopicArn"] == topic
+
+
+def test_a_refusal_does_not_end_the_pulling(
+    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bridge.targets.aws.source._LONG_PAUSE", 0.0)
+    url, _ = account.queue("events")
+    sqs = account.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+    taken, receive = threading.Event(), sqs.receive_message
+    answers = iter([AccessError("the key has expired")])
+
+    def refusing(**asked: Any) -> Any:
+        for error in answers:
+            raise error
+        return receive(**asked)
+
+    monkeypatch.setattr(sqs, "receive_message", refusing)
+    source = QueueSource(account, lambda body, headers: taken.set(), wait=0)
+    source.start()
+    assert taken.wait(20)
+    source.close()
+    assert "the key has expired" in caplog.text
 
 
 def test_a_listing_leaves_folder_markers_out(account: Account) -> None:
