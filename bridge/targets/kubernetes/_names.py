@@ -30,6 +30,9 @@ ATTEMPT: Final = "oscar-bridge/attempt"
 #: Annotation: the job's id as it is.
 JOB_ID: Final = "oscar-bridge/job-id"
 
+# By these the objects of all services are found and selected: no service gives them to its own.
+_RESERVED: Final = "oscar-bridge/"
+_SELECTOR: Final = "app"
 _LONGEST: Final = 63
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DIGEST: Final = 16
@@ -73,8 +76,9 @@ def providers_name(service: str) -> str:
 def service_labels(service: Service) -> dict[str, str]:
     """The labels of all objects of a service: its own, upstream's and ours."""
     name = object_name(service.name)
+    own = options_of(service).labels.items()
     return {
-        **options_of(service).labels,
+        **{k: v for k, v in own if k != _SELECTOR and not k.startswith(_RESERVED)},
         "oscar.grycap/user-service": "true",
         "applicationId": name,
         "queue": f"root.oscar-queue.{name}"[:_LONGEST].rstrip("-."),

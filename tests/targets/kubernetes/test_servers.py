@@ -171,6 +171,20 @@ def test_an_exposed_service_has_upstreams_objects() -> None:
     assert scaler["targetCPUUtilizationPercentage"] == 50
 
 
+def test_labels_of_a_service_do_not_put_its_pods_among_anothers() -> None:
+    labels = {"app": "oscar-svc-exp-other", "oscar-bridge/job": "other-1", "team": "blue"}
+    one = service(labels=labels)
+    for made in (
+        *deployment_manifests(one, SETTINGS, {}, **RUNTIME),
+        knative_manifest(one, SETTINGS, {}, **RUNTIME),
+    ):
+        template = made["spec"].get("template", made)
+        for facts in (made["metadata"], template["metadata"]):
+            assert "app" not in facts["labels"]
+            assert "oscar-bridge/job" not in facts["labels"]
+            assert facts["labels"]["team"] == "blue"
+
+
 def test_the_image_may_have_its_own_command() -> None:
     assert "command" not in container(exposed(replace(EXPOSE, default_command=True))["Deployment"])
 
