@@ -202,8 +202,8 @@ class Manager:
                 self._install(old)
                 raise
             self._put(made)
-            self._leave(old, made)
             self._watch([made])
+            self._leave(old, made)
         return made
 
     def delete(self, name: str) -> None:

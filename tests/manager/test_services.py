@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import NotFoundError
+from bridge.errors import NotFoundError, TargetUnavailable
 from bridge.fdl.model import ProviderRef
 from manager.auth import ADMIN
 
@@ -172,6 +172,23 @@ def test_an_update_of_a_service_that_is_gone_does_not_bring_it_back(live: Live) 
     live.create(name=name)
     with pytest.raises(NotFoundError):
         live.manager.update(ADMIN, seen, seen.source)
+
+
+def test_a_target_that_is_left_and_away_does_not_keep_new_inputs_silent(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, bucket = live.create(), f"b-{secrets.token_hex(4)}"
+
+    def away(_: Any) -> None:
+        raise TargetUnavailable("it is away")
+
+    with monkeypatch.context() as patch:
+        # What has an input is placed elsewhere.
+        patch.setattr(live.manager, "ranking", lambda one: [] if one.service.inputs else ["local"])
+        patch.setattr(live.manager.parts.targets["local"], "remove", away)
+        fed = echo(name=name, input=[{"storage_provider": "minio", "path": f"{bucket}/in"}])
+        assert live.ask("PUT", PATH, fed).status == 503
+    assert [rule.prefix for rule in live.store.rules(bucket)] == ["in/"]
 
 
 @pytest.mark.parametrize(
