@@ -199,11 +199,15 @@ class Lane:
                     self._overtaken(record)
 
     def _overtaken(self, record: JobRecord) -> None:
-        """The job moved on while it was being submitted: by its own news, or by a cancel."""
+        """The job moved on while it was being submitted: by its own news, or by a cancel, or
+        because its service was deleted, which no target knows of (it has no handle then)."""
         now = self._core.store.job(record.id)
         if now is None or now.state.final:
             self.drop(record.id)
-        if now is not None and now.state is JobState.CANCELLED and not self._try_stop(record.id):
+        if now is None or now.state not in (JobState.CANCELLED, JobState.FAILED):
+            return
+        unheard = now.state is JobState.CANCELLED or not now.handle
+        if unheard and not self._try_stop(record.id):
             self._core.store.stopped(record.id, done=False)
 
     def _try_stop(self, job: str) -> bool:

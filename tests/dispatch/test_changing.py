@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 from bridge.dispatch import SqliteStore
 from bridge.dispatch.testing import FakeTarget, Outcome
-from bridge.targets import JobState
+from bridge.targets import Job, JobState
 
-from .world import PATIENCE, PROVIDER, FolderRoutes, Shelf, body, dispatcher, info, service
+from .world import PATIENCE, PROVIDER, FolderRoutes, Shelf, body, dispatcher, info, service, until
 
 
 def test_services_and_routes_change_at_once(store: SqliteStore) -> None:
@@ -16,6 +17,7 @@ def test_services_and_routes_change_at_once(store: SqliteStore) -> None:
     one, two = service("one", "in"), service("two", "in")
     with dispatcher(store, {"t": target}, [one]) as running:
         (job,) = running.ingest(PROVIDER, body("in/a")).new
+        until(lambda: bool(target.runs))
         running.serve([two], FolderRoutes([two]))
         ended = running.wait(job, PATIENCE)
         assert ended is not None
@@ -25,6 +27,29 @@ def test_services_and_routes_change_at_once(store: SqliteStore) -> None:
         assert found is not None
         assert found.service == "two"
         assert running.open_jobs == 1
+
+
+def test_a_job_whose_service_goes_while_it_is_submitted_is_stopped(store: SqliteStore) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    class Slow(FakeTarget):
+        def submit(self, job: Job) -> str:
+            began.set()
+            assert go.wait(PATIENCE)
+            return super().submit(job)
+
+    target = Slow("t", script=lambda job: Outcome(hold=True))
+    with dispatcher(store, {"t": target}, [service("one", "in")]) as running:
+        (job,) = running.ingest(PROVIDER, body("in/a")).new
+        assert began.wait(PATIENCE)
+        running.serve([], FolderRoutes([]))
+        # It was told, and did not have the job yet.
+        told = len(target.cancels)
+        go.set()
+        until(lambda: len(target.cancels) > told)
+        ended = store.job(job)
+        assert ended is not None
+        assert ended.state is JobState.FAILED
 
 
 def test_an_object_older_than_a_service_is_not_for_it(store: SqliteStore) -> None:

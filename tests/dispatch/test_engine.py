@@ -26,19 +26,13 @@ from tests.dispatch.world import (
     open_store,
     refuse_all,
     service,
+    until,
 )
 
 
 def only(store: SqliteStore) -> JobRecord:
     (record,) = store.jobs()
     return record
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Look until it is so; pytest's timeout ends a wait that is in vain."""
-    pause = threading.Event()
-    while not done():
-        pause.wait(0.002)
 
 
 def outcomes(*found: Outcome) -> Callable[[Job], Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +20,13 @@ from bridge.storage.protocol import ObjectInfo
 PROVIDER = "minio.default"
 FAST = Settings(backoff=0.001, backoff_cap=0.01, poll_min=0.001, poll_max=0.01, grace=0.05)
 PATIENCE = 60.0
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Look until it is so; pytest's timeout ends a wait that is in vain."""
+    pause = threading.Event()
+    while not done():
+        pause.wait(0.002)
 
 
 def service(name: str, folder: str, *, output: str = "", fallback: tuple[str, ...] = ()) -> Service:
