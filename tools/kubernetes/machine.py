@@ -104,12 +104,13 @@ def _setting(name: str) -> Path:
 
 
 def _unmount(folder: Path) -> None:
-    """What is mounted below; OSError when something stays, for that must not be deleted."""
+    """The folder, which a kubelet mounts on itself, and what is mounted below; OSError when
+    something stays, for that must not be deleted."""
 
     def mounts() -> list[str]:
         lines = Path("/proc/self/mounts").read_text().splitlines()
         points = (line.split()[1].encode().decode("unicode_escape") for line in lines)
-        return sorted((one for one in points if one.startswith(f"{folder}/")), reverse=True)
+        return sorted((one for one in points if f"{one}/".startswith(f"{folder}/")), reverse=True)
 
     for point in mounts():
         subprocess.run(["umount", point], check=False, capture_output=True)
