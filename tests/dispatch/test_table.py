@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
 
 from bridge.dispatch import Change, NewJob, Output
 from bridge.dispatch.table import JobTable
@@ -81,7 +84,15 @@ def test_a_change_of_another_attempt_or_job_is_none(table: JobTable) -> None:
     assert not table.change(Change("none", 1, JobState.RUNNING, 2.0))
 
 
-def test_only_one_places_it(table: JobTable) -> None:
+def test_only_one_places_it(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    # AWS checks and writes in one; moto's threads may meet in between.
+    update, lock = DynamoDBBackend.update_item, threading.Lock()
+
+    def one_by_one(*words: Any, **more: Any) -> Any:
+        with lock:
+            return update(*words, **more)
+
+    monkeypatch.setattr(DynamoDBBackend, "update_item", one_by_one)
     one = job()
     table.accept(one, 1.0)
     change = Change(one.id, 1, JobState.PLACED, 2.0, target="a")
