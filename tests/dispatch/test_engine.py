@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from bridge.dispatch import Change, JobEvent, JobRecord, Settings, SqliteStore
+from bridge.dispatch import JobEvent, SqliteStore
 from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.scheduler import from_json
@@ -19,27 +16,17 @@ from tests.dispatch.world import (
     FAST,
     PATIENCE,
     PROVIDER,
+    Polled,
     body,
     decide_for,
     dispatcher,
     new_job,
-    open_store,
+    only,
+    outcomes,
     refuse_all,
     service,
     until,
 )
-
-
-def only(store: SqliteStore) -> JobRecord:
-    (record,) = store.jobs()
-    return record
-
-
-def outcomes(*found: Outcome) -> Callable[[Job], Outcome]:
-    """A script: the n-th submit has the n-th outcome; the last one stays."""
-    left = list(found)
-    return lambda job: left.pop(0) if len(left) > 1 else left[0]
-
 
 # --- the straight way ----------------------------------------------------------------------------
 
@@ -85,22 +72,11 @@ def test_a_target_never_has_more_than_twice_its_slots(store: SqliteStore) -> Non
         most = max(most, len(target._open))
         return known()
 
-    with dispatcher(store, {"fake": _Polled(target, poll)}) as running:  # type: ignore[dict-item]
+    with dispatcher(store, {"fake": Polled(target, poll)}) as running:  # type: ignore[dict-item]
         for n in range(60):
             running.ingest(PROVIDER, body(f"in/{n}"))
         assert running.wait_quiet(PATIENCE)
     assert 0 < most <= 6
-
-
-class _Polled:
-    """A target whose polls are looked at."""
-
-    def __init__(self, target: FakeTarget, poll: Callable[[], object]) -> None:
-        self._target = target
-        self.poll = poll
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._target, name)
 
 
 def test_a_failing_script_is_final(store: SqliteStore) -> None:
@@ -373,7 +349,7 @@ def test_a_target_that_does_not_answer_is_asked_again(store: SqliteStore) -> Non
             raise TargetUnavailable("no answer") if len(calls) % 2 else RuntimeError("a bug")
         return known()
 
-    with dispatcher(store, {"fake": _Polled(target, poll)}) as running:  # type: ignore[dict-item]
+    with dispatcher(store, {"fake": Polled(target, poll)}) as running:  # type: ignore[dict-item]
         running.ingest(PROVIDER, body("in/a"))
         assert running.wait_quiet(PATIENCE)
     assert only(store).state is JobState.SUCCEEDED
@@ -387,195 +363,3 @@ def test_news_that_cannot_be_stored_ends_the_job_and_no_other(store: SqliteStore
             running.ingest(PROVIDER, body(f"in/{n}"))
         assert running.wait_quiet(PATIENCE)
     assert store.counts() == {("s", JobState.SUCCEEDED): 19, ("s", JobState.DEAD): 1}
-
-
-# --- cancel --------------------------------------------------------------------------------------
-
-
-def test_a_job_is_cancelled_before_it_is_placed(store: SqliteStore) -> None:
-    target = FakeTarget()
-    running = dispatcher(store, {"fake": target})
-    (job,) = running.ingest(PROVIDER, body("in/a")).new
-    assert running.cancel(job)
-    assert not running.cancel(job)
-    with running:
-        assert running.wait_quiet(PATIENCE)
-    assert only(store).state is JobState.CANCELLED
-    assert (target.submits, target.cancels) == ([], [])
-    with pytest.raises(NotFoundError):
-        running.cancel("nobody")
-
-
-def test_a_running_job_is_cancelled_on_its_target(store: SqliteStore) -> None:
-    target = FakeTarget(script=outcomes(Outcome(hold=True)))
-    with dispatcher(store, {"fake": target}) as running:
-        (job,) = running.ingest(PROVIDER, body("in/a")).new
-        until(lambda: only(store).state is JobState.RUNNING)
-        assert running.cancel(job)
-        assert running.wait_quiet(PATIENCE)
-    assert only(store).state is JobState.CANCELLED
-    assert target.cancels == [job]
-    assert store.jobs(stop=True) == []
-
-
-def test_a_target_need_not_repeat_the_end_of_a_cancelled_job(store: SqliteStore) -> None:
-    target = FakeTarget(script=lambda job: Outcome(hold=True))
-    with dispatcher(store, {"fake": target}) as running:
-        (first, second) = (running.ingest(PROVIDER, body(f"in/{n}")).new[0] for n in "ab")
-        until(lambda: len(store.jobs(states=[JobState.RUNNING])) == 2)
-        running.cancel(first)
-        # News are only asked for while a job is there.
-        until(lambda: first not in target._open)
-        running.cancel(second)
-        assert running.wait_quiet(PATIENCE)
-
-
-def test_a_cancel_that_the_target_did_not_hear_is_told_again(tmp_path: Path) -> None:
-    target = FakeTarget(script=outcomes(Outcome(hold=True)))
-    known, calls = target.cancel, []
-
-    class Deaf(_Polled):
-        def cancel(self, job: str) -> None:
-            calls.append(job)
-            if len(calls) < 2:
-                raise TemporaryError("no answer")
-            known(job)
-
-    settings = Settings(lease=0.05, poll_max=0.01)
-    with open_store(tmp_path) as store:
-        deaf = Deaf(target, target.poll)
-        with dispatcher(store, {"fake": deaf}, settings=settings) as running:  # type: ignore[dict-item]
-            (job,) = running.ingest(PROVIDER, body("in/a")).new
-            until(lambda: only(store).state is JobState.RUNNING)
-            assert running.cancel(job)
-            until(lambda: not store.jobs(stop=True))
-    assert target.cancels == [job]
-
-
-def test_a_job_cancelled_while_it_is_submitted_is_stopped(store: SqliteStore) -> None:
-    began, go = threading.Event(), threading.Event()
-
-    def script(job: Job) -> Outcome:
-        began.set()
-        go.wait(PATIENCE)
-        return Outcome(hold=True)
-
-    target = FakeTarget(script=script)
-    with dispatcher(store, {"fake": target}) as running:
-        (job,) = running.ingest(PROVIDER, body("in/a")).new
-        assert began.wait(PATIENCE)
-        canceller = threading.Thread(target=running.cancel, args=(job,))
-        canceller.start()
-        until(lambda: only(store).state is JobState.CANCELLED)
-        go.set()
-        canceller.join()
-        until(lambda: job in target.cancels)
-    assert only(store).state is JobState.CANCELLED
-
-
-# --- who watches ---------------------------------------------------------------------------------
-
-
-def test_subscribers_hear_every_state_in_order(store: SqliteStore) -> None:
-    heard: list[JobEvent] = []
-    target = FakeTarget(script=outcomes(Outcome(polls=3)))
-    with dispatcher(store, {"fake": target}) as running:
-        running.subscribe(heard.append)
-        end = running.subscribe(lambda event: 1 / 0)
-        running.ingest(PROVIDER, body("in/a"))
-        running.ingest(PROVIDER, body("in/a"))
-        assert running.wait_quiet(PATIENCE)
-        end()
-    states = [e.state for e in heard]
-    assert states[:2] == [JobState.ACCEPTED, JobState.PLACED]
-    assert states[-1] is JobState.SUCCEEDED
-    assert JobState.RUNNING in states
-    assert [e.previous for e in heard] == [None, *states[:-1]]
-
-
-def test_a_slow_subscriber_holds_nobody_up(store: SqliteStore) -> None:
-    block = threading.Event()
-    with dispatcher(store, {"fake": FakeTarget()}) as running:
-        running.subscribe(lambda event: block.wait(PATIENCE) and None)
-        for n in range(50):
-            running.ingest(PROVIDER, body(f"in/{n}"))
-        quiet = running.wait_quiet(PATIENCE)
-        block.set()
-    assert quiet
-    assert store.counts() == {("s", JobState.SUCCEEDED): 50}
-
-
-def test_waiting_ends_without_an_answer(store: SqliteStore) -> None:
-    target = FakeTarget(script=outcomes(Outcome(hold=True)))
-    with dispatcher(store, {"fake": target}) as running:
-        (job,) = running.ingest(PROVIDER, body("in/a")).new
-        assert not running.wait_quiet(0.05)
-        found = running.wait(job, 0.05)
-        assert found is not None
-        assert not found.state.final
-        assert running.wait("nobody", PATIENCE) is None
-
-
-# --- end and beginning ---------------------------------------------------------------------------
-
-
-def test_the_next_dispatcher_goes_on_with_what_was_submitted(tmp_path: Path) -> None:
-    """The target kept its runs: they are followed, not run a second time."""
-    target = FakeTarget(script=outcomes(Outcome(hold=True)))
-    with open_store(tmp_path) as store, dispatcher(store, {"fake": target}) as running:
-        for n in range(10):
-            running.ingest(PROVIDER, body(f"in/{n}"))
-        until(lambda: len(store.jobs(states=[JobState.RUNNING])) == 10)
-    target.let_go()
-    with open_store(tmp_path) as store, dispatcher(store, {"fake": target}) as running:
-        assert running.wait_quiet(PATIENCE)
-        assert store.counts() == {("s", JobState.SUCCEEDED): 10}
-    assert len(target.runs) == 10
-
-
-def test_a_target_that_lost_its_runs_gets_them_again(tmp_path: Path) -> None:
-    holding = FakeTarget(script=outcomes(Outcome(hold=True)))
-    with open_store(tmp_path) as store, dispatcher(store, {"fake": holding}) as running:
-        running.ingest(PROVIDER, body("in/a"))
-        until(lambda: only(store).state is JobState.RUNNING)
-    refuse = Outcome(refuse=TemporaryError("starting", delay=0))
-    fresh = FakeTarget(script=outcomes(refuse, Outcome()))
-    with open_store(tmp_path) as store, dispatcher(store, {"fake": fresh}) as running:
-        assert running.wait_quiet(PATIENCE)
-        assert (only(store).state, only(store).attempt) == (JobState.SUCCEEDED, 1)
-    assert [job.attempt for job in fresh.runs] == [1]
-
-
-def test_jobs_of_a_target_that_is_gone_are_placed_anew(tmp_path: Path) -> None:
-    gone = FakeTarget("gone", slots=1, script=outcomes(Outcome(hold=True)))
-    with open_store(tmp_path) as store, dispatcher(store, {"gone": gone}) as running:
-        for n in range(5):
-            running.ingest(PROVIDER, body(f"in/{n}"))
-        until(lambda: len(store.jobs(states=[JobState.RUNNING])) == 2)
-        until(lambda: not store.jobs(states=[JobState.ACCEPTED]))
-    with open_store(tmp_path) as store, dispatcher(store, {"new": FakeTarget("new")}) as running:
-        assert running.wait_quiet(PATIENCE)
-        records = store.jobs()
-    assert {(r.state, r.target, r.attempt) for r in records} == {(JobState.SUCCEEDED, "new", 2)}
-
-
-def test_a_dispatcher_that_hangs_loses_its_jobs_to_another(tmp_path: Path) -> None:
-    target = FakeTarget()
-    with open_store(tmp_path) as store:
-        accepted = store.accept([new_job("in/a"), new_job("in/b")], 0.0)
-        store.lease("somebody", 1.0)
-        store.claim("somebody", JobState.ACCEPTED, 0.5, 1)
-        store.change([Change(accepted[0].job, 1, JobState.SUBMITTED, 0.6, target="fake")])
-        with dispatcher(store, {"fake": target}, settings=Settings(lease=0.1)) as running:
-            assert running.wait_quiet(PATIENCE)
-        assert store.counts() == {("s", JobState.SUCCEEDED): 2}
-
-
-def test_closing_twice_is_fine_and_frees_the_jobs(store: SqliteStore) -> None:
-    running = dispatcher(store, {"fake": FakeTarget()})
-    running.start()
-    assert len(store.owners()) == 1
-    running.close()
-    running.close()
-    assert store.owners() == {}
-    assert not [t for t in threading.enumerate() if t.name.startswith(("dispatch-", "submit-"))]

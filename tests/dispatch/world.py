@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from bridge.dispatch import Dispatcher, NewJob, Settings, SqliteStore
-from bridge.dispatch.testing import FakeTarget
+from bridge.dispatch import Dispatcher, JobRecord, NewJob, Settings, SqliteStore
+from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import PlacementError
 from bridge.events import Event, EventKind, job_id, minio_record
 from bridge.fdl.model import Placement, ProviderRef, Resources, Service, StoragePath
 from bridge.scheduler.model import Candidate, Decision, Offer, Snapshot, TargetState
 from bridge.storage.protocol import ObjectInfo
+from bridge.targets import Job
 
 PROVIDER = "minio.default"
 FAST = Settings(backoff=0.001, backoff_cap=0.01, poll_min=0.001, poll_max=0.01, grace=0.05)
@@ -27,6 +28,17 @@ def until(done: Callable[[], bool]) -> None:
     pause = threading.Event()
     while not done():
         pause.wait(0.002)
+
+
+def only(store: SqliteStore) -> JobRecord:
+    (record,) = store.jobs()
+    return record
+
+
+def outcomes(*found: Outcome) -> Callable[[Job], Outcome]:
+    """A script: the n-th submit has the n-th outcome; the last one stays."""
+    left = list(found)
+    return lambda job: left.pop(0) if len(left) > 1 else left[0]
 
 
 def service(name: str, folder: str, *, output: str = "", fallback: tuple[str, ...] = ()) -> Service:
@@ -146,3 +158,14 @@ def dispatcher(
 def open_store(folder: Path) -> SqliteStore:
     """The store of this folder."""
     return SqliteStore(folder / "jobs.db")
+
+
+class Polled:
+    """A target whose polls are looked at."""
+
+    def __init__(self, target: FakeTarget, poll: Callable[[], object]) -> None:
+        self._target = target
+        self.poll = poll
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._target, name)

@@ -247,11 +247,12 @@ class _RunningContainer:
 
     def drain(self, timeout: float = 0.05) -> None:
         """See `Running.drain`: until the output has been quiet for a moment."""
-        limit = time.monotonic() + timeout
-        patience = 0.0 if self._drained else min(timeout, _SILENT)
-        self._drained = True
-        while not self._last_output and time.monotonic() < limit - timeout + patience:
+        begin = time.monotonic()
+        limit, silent = begin + timeout, begin + min(timeout, _SILENT)
+        # Once: a program that has said nothing by its first answer may never do.
+        while not (self._last_output or self._drained) and time.monotonic() < silent:
             time.sleep(_QUIET)
+        self._drained = True
         time.sleep(_QUIET)
         while time.monotonic() < limit and time.monotonic() - self._last_output < _QUIET:
             time.sleep(_QUIET)

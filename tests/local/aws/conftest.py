@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.local.aws.batch import Batch, make
 from tests.local.aws.endpoint import Aws, running
 
 
@@ -14,3 +15,9 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """Process mode, with short delays."""
     with running(tmp_path_factory.mktemp("endpoint")) as one:
         yield one
+
+
+@pytest.fixture
+def batch(aws: Aws) -> Batch:
+    """A queue of its own."""
+    return make(aws)
