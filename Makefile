@@ -4,7 +4,8 @@ VENV    ?= .venv
 # Most tests wait for servers and processes: more workers than cores pay off.
 WORKERS ?= 5
 BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles a module when it is first imported: far fewer than are installed.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint bench clean
 
