@@ -1,8 +1,9 @@
 """The CDK app: `"app": "python -m cdk"` in cdk.json.
 
-Context: fdl, name, prefix, stacks, images, policy, region, vpc, alarms, tags. Without fdl there is
-only the base stack, which is what `cdk bootstrap` needs to know where it is wanted. Problems are
-said on standard error, those of the file with their places; the exit status is the error's.
+Context: fdl, name, prefix, stacks, images, policy, region, vpc, alarms, tags, minio. Without fdl
+there is only the base stack, which is what `cdk bootstrap` needs to know where it is wanted.
+Problems are said on standard error, those of the file with their places; the exit status is the
+error's.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bridge.errors import BridgeError, MissingToolError, UsageError
 from bridge.fdl import load
-from bridge.fdl.model import Document
+from bridge.fdl.model import Document, ProviderRef, StorageProvider
 from bridge.operate.session import account_for
+from bridge.secret import Secret
 from bridge.targets.aws import Account
 from cdk.facts import Facts, gather
 from cdk.images import images_of
@@ -73,9 +76,18 @@ def _synthesise(context: dict[str, object]) -> None:
 
 def _document(settings: Settings) -> Document:
     if not settings.only_base:
-        return load(settings.fdl)
+        document = load(settings.fdl)
+        return replace(document, providers={**document.providers, **_given(settings)})
     print("no FDL file is named (-c fdl=FILE): this is the base stack alone", file=sys.stderr)
     return Document("", ())
+
+
+def _given(settings: Settings) -> dict[ProviderRef, StorageProvider]:
+    """The provider that is named outside of the file. That it has keys is known, not which."""
+    if not settings.minio:
+        return {}
+    ref, keys = ProviderRef("minio"), dict.fromkeys(("access_key", "secret_key"), Secret(""))
+    return {ref: StorageProvider(ref, settings.minio, keys)}
 
 
 def _account(settings: Settings, document: Document) -> Account:

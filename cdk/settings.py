@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from bridge.errors import UsageError
 
@@ -19,6 +20,7 @@ Assets = Literal["bootstrap", "own", "auto"]
 _IMAGES: Final = "OSCAR_BRIDGE_IMAGES"
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9-]{0,24}[a-z0-9]")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
+_MINIO_KEYS: Final = frozenset({"endpoint", "region", "verify"})
 _KNOWN: Final = (
     "fdl",
     "name",
@@ -32,6 +34,7 @@ _KNOWN: Final = (
     "tags",
     "assets",
     "facts",
+    "minio",
 )
 
 
@@ -45,6 +48,8 @@ class Settings:
     `policy` takes the place of the file's placement policies. `region` is "" for the one of the
     credentials, `vpc` "" for the account's default VPC, else one that is made. `alarms` is the ARN
     of a topic that alarms notify. `tags` are put on everything.
+    `minio` is how AWS reaches `minio.default`, where the file does not say it: its endpoint, region
+    and verify, as JSON; its keys go into the services' secrets on another way.
     `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is;
     who gives it also pushes images, else the app does that (`push`).
     """
@@ -59,6 +64,7 @@ class Settings:
     vpc: str = ""
     alarms: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    minio: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = "bootstrap"
     push: bool = True
 
@@ -83,6 +89,7 @@ class Settings:
             vpc=given.get("vpc", ""),
             alarms=given.get("alarms", ""),
             tags=_tags(given.get("tags", "")),
+            minio=_minio(given.get("minio", "{}")),
             assets=cast(
                 Assets, _one_of(given.get("assets", "bootstrap"), get_args(Assets), "assets")
             ),
@@ -135,3 +142,16 @@ def _tags(text: str) -> dict[str, str]:
     if any(not key.strip() or not equals for key, equals, _ in pairs):
         raise UsageError(f"tags={text!r} cannot be read", hint="write tags=key=value,key=value")
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _minio(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not found.keys() <= _MINIO_KEYS:
+        raise UsageError(
+            f"minio={text!r} cannot be read",
+            hint='write minio={"endpoint": "https://...", "region": "...", "verify": true}',
+        )
+    return found

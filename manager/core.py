@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -98,9 +98,7 @@ class Manager:
         self.parts = parts
         self._clock = clock
         self._changing = threading.Lock()
-        self._services: Mapping[str, Deployed] = {
-            row.name: self._deployed(row) for row in parts.state.services()
-        }
+        self._services: Mapping[str, Deployed] = {one.name: one for one in self._kept()}
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
@@ -241,6 +239,19 @@ class Manager:
             created=row.created,
             shared=self._is_cloud,
         )
+
+    def _kept(self) -> Iterator[Deployed]:
+        """The services that are stored; one that this version cannot read must not stop the rest."""
+        for row in self.parts.state.services():
+            try:
+                yield self._deployed(row)
+            except BridgeError as error:
+                LOG.error(
+                    "service %s is stored and cannot be read, so it takes no jobs until it is "
+                    "created again: %s",
+                    row.name,
+                    error,
+                )
 
     def _check(self, one: Deployed, caller: Caller) -> None:
         """Whether the service may be here at all."""

@@ -225,12 +225,16 @@ def _list(name: str, account: Account, *, as_json: bool) -> None:
 def secrets(path: Path, account: Account, *, name: str, as_json: bool) -> int:
     """Write what differs."""
     from bridge.cli.placement import decided
-    from bridge.deploy import deployment_name, secret_steps, write_secret
+    from bridge.deploy import deployment_name, reaching, secret_steps, unreached, write_secret
 
     document, pipeline = load_pipeline(path)
-    services = parts_of(document, pipeline, decided(document, "")).on_aws
+    parts = parts_of(document, pipeline, decided(document, ""))
+    deployment = deployment_name(path, name)
     willing = patient(account)
-    steps = list(secret_steps(willing, document, services, deployment_name(path, name)))
+    if unreached(document, parts.on_aws):
+        with on_clusters(parts, deployment) as wanted:
+            document = reaching(document, parts.on_aws, wanted.clients)
+    steps = list(secret_steps(willing, document, parts.on_aws, deployment))
     for step in steps:
         write_secret(willing, step)
     if as_json:

@@ -126,17 +126,17 @@ def sides_of(
     path: Path, parts: Parts, options: Mapping[str, Any], account: Callable[[], Account]
 ) -> Iterator[list[Side]]:
     """The sides of a file in the order in which they are applied. See `bridge.deploy.sides`."""
-    from bridge.deploy import cluster_sides, deployment_name
+    from bridge.deploy import cluster_sides, deployment_name, reaching
 
     settings = settings_of(options)
     with ExitStack() as stack:
+        wanted = stack.enter_context(on_clusters(parts, deployment_name(path, settings.name)))
         sides: list[Side] = []
         if parts.on_aws:
-            aws = aws_side(path, parts.document, account(), settings)
+            document = reaching(parts.document, parts.on_aws, wanted.clients)
+            aws = aws_side(path, document, account(), settings)
             sides.append(stack.enter_context(aws))
         if parts.clusters:
-            name = deployment_name(path, settings.name)
-            wanted = stack.enter_context(on_clusters(parts, name))
             before, after = cluster_sides(wanted, parts.on_aws)
             sides = [before, *sides, after]
         yield sides

@@ -14,6 +14,7 @@ from bridge.deploy._executor import Applied, apply
 from bridge.deploy._history import Entry, History
 from bridge.deploy._names import deployment_name
 from bridge.deploy._planner import plan
+from bridge.deploy._reach import reaching, unreached
 from bridge.deploy._rollback import restoration
 from bridge.deploy._secrets import all_secrets, secret_steps, write_secret
 from bridge.deploy._stacks import Pace
@@ -85,9 +86,11 @@ __all__ = [
     "joined",
     "last_side",
     "plan",
+    "reaching",
     "read_assembly",
     "restoration",
     "secret_steps",
     "synth",
+    "unreached",
     "write_secret",
 ]

@@ -20,7 +20,7 @@ from bridge.deploy._names import deployment_name
 from bridge.deploy.assembly import read_assembly
 from bridge.deploy.model import Assembly, Settings
 from bridge.errors import MissingToolError, NotFoundError, PermanentError, UsageError
-from bridge.fdl.model import Document
+from bridge.fdl.model import Document, ProviderRef
 from bridge.targets.aws.account import Account
 
 __all__ = ["check_tools", "own_bucket", "synth"]
@@ -59,6 +59,9 @@ def synth(
             "prefix": account.settings.name,
             "assets": assets,
         }
+        minio = document.providers.get(ProviderRef("minio"))
+        if minio is not None and minio.place is None and minio.settings:
+            context["minio"] = json.dumps(dict(minio.settings))
         more = {"images": settings.images, "policy": settings.policy, "stacks": settings.stacks}
         context |= {key: str(value) for key, value in more.items() if value}
         _run(Path(folder), context, account)

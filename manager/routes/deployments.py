@@ -40,8 +40,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def logs(
         name: str, timestamps: Stamped = False, tail: Tail = _TAIL, caller: Caller = gate.user
     ) -> Response:
-        """What the copies of the service have said last."""
-        one = gate.seen(name, caller)
+        """What the copies of the service have said last: in it may be what others have sent."""
+        gate.seen(name, caller)
+        one = gate.owned(name, caller)
         return json_answer(log(manager, one, timestamps=timestamps, tail=tail))
 
     def changing(what: Change) -> None:

@@ -62,6 +62,21 @@ def test_the_page_from_its_top_to_its_end(typed: tuple[Up, Callable[[str], str]]
     assert standing.client("lambda").list_functions()["Functions"] != []  # the dispatcher's
     type_in("oscar-bridge get minio://quakes/in kept")
 
+    check_swapped(standing, type_in)
+
+
+def check_swapped(standing: Up, type_in: Callable[[str], str]) -> None:
+    """Lambda writes to the cluster's MinIO, of which the file says nothing, and is read there."""
+    client = standing.client("s3")
+    for key in keys(standing):
+        client.delete_object(Bucket=BUCKET, Key=key)
+    fdl = "examples/hybrid/swapped.yaml"
+    said = type_in(f"oscar-bridge apply {fdl} --yes")
+    assert "secret oscar-bridge/split-regions" in said
+    type_in(f"oscar-bridge put s3://{BUCKET}/in examples/hybrid/data/great-earthquakes.csv")
+    eventually(lambda: keys(standing) >= MAPS, 240)
+    assert "nothing to change" in type_in(f"oscar-bridge plan {fdl}")
+
 
 def keys(standing: Up) -> set[str]:
     """What is in the pipeline's bucket on S3."""

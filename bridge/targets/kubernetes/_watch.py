@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,6 +83,9 @@ class PodWatch:
         self.trouble = error if isinstance(error, PermanentError) else None
         if self._pause == _PAUSE_FIRST:
             _LOG.info("%s; the watch goes on from where it was", error)
+        self._rest()
+
+    def _rest(self) -> None:
         self._stopping.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
         self._pause = min(2 * self._pause, _PAUSE_LAST)
 
@@ -100,16 +104,22 @@ class PodWatch:
         stream = self._connection.watch(
             PODS, self._version, labels=self._labels, timeout=_WATCH_SECONDS
         )
-        self._stream = stream
-        self._pause, self.trouble = _PAUSE_FIRST, None
+        self._stream, self.trouble = stream, None
+        begun = time.monotonic()
         try:
             # Whoever closes sets this first, and then looks for a stream to end.
             if not self._stopping.is_set():
                 for line in stream:
                     self._read(line)
+                    self._pause = _PAUSE_FIRST
         finally:
             self._stream = None
             stream.close()
+        if time.monotonic() - begun < self._pause:
+            # Something between us ends every answer at once: not to be asked in a loop.
+            self._rest()
+        else:
+            self._pause = _PAUSE_FIRST
 
     def _read(self, line: bytes) -> None:
         try:
