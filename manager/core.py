@@ -241,7 +241,7 @@ class Manager:
         )
 
     def _kept(self) -> Iterator[Deployed]:
-        """The services that are stored; one that this version cannot read must not stop the rest."""
+        """The services that are stored; one that cannot be read must not stop the others."""
         for row in self.parts.state.services():
             try:
                 yield self._deployed(row)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from bridge.deploy._masking import Mask
 from bridge.deploy.model import Action, PropertyChange, ServiceStep
 from bridge.errors import PermanentError
-from bridge.fdl.model import Document, Service
+from bridge.fdl.model import Document, ProviderRef, Service
 from bridge.targets.oscar import OscarClient, RemoteService
 from bridge.targets.oscar.body import plain, secrets_in, service_body
 from bridge.targets.oscar.compare import differences, unseen
@@ -105,10 +105,15 @@ def service_notes(
         yield f"cluster {step.cluster} does not show {blocks} of {service.name}: not compared"
 
 
-def notes_from_aws(service: Service, document: Document) -> Iterator[str]:
-    """What a service on AWS uses of a cluster's storage, and cannot find."""
+def notes_from_aws(service: Service, document: Document, *, lone: bool) -> Iterator[str]:
+    """What a service on AWS uses of a cluster's storage, and cannot find.
+
+    A `lone` cluster says itself where its own store is.
+    """
     for ref in sorted({path.provider for path in (*service.inputs, *service.outputs)}):
         provider = document.providers.get(ref)
+        if lone and ref == ProviderRef("minio"):
+            continue
         if ref.type == "minio" and not (provider and provider.settings.get("endpoint")):
             yield (
                 f"{service.name} runs on AWS and uses {ref}, and the file does not say where that "

@@ -141,7 +141,12 @@ def _last(wanted: OnClusters, names: Sequence[str], on_aws: Sequence[str]) -> Pl
     listed = {name: client.services() for name, client in sorted(wanted.clients.items())}
     plan = _plan(wanted, names, listed)
     document = wanted.document
-    notes = (note for name in on_aws for note in notes_from_aws(document.service(name), document))
+    lone = len(wanted.clients) == 1
+    notes = (
+        note
+        for name in on_aws
+        for note in notes_from_aws(document.service(name), document, lone=lone)
+    )
     return replace(plan, steps=(*plan.steps, *_stale(wanted, listed)), notes=(*plan.notes, *notes))
 
 

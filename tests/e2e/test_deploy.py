@@ -28,8 +28,7 @@ pytestmark = [
 FDL = EXAMPLES / "word-charts" / "word-charts.yaml"
 TEXT = EXAMPLES / "word-charts" / "data" / "river.txt"
 BUCKET = "oscar-bridge-words"
-DEPLOY = ("deploy", "-c", f"fdl={FDL}", "--all", "--require-approval", "never")
-DESTROY = ("destroy", "-c", f"fdl={FDL}", "--all", "--force")
+DEPLOY = ("deploy", "--all", "--require-approval", "never")
 
 
 @pytest.fixture
@@ -102,7 +101,8 @@ def tokens(standing: Up) -> dict[str, str]:
 
 def test_the_acceptance(standing: Up, tmp_path: Path) -> None:
     cdk = Cdk(tmp_path / "home", standing.variables)
-    for words in (("bootstrap",), DEPLOY):
+    made = tmp_path / "cdk.out"
+    for words in (("bootstrap",), (*DEPLOY, "-c", f"fdl={FDL}", "--output", str(made))):
         done = cdk(*words, cwd=ROOT)
         assert done.status == 0, (done.out, done.err)
     check(chart(standing, "river"), "river")
@@ -121,16 +121,17 @@ def test_the_acceptance(standing: Up, tmp_path: Path) -> None:
     assert get(standing, f"/jobs/{number}", "wrong")[0] in {401, 403}
     done = ours(standing, "plan", FDL, "--exit-code")
     assert done.status == 0, (done.out, done.err)
-    kept_by_destroy(standing, cdk)
-    done = cdk(*DEPLOY, cwd=ROOT)
+    kept_by_destroy(standing, cdk, made)
+    # Made anew: now there are buckets to attach to.
+    done = cdk(*DEPLOY, "-c", f"fdl={FDL}", cwd=ROOT)
     assert done.status == 0, (done.out, done.err)
     check(chart(standing, "second"), "second")
     assert len(jobs(standing)) == 4
 
 
-def kept_by_destroy(standing: Up, cdk: Cdk) -> None:
+def kept_by_destroy(standing: Up, cdk: Cdk, made: Path) -> None:
     """Everything goes but the data."""
-    done = cdk(*DESTROY, cwd=ROOT)
+    done = cdk("destroy", "--all", "--force", "--app", str(made), cwd=ROOT)
     assert done.status == 0, (done.out, done.err)
     left = standing.client("cloudformation").describe_stacks()["Stacks"]
     assert [one["StackName"] for one in left] == ["CDKToolkit"]

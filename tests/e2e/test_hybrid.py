@@ -70,12 +70,9 @@ def check_swapped(standing: Up, type_in: Callable[[str], str]) -> None:
     client = standing.client("s3")
     for key in keys(standing):
         client.delete_object(Bucket=BUCKET, Key=key)
-    fdl = "examples/hybrid/swapped.yaml"
-    said = type_in(f"oscar-bridge apply {fdl} --yes")
-    assert "secret oscar-bridge/split-regions" in said
+    type_in("oscar-bridge apply examples/hybrid/swapped.yaml --yes")
     type_in(f"oscar-bridge put s3://{BUCKET}/in examples/hybrid/data/great-earthquakes.csv")
     eventually(lambda: keys(standing) >= MAPS, 240)
-    assert "nothing to change" in type_in(f"oscar-bridge plan {fdl}")
 
 
 def keys(standing: Up) -> set[str]:
