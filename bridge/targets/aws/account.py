@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import (
@@ -165,14 +166,17 @@ class Account:
         try:
             import boto3
             from botocore.config import Config
+            from botocore.session import Session
         except ImportError as error:
             raise MissingToolError(
                 "AWS targets need boto3", hint="pip install 'oscar-bridge[aws]'"
             ) from error
         if self._session is None:
             profile = self.settings.profile or None
+            core = Session(profile=profile)
             with translated("AWS session"):
-                self._session = boto3.Session(profile_name=profile, **self.settings.credentials)
+                self._session = boto3.Session(botocore_session=core, **self.settings.credentials)
+            core.register_component("data_loader", _descriptions())
         s3 = {"addressing_style": "path"} if self.s3_endpoint else {}
         config = Config(
             retries=_PATIENT if self.settings.patient else {"mode": "standard"},
@@ -312,6 +316,14 @@ class Account:
     def reports(self) -> str:
         """The s3:// prefix under which supervisors write their reports."""
         return f"s3://{self.bucket}/reports/"
+
+
+@cache
+def _descriptions() -> Any:
+    """What describes the services: megabytes of JSON, read once for all accounts."""
+    from botocore.session import Session
+
+    return Session().get_component("data_loader")
 
 
 @contextmanager
