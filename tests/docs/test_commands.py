@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import ROOT
-from tests.docs.pages import DEPLOYING, PAGES, commands, commands_of, run
-from tests.standing import up, why_no_cdk
+from tests.docs.pages import PAGES, commands, run
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -33,20 +32,6 @@ def test_a_documented_command_works(page: str, line: str, project: Path) -> None
         run(f"{line} --collect-only -q", ROOT)
     else:
         run(line, project)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(bool(why_no_cdk()), reason=f"the CDK app cannot run: {why_no_cdk()}")
-def test_deploying_works_from_the_top_of_the_page_to_its_end(project: Path, tmp_path: Path) -> None:
-    with up(tmp_path) as standing:
-        said = [
-            run(line, project, standing.variables, timeout=600) for line in commands_of(DEPLOYING)
-        ]
-    assert len(said) > 10
-    charts = [path.read_text() for path in project.glob("charts/**/*.svg")]
-    assert charts
-    assert all(chart.startswith("<svg") for chart in charts)
 
 
 def test_there_are_commands_on_every_page_that_should_have_some() -> None:

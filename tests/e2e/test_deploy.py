@@ -1,12 +1,13 @@
 """The acceptance of deploying: the stock CDK CLI and our own commands on one hybrid FDL file.
 
 `up` → `cdk bootstrap` → `cdk deploy` → an upload goes through Lambda and Batch → our commands see
-it → `cdk destroy` keeps the data → all of it once more.
+it → `cdk destroy` keeps the data → once more by our own commands, those of docs/deploying.md.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.command import EXAMPLES, ROOT, Done, bridge
+from tests.docs.pages import DEPLOYING, commands_of, run
 from tests.standing import Cdk, Up, eventually, up, why_no_cdk
 
 pytestmark = [
@@ -122,11 +124,16 @@ def test_the_acceptance(standing: Up, tmp_path: Path) -> None:
     done = ours(standing, "plan", FDL, "--exit-code")
     assert done.status == 0, (done.out, done.err)
     kept_by_destroy(standing, cdk, made)
-    # Made anew: now there are buckets to attach to.
-    done = cdk(*DEPLOY, "-c", f"fdl={FDL}", cwd=ROOT)
-    assert done.status == 0, (done.out, done.err)
-    check(chart(standing, "second"), "second")
-    assert len(jobs(standing)) == 4
+    type_the_page(standing, tmp_path)
+
+
+def type_the_page(standing: Up, folder: Path) -> None:
+    """The commands of the page from its top to its end; now there are buckets to attach to."""
+    shutil.copytree(EXAMPLES, folder / "examples")
+    said = [run(line, folder, standing.variables, 600) for line in commands_of(DEPLOYING)]
+    assert len(said) > 10
+    charts = [path.read_text() for path in folder.glob("charts/**/*.svg")]
+    assert charts and all(one.startswith("<svg") for one in charts)
 
 
 def kept_by_destroy(standing: Up, cdk: Cdk, made: Path) -> None:
