@@ -83,5 +83,5 @@ class Lives(RuleBasedStateMachine):
                 assert self.ended.setdefault(job, state) is state
 
 
-Lives.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+Lives.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
 TestLives = Lives.TestCase
