@@ -36,8 +36,9 @@ def show(file: Path | None, *, origin: bool, as_json: bool) -> None:
 
     found = origins(os.environ, file=file)
     if as_json:
-        more = (lambda one: {"origin": one.origin}) if origin else (lambda one: {})
-        print_json({one.name: {"value": one.value, **more(one)} for one in found})
+        plain = {one.name: {"value": one.value, "origin": one.origin} for one in found}
+        shown = plain if origin else {name: {"value": one["value"]} for name, one in plain.items()}
+        print_json(shown)
         return
     columns = ("setting", "value", "origin") if origin else ("setting", "value")
     rows = [(one.name, one.value, one.origin)[: len(columns)] for one in found]

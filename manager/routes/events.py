@@ -56,5 +56,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             await intake.take(body)
         return empty(200)
 
-    routes.add_api_route("/events", take, methods=["POST"], route_class_override=_Direct)
+    routes.add_api_route(
+        "/events",
+        take,
+        methods=["POST"],
+        response_class=Response,
+        route_class_override=_Direct,
+    )
     return routes
