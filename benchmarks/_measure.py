@@ -17,6 +17,9 @@ from pathlib import Path
 
 __all__ = ["Measure", "report", "run", "skipped"]
 
+# Before the folder of the benchmarks, one of which has the name of a package: manager.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 # macOS counts ru_maxrss in bytes, Linux in KiB.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 

@@ -17,7 +17,16 @@ from manager._json import compact
 from manager.auth import Refused
 from manager.core import LOG, ConflictError
 
-__all__ = ["NO_CONTENT", "Tidy", "body_of", "empty", "handle_errors", "json_answer", "text_answer"]
+__all__ = [
+    "JSON_BODY",
+    "NO_CONTENT",
+    "Tidy",
+    "body_of",
+    "empty",
+    "handle_errors",
+    "json_answer",
+    "text_answer",
+]
 
 _ONCE: Final = (b"host", b"content-length", b"transfer-encoding", b"authorization")
 
@@ -38,6 +47,14 @@ def empty(status: int) -> Response:
 
 
 NO_CONTENT: Final = 204
+
+JSON_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+"""What a route with a JSON object for its body says of it in the description of the API."""
 
 
 async def body_of(request: Request, limit: int) -> bytes:

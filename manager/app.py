@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -27,6 +27,11 @@ from manager.routes import (
 __all__ = ["create_app"]
 
 _DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"description": "Refused. The body says why, as text; it may be empty."},
+    502: {"description": "The service gave no answer in time, or a broken one."},
+    503: {"description": "Not now; `Retry-After` says when to ask again."},
+}
 
 
 def create_app(manager: Manager) -> FastAPI:
@@ -43,6 +48,7 @@ def create_app(manager: Manager) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        responses=_ERRORS,
     )
     for part in (system, services, deployments, forward, invocations, jobs, buckets, events):
         app.include_router(part.router(manager, gate))

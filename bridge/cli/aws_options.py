@@ -11,7 +11,15 @@ import click
 if TYPE_CHECKING:
     from bridge.targets.aws import Account
 
-__all__ = ["account_of", "aws_choices", "aws_lazily", "aws_options", "json_option", "side_options"]
+__all__ = [
+    "account_of",
+    "aws_choices",
+    "aws_lazily",
+    "aws_options",
+    "cluster_options",
+    "json_option",
+    "side_options",
+]
 
 Command = Callable[..., Any]
 
@@ -61,20 +69,39 @@ def aws_lazily(command: Command) -> Command:
     return with_maker
 
 
-def side_options(command: Command) -> Command:
-    """Add --cluster and AWS's options; the command gets the keyword `sides`: where services are."""
-
-    @click.option(
-        "--cluster", default="", help="Only this cluster; default: AWS and all that are known."
+def cluster_options(command: Command) -> Command:
+    """Add --cluster and --manager, which `chosen_cluster` takes."""
+    manager = "URL of an OSCAR manager: only that one."
+    options = (
+        click.option("--cluster", default="", help="Only this cluster; default: all known."),
+        click.option("--manager", default="", metavar="URL", help=manager),
     )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def side_options(command: Command) -> Command:
+    """Add --cluster, --manager and AWS's options; the command gets the keyword `sides`: where
+    services are."""
+
+    @cluster_options
     @aws_choices
     @functools.wraps(command)
     def with_sides(
-        *args: Any, cluster: str, profile: str, region: str, prefix: str, **options: Any
+        *args: Any,
+        cluster: str,
+        manager: str,
+        profile: str,
+        region: str,
+        prefix: str,
+        **options: Any,
     ) -> Any:
         from bridge.operate.sides import sides_known
 
-        found = sides_known(profile=profile, region=region, prefix=prefix, cluster=cluster)
+        found = sides_known(
+            profile=profile, region=region, prefix=prefix, cluster=cluster, manager=manager
+        )
         return command(*args, sides=found, **options)
 
     return with_sides

@@ -17,6 +17,8 @@ import click
 from bridge.cli.clusters import cluster
 from bridge.cli.deployment import register as register_deployment
 from bridge.cli.operate import register as register_day_two
+from bridge.cli.operations import register as register_operations
+from bridge.cli.oscar import register as register_oscar
 from bridge.cli.up import up
 from bridge.errors import BridgeError
 
@@ -122,6 +124,8 @@ app.add_command(up)
 app.add_command(cluster)
 register_deployment(app)
 register_day_two(app)
+register_oscar(app)
+register_operations(app)
 
 
 @app.command()

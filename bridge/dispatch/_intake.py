@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.dispatch._codec import event_text, path_key, tag
 from bridge.dispatch.model import Accepted, Ignored, NewJob, Refusal
 from bridge.events import Event
+from bridge.targets import JobState
 
 __all__ = ["MAX_BODY", "accept", "ignore", "refuse"]
 
@@ -16,33 +17,119 @@ MAX_BODY: Final = 64 * 1024
 _KEPT_REFUSED: Final = 10_000
 _KEPT_IGNORED: Final = 1_000
 
-_INSERT: Final = (
-    "INSERT INTO jobs (id, service, path, etag, sequencer, state, due, accepted, caller)"
-    " VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?)"
+# Jobs to a statement.
+_CHUNK: Final = 128
+_COLUMNS: Final = (
+    "id",
+    "service",
+    "path",
+    "etag",
+    "sequencer",
+    "state",
+    "due",
+    "accepted",
+    "caller",
 )
+
+
+class _Row(NamedTuple):
+    """A job that may be new; `path` and `etag` are empty where no object is meant."""
+
+    item: NewJob
+    path: str
+    etag: str
 
 
 def accept(connection: sqlite3.Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
     """The work of `JobStore.accept`."""
-    return [_accept(connection, item, at) for item in items]
+    rows = [_Row(item, *_object(item.event)) for item in items]
+    some = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    return [one for few in some for one in _accept_some(connection, few, at)]
 
 
-def _accept(connection: sqlite3.Connection, item: NewJob, at: float) -> Accepted:
-    known = _known(connection, item)
-    if known is not None:
-        return Accepted(known, item.service, new=False)
-    event = item.event
-    path, etag = _object(event)
-    row = (item.id, item.service, path, etag, event.sequencer, at, at, item.caller)
-    seq = connection.execute(_INSERT, row).lastrowid
-    connection.execute("INSERT INTO events VALUES (?, ?)", (seq, event_text(event)))
-    if path:
-        connection.execute(
+def _accept_some(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> list[Accepted]:
+    """What is surely new takes one statement for all: each statement waits for Python's lock."""
+    fresh = _fresh(connection, rows)
+    _insert(connection, fresh, at)
+    new = {row.item.id for row in fresh}
+    found = []
+    for row in rows:
+        if row.item.id in new:
+            # Where the same event stands in the batch once more, that one is not new.
+            new.remove(row.item.id)
+            found.append(Accepted(row.item.id, row.item.service, new=True))
+        else:
+            found.append(_accept_one(connection, row, at))
+    return found
+
+
+def _accept_one(connection: sqlite3.Connection, row: _Row, at: float) -> Accepted:
+    known = _known(connection, row)
+    if known is None:
+        _insert(connection, [row], at)
+    return Accepted(known or row.item.id, row.item.service, new=known is None)
+
+
+def _fresh(connection: sqlite3.Connection, rows: Sequence[_Row]) -> list[_Row]:
+    """The rows whose names and objects nobody has, neither the store nor a row before them."""
+    marks = ", ".join("?" * len(rows))
+    names = {
+        row["id"]
+        for row in connection.execute(
+            f"SELECT id FROM jobs WHERE id IN ({marks})",  # noqa: S608
+            [row.item.id for row in rows],
+        )
+    }
+    objects = _with_jobs(connection, [row for row in rows if row.etag])
+    fresh = []
+    for row in rows:
+        place = row.path, row.item.service
+        if row.item.id not in names and not (row.etag and place in objects):
+            fresh.append(row)
+        names.add(row.item.id)
+        objects.add(place)
+    return fresh
+
+
+def _with_jobs(connection: sqlite3.Connection, rows: Sequence[_Row]) -> set[tuple[str, str]]:
+    """Those objects and services among the rows that have had a job."""
+    if not rows:
+        return set()
+    query = (
+        f"WITH asked (path, service) AS (VALUES {_marks(2, len(rows))}) SELECT * FROM asked"  # noqa: S608
+        " WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.path <> '' AND j.path = asked.path"
+        " AND j.service = asked.service)"
+    )
+    asked = [value for row in rows for value in (row.path, row.item.service)]
+    return {(row["path"], row["service"]) for row in connection.execute(query, asked)}
+
+
+def _marks(columns: int, rows: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> None:
+    if not rows:
+        return
+    values: list[object] = []
+    for item, path, etag in rows:
+        values += (item.id, item.service, path, etag, item.event.sequencer)
+        values += (JobState.ACCEPTED.value, at, at, item.caller)
+    query = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {_marks(len(_COLUMNS), len(rows))}"  # noqa: S608
+    last = connection.execute(query, values).lastrowid
+    assert last is not None
+    # One statement numbers its rows in their order, without a gap.
+    numbers = range(last - len(rows) + 1, last + 1)
+    pairs = zip(numbers, rows, strict=True)
+    texts = [value for seq, row in pairs for value in (seq, event_text(row.item.event))]
+    connection.execute(f"INSERT INTO events VALUES {_marks(2, len(rows))}", texts)  # noqa: S608
+    if connection.execute("SELECT 1 FROM expected WHERE path >= '' LIMIT 1").fetchone():
+        connection.executemany(
             "DELETE FROM expected WHERE path = ? AND service = ?"
             " AND (etag = ? OR etag = '' OR ? = '')",
-            (path, item.service, etag, etag),
+            [(path, item.service, etag, etag) for item, path, etag in rows if path],
         )
-    return Accepted(item.id, item.service, new=True)
 
 
 def _object(event: Event) -> tuple[str, str]:
@@ -51,16 +138,16 @@ def _object(event: Event) -> tuple[str, str]:
     return path_key(event.provider, event.bucket, event.key), tag(event.etag)
 
 
-def _known(connection: sqlite3.Connection, item: NewJob) -> str | None:
+def _known(connection: sqlite3.Connection, row: _Row) -> str | None:
     """The job that this event has already, if any."""
+    item = row.item
     if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (item.id,)).fetchone():
         return item.id
-    path, etag = _object(item.event)
-    if not path or not etag:
+    if not row.etag:
         return None
     if not item.event.sequencer:
-        return _listed(connection, item.service, path, etag)
-    return _notified(connection, item, path, etag)
+        return _listed(connection, item.service, row.path, row.etag)
+    return _notified(connection, item, row.path, row.etag)
 
 
 def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) -> str | None:

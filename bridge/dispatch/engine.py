@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from bridge import events
-from bridge.dispatch import _reconcile
+from bridge.dispatch import _received, _reconcile
 from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
 from bridge.dispatch._lane import Lane
@@ -20,7 +21,6 @@ from bridge.dispatch.model import (
     OPEN_STATES,
     Accepted,
     Change,
-    Ignored,
     IngestResult,
     JobEvent,
     JobRecord,
@@ -30,7 +30,7 @@ from bridge.dispatch.model import (
 from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
-from bridge.events import Event, job_id
+from bridge.events import job_id
 from bridge.fdl.model import Service
 from bridge.scheduler.model import Snapshot
 from bridge.targets import JobState, Target
@@ -169,28 +169,25 @@ class Dispatcher:
         service asks for is counted and kept for a while. TemporaryError: nothing was kept, the
         sender must send it again.
         """
-        try:
-            found = events.decode(body, headers=headers, provider=provider)
-        except EventError as error:
-            self._refuse(provider, body, error)
-            return IngestResult(refused=error.message)
-        items: list[NewJob] = []
-        ignored: list[Ignored] = []
-        now = self._core.clock()
-        for event in found:
-            services = self._route(event)
-            items += [NewJob(job_id(name, event), name, event) for name in services]
-            if not services:
-                ignored.append(Ignored(now, provider, _why_ignored(event), event))
-        accepted = self._store.accept(items, now) if items else []
-        if ignored:
-            self._store.ignore(ignored)
-        return IngestResult(tuple(accepted), len(ignored))
+        return self.ingest_all(provider, [body], headers)[0]
 
-    def _route(self, event: Event) -> tuple[str, ...]:
-        if not event.is_storage:
-            return ()
-        return self._core.routes.match(event.provider, event.bucket, event.key)
+    def ingest_all(
+        self, provider: str, bodies: Sequence[bytes], headers: Mapping[str, str] = _NOTHING
+    ) -> list[IngestResult]:
+        """`ingest` for several bodies that came alike, with one commit for all of their jobs.
+
+        An error is one of them all: each may be sent again.
+        """
+        now, routes = self._core.clock(), self._core.routes
+        found = [_received.read(provider, body, headers, routes, now) for body in bodies]
+        items = [item for one in found for item in one.items]
+        accepted = iter(self._store.accept(items, now) if items else ())
+        if ignored := [event for one in found for event in one.ignored]:
+            self._store.ignore(ignored)
+        for one in found:
+            if one.refusal:
+                self._store.refuse(one.refusal)
+        return [_result(one, accepted) for one in found]
 
     def _refuse(self, source: str, body: bytes, error: EventError) -> None:
         now = self._core.clock()
@@ -345,7 +342,7 @@ class Dispatcher:
             core.wait_change(seen, left)
 
 
-def _why_ignored(event: Event) -> str:
-    if not event.is_storage:
-        return "it names no object, and only direct calls carry data"
-    return f"no service has an input for {event.provider}:{event.bucket}/{event.key}"
+def _result(one: _received.Received, accepted: Iterator[Accepted]) -> IngestResult:
+    """What became of a body; its jobs are the next of those that were accepted."""
+    jobs = tuple(islice(accepted, len(one.items)))
+    return IngestResult(jobs, len(one.ignored), one.refusal.reason if one.refusal else "")

@@ -92,21 +92,23 @@ class Side(Protocol):
         ...
 
 
-def sides_known(*, profile: str, region: str, prefix: str, cluster: str = "") -> list[Side]:
+def sides_known(
+    *, profile: str, region: str, prefix: str, cluster: str = "", manager: str = ""
+) -> list[Side]:
     """The sides that this user has: the clusters that are known, and AWS.
 
     AWS is left out where clusters are known and nothing names an account or a region; boto3 is not
-    loaded then. `cluster` leaves all others out; UsageError when it is not known.
+    loaded then. `cluster`, or the URL `manager`, leaves all others out; UsageError when it is not
+    known.
     """
     from bridge.targets.oscar.access import (  # noqa: PLC0415
         ENVIRONMENT,
-        access_to,
+        chosen_cluster,
         known_clusters,
     )
 
-    if cluster:
-        known = {one.id: one for one in known_clusters()}
-        return [_of_cluster(known.get(cluster) or access_to(cluster))]
+    if chosen := chosen_cluster(cluster, manager):
+        return [_of_cluster(chosen)]
     # Of oscar-cli's clusters, those of an OIDC agent cannot be asked; the environment's is meant.
     usable = (one for one in known_clusters() if one.method or one.source == ENVIRONMENT)
     sides = [_of_cluster(one) for one in usable]

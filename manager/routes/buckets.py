@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bridge.errors import UsageError
-from manager._http import NO_CONTENT, body_of, empty, json_answer
+from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
 from manager._json import read_object
 from manager.auth import Caller
 from manager.bucketing import Bucketing, read_presign, read_wish
@@ -37,14 +37,14 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             raise UsageError("limit must be a whole number above 0")
         return min(int(limit), settings.page)
 
-    @routes.post(_PATH, status_code=201)
+    @routes.post(_PATH, status_code=201, response_class=Response, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a bucket."""
         wish = read_wish(read_object(await body_of(request, settings.max_service)))
         await run_in_threadpool(buckets.create, caller, wish)
         return empty(201)
 
-    @routes.put(_PATH, status_code=NO_CONTENT)
+    @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=JSON_BODY)
     async def update(request: Request, caller: Caller = gate.user) -> Response:
         """Change who may look into a bucket."""
         wish = read_wish(read_object(await body_of(request, settings.max_service)))
@@ -67,7 +67,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         buckets.delete(caller, name)
         return empty(NO_CONTENT)
 
-    @routes.post(_PATH + "/{name}/presign")
+    @routes.post(_PATH + "/{name}/presign", openapi_extra=JSON_BODY)
     async def presign(name: str, request: Request, caller: Caller = gate.user) -> Response:
         """A URL that does one operation on one object without credentials."""
         wish = read_presign(read_object(await body_of(request, settings.max_service)))

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from manager._http import body_of, empty
 from manager.auth import Refused, bearer
-from manager.cloud import MINIO
 from manager.core import Manager
 from manager.gate import Gate
+from manager.intake import Intake
 
 __all__ = ["router"]
 
-# A store sends as many events at once as objects are put; each waits for its commit in a thread.
-_THREADS: Final = 64
 _LARGEST: Final = 4 * 2**20
+
+
+class _Direct(APIRoute):
+    """A route whose function gets the request as it is: the busiest one needs nothing parsed."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """See APIRoute."""
+        handler: Callable[[Request], Awaitable[Response]] = self.endpoint
+        return handler
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["events"])
-    limiter = CapacityLimiter(_THREADS)
+    intake = Intake(manager)
     expected = manager.settings.webhook_token.reveal()
 
     @routes.get("/events", include_in_schema=False)
@@ -34,7 +42,6 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """How stores look whether somebody is there."""
         return empty(200)
 
-    @routes.post("/events")
     async def take(request: Request) -> Response:
         """Take a store's events: durable when it is answered, once each however often sent.
 
@@ -46,7 +53,14 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
         body = await body_of(request, _LARGEST)
         if body:
-            await to_thread.run_sync(manager.ingest, str(MINIO), body, limiter=limiter)
+            await intake.take(body)
         return empty(200)
 
+    routes.add_api_route(
+        "/events",
+        take,
+        methods=["POST"],
+        response_class=Response,
+        route_class_override=_Direct,
+    )
     return routes

@@ -24,7 +24,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["services"])
 
-    @routes.get("/system/services/{name}/auth")
+    @routes.get("/system/services/{name}/auth", response_class=Response)
     def auth(name: str, request: Request) -> Response:
         """Whether a request to an exposed service may pass: with a user's credentials or with the
         service's token, which may also be in the query and is then kept as a cookie."""

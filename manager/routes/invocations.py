@@ -49,7 +49,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         client = request.client.host if request.client else ""
         manager.calls.add(began, status, client, request.url.path, user)
 
-    @routes.post("/run/{name}")
+    @routes.post("/run/{name}", response_class=Response)
     async def run(name: str, request: Request) -> Response:
         """Call a service and wait for its answer. The body is its input, whatever it is."""
         began, status, user = time.time(), 500, "nil"
@@ -68,7 +68,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         finally:
             note(request, began, status, user)
 
-    @routes.post("/job/{name}", status_code=201)
+    @routes.post("/job/{name}", status_code=201, response_class=Response)
     async def job(name: str, request: Request) -> Response:
         """Leave a job. The body is its input, or a storage event; durable when it is answered."""
         began, status, user = time.time(), 500, "nil"

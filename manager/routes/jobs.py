@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from bridge.dispatch import JobRecord
 from bridge.dispatch.model import OPEN_STATES
@@ -80,7 +80,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             jobs.hide(name, states=[JobState.SUCCEEDED])
         return empty(NO_CONTENT)
 
-    @routes.get(_PATH + "/{job}")
+    @routes.get(_PATH + "/{job}", response_class=PlainTextResponse)
     def read(name: str, job: str, timestamps: Flag = "", caller: Caller = gate.user) -> Response:
         """What a job has said so far. Lines have no times of their own: all get its start's."""
         record = one_of(name, job, caller)

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bridge.fdl import limits
-from manager._http import NO_CONTENT, body_of, empty, json_answer
+from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
 from manager._json import read_object
 from manager.access import may_see, owns
 from manager.auth import Caller, Refused
@@ -40,14 +40,14 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             found["deployment"] = summary(manager, one)
         return found
 
-    @routes.post(_PATH, status_code=201, openapi_extra=_BODY)
+    @routes.post(_PATH, status_code=201, response_class=Response, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a service. The body is an entry of an FDL file, with the script's text."""
         source = read_source(read_object(await body_of(request, settings.max_service)))
         await run_in_threadpool(manager.create, caller, source)
         return empty(201)
 
-    @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=_BODY)
+    @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=JSON_BODY)
     async def update(request: Request, caller: Caller = gate.user) -> Response:
         """Change the service that the body names. Secrets that are blank or left out stay."""
         source = read_source(read_object(await body_of(request, settings.max_service)))
@@ -77,11 +77,3 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return empty(NO_CONTENT)
 
     return routes
-
-
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}

@@ -6,11 +6,11 @@ import platform
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from bridge import __version__
 from bridge.errors import UsageError
-from manager._http import body_of, json_answer, text_answer
+from manager._http import JSON_BODY, body_of, json_answer, text_answer
 from manager._json import folded, read_object
 from manager.auth import Caller
 from manager.core import Manager
@@ -43,12 +43,12 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             | {"oidc_groups": groups, "minio_quota_enabled": False}
         )
 
-    @routes.get("/health")
+    @routes.get("/health", response_class=PlainTextResponse)
     def health() -> Response:
         """Whether the manager answers."""
         return text_answer("Ok")
 
-    @routes.get("/ready")
+    @routes.get("/ready", response_class=PlainTextResponse)
     def ready() -> Response:
         """Whether services are loaded and jobs run."""
         return text_answer("Ok") if manager.ready else text_answer("not ready yet", 503)
@@ -82,7 +82,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         found = {"config": described(), "minio_provider": minio}
         return json_answer(found | {"allowed_image_repositories": manager.allowed_images})
 
-    @routes.put("/system/config")
+    @routes.put("/system/config", openapi_extra=JSON_BODY)
     async def allow(request: Request, caller: Caller = gate.admin) -> Response:
         """Say which repositories images may come from."""
         value = folded(read_object(await body_of(request, settings.max_service)))

@@ -459,3 +459,24 @@ def test_a_file_that_is_no_store_says_so(tmp_path: Path) -> None:
         SqliteStore(path)
     with pytest.raises(PermanentError, match="cannot open"):
         SqliteStore(tmp_path / "missing" / "jobs.db")
+
+
+def test_a_batch_holds_what_is_new_what_is_known_and_the_same_twice(store: SqliteStore) -> None:
+    (listed,) = store.accept([new_job("in/listed", etag="e", sequencer="")], NOW)
+    (known,) = store.accept([new_job("in/known", sequencer="1")], NOW)
+    many = [new_job(f"in/{number}", sequencer="1") for number in range(300)]
+    batch = [
+        *many[:100],
+        new_job("in/known", sequencer="1"),
+        many[7],
+        new_job("in/listed", etag="e", sequencer="5"),
+        *many[100:],
+        many[299],
+    ]
+    found = store.accept(batch, NOW)
+    assert [one.job for one in found if one.new] == [one.id for one in many]
+    again = [one.job for one in found if not one.new]
+    assert again == [known.job, many[7].id, listed.job, many[299].id]
+    records = {one.id: one.event for one in store.jobs(limit=1000)}
+    assert len(records) == 302
+    assert all(records[one.id] == one.event for one in many)

@@ -125,9 +125,12 @@ class Requests:
             raise self._error(f"{method} {path} on {self._where}", answer)
         return answer
 
-    def json(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The JSON that a path gives; PermanentError when it is none."""
-        answer = self.send("GET", path, query=query)
+    def json(
+        self, path: str, query: Mapping[str, str] | None = None, *, posted: object = None
+    ) -> Any:
+        """The JSON that a path gives, or its answer to `posted`; PermanentError for no JSON."""
+        method = "GET" if posted is None else "POST"
+        answer = self.send(method, path, query=query, json=posted)
         try:
             return answer.json()
         except ValueError:

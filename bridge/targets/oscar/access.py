@@ -16,7 +16,14 @@ from bridge.errors import AccessError, PermanentError, UsageError
 from bridge.fdl.model import Cluster, Document
 from bridge.secret import Secret
 
-__all__ = ["ENVIRONMENT", "ClusterAccess", "access_in", "access_to", "known_clusters"]
+__all__ = [
+    "ENVIRONMENT",
+    "ClusterAccess",
+    "access_in",
+    "access_to",
+    "chosen_cluster",
+    "known_clusters",
+]
 
 _DEFAULT: Final = "default-cluster"
 ENVIRONMENT: Final = "the environment"
@@ -100,6 +107,25 @@ def known_clusters(
         return (own,)
     found = _of_oscar_cli(home)
     return tuple(one for name, one in found.items() if name != _DEFAULT and one.endpoint)
+
+
+def chosen_cluster(cluster: str, manager: str) -> ClusterAccess | None:
+    """The cluster that a user has named, or the one at the URL `manager`; None for no choice.
+
+    Its credentials are the environment's or those that oscar-cli has for it. UsageError for both,
+    and as `access_to`.
+    """
+    if cluster and manager:
+        raise UsageError("--cluster and --manager name two clusters", hint="leave one of them out")
+    if manager:
+        url = _url("--manager", manager)
+        named = (name for name, one in _of_oscar_cli(None).items() if one.endpoint == url)
+        name = next(named, _OWN_NAME)
+        return access_to(name, Cluster(name, endpoint=url))
+    if cluster:
+        known = {one.id: one for one in known_clusters()}
+        return known.get(cluster) or access_to(cluster)
+    return None
 
 
 def _completed(found: ClusterAccess, more: ClusterAccess | None) -> ClusterAccess:

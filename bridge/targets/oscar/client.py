@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OscarClient"]
 
 _SERVICES: Final = "/system/services"
+_BUCKETS: Final = "/system/buckets"
 # A manager answers an update in seconds, but not one that pulls an image first.
 _WRITE: Final = 60.0
 _PREFETCH: Final = 400.0
@@ -174,3 +175,36 @@ class OscarClient:
     def _log(self, service: str, job: str = "") -> str:
         path = f"/system/logs/{quote(service, safe='')}"
         return f"{path}/{quote(job, safe='')}" if job else path
+
+    # --- buckets ----------------------------------------------------------------------------
+
+    def buckets(self) -> list[Mapping[str, Any]]:
+        """The buckets that this user sees, as the cluster has them."""
+        found = self._requests.json(_BUCKETS)
+        if isinstance(found, Mapping):  # as some versions wrap the list
+            found = found.get("buckets")
+        return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+    def bucket(self, name: str) -> Mapping[str, Any]:
+        """One bucket with its first objects. NotFoundError when there is none."""
+        found = self._requests.json(_bucket(name))
+        return found if isinstance(found, Mapping) else {}
+
+    def create_bucket(self, name: str, visibility: str, users: Iterable[str]) -> None:
+        """Make a bucket; PermanentError when there is one of that name."""
+        wish = {"bucket_name": name, "visibility": visibility, "allowed_users": list(users)}
+        self._requests.send("POST", _BUCKETS, json=wish)
+
+    def delete_bucket(self, name: str) -> None:
+        """Remove a bucket with everything in it. NotFoundError when there is none."""
+        self._requests.send("DELETE", _bucket(name))
+
+    def presign(self, bucket: str, key: str, operation: str, seconds: int) -> Mapping[str, Any]:
+        """`url`, `method` and `expires_at` of one operation, `upload` or `download`."""
+        wish = {"object_key": key, "operation": operation, "expires_in": seconds}
+        found = self._requests.json(f"{_bucket(bucket)}/presign", posted=wish)
+        return found if isinstance(found, Mapping) else {}
+
+
+def _bucket(name: str) -> str:
+    return f"{_BUCKETS}/{quote(name, safe='')}"

@@ -1,0 +1,243 @@
+"""`service` and `bucket`: an OSCAR cluster in the words of its own command, oscar-cli.
+
+What this program has under another name stands here under OSCAR's too, and is the same command.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bridge.cli.aws_options import cluster_options, json_option
+from bridge.cli.deployment import apply
+from bridge.cli.operate import invoke, logs, ls, submit
+
+if TYPE_CHECKING:
+    from bridge.targets.oscar import OscarClient
+
+__all__ = ["register"]
+
+Command = Callable[..., Any]
+
+_NAME: Final = click.argument("name")
+_YES: Final = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_WEEK: Final = 7 * 24 * 3600
+
+
+def _on_cluster(command: Command) -> Command:
+    """Add --cluster and --manager; the command gets the keyword `client`."""
+
+    @cluster_options
+    @functools.wraps(command)
+    def with_client(*args: Any, cluster: str, manager: str, **options: Any) -> Any:
+        with closing(_client(cluster, manager)) as client:
+            return command(*args, client=client, **options)
+
+    return with_client
+
+
+def _client(cluster: str, manager: str) -> OscarClient:
+    from bridge.errors import UsageError
+    from bridge.targets.oscar import OscarClient
+    from bridge.targets.oscar.access import chosen_cluster, known_clusters
+
+    chosen = chosen_cluster(cluster, manager)
+    known = known_clusters() if chosen is None else (chosen,)
+    if len(known) == 1:
+        return OscarClient(known[0])
+    if not known:
+        hint = "set OSCAR_ENDPOINT, or give --manager URL"
+        raise UsageError("no OSCAR cluster is known", hint=hint)
+    names = ", ".join(one.id for one in known)
+    raise UsageError(f"several clusters are known: {names}", hint="--cluster names one of them")
+
+
+@click.group("service")
+def service() -> None:
+    """Services on OSCAR clusters, in oscar-cli's words.
+
+    list, run, job, logs and apply are the commands ls, invoke, submit, logs and apply.
+    """
+
+
+@service.command("get")
+@_NAME
+@click.option("--show-secrets", is_flag=True, help="Its token and credentials as they are.")
+@_on_cluster
+@json_option
+def get_service(name: str, client: OscarClient, *, show_secrets: bool, as_json: bool) -> None:
+    """Print a service's definition as its cluster has it, in FDL's words."""
+    import yaml
+
+    from bridge.cli.output import print_json
+    from bridge.errors import NotFoundError
+
+    found = client.service(name)
+    if found is None:
+        hint = "oscar-bridge service list"
+        raise NotFoundError(f"there is no service {name!r} on cluster {client.id}", hint=hint)
+    document = dict(found.document) if show_secrets else _covered(found.document)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _covered(value: Any, name: str = "") -> Any:
+    """A value of a service without the secrets in it."""
+    from bridge.secret import HIDDEN
+
+    if isinstance(value, Mapping):
+        hide = name in ("secrets", "headers")
+        return {k: HIDDEN if hide and one else _covered(one, str(k)) for k, one in value.items()}
+    if isinstance(value, list):
+        return [_covered(one, name) for one in value]
+    return HIDDEN if value and _is_secret(name) else value
+
+
+def _is_secret(name: str) -> bool:
+    words = ("token", "password", "secret", "access_key", "credential")
+    return any(word in name.lower() for word in words)
+
+
+@service.command("delete")
+@_NAME
+@_YES
+@_on_cluster
+def delete_service(name: str, client: OscarClient, *, yes: bool) -> None:
+    """Delete a service, whoever deployed it. OSCAR's own manager deletes its buckets with it.
+
+    `destroy` removes what a file has deployed.
+    """
+    from bridge.errors import NotFoundError
+
+    if client.service(name) is None:
+        raise NotFoundError(f"there is no service {name!r} on cluster {client.id}")
+    if not yes:
+        click.confirm(f"Delete the service {name} on cluster {client.id}?", abort=True)
+    client.delete(name)
+    click.echo(f"service {name} is deleted", err=True)
+
+
+@click.group("bucket")
+def bucket() -> None:
+    """Buckets of an OSCAR cluster. `put` and `get` move files: minio://BUCKET/FOLDER."""
+
+
+@bucket.command("list")
+@_on_cluster
+@json_option
+def list_buckets(client: OscarClient, *, as_json: bool) -> None:
+    """List the buckets that you may look into."""
+    from bridge.cli.output import console, print_json, table
+
+    found = client.buckets()
+    if as_json:
+        print_json(found)
+        return
+    columns = ("bucket", "visibility", "owner", "users")
+    console().print(table(columns, [_bucket_row(one) for one in found], folding=("users",)))
+
+
+def _bucket_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    users = one.get("allowed_users") or ()
+    said = (str(one.get(key) or "") for key in ("bucket_name", "visibility", "owner"))
+    return (*said, ", ".join(map(str, users)))
+
+
+@bucket.command("get")
+@_NAME
+@_on_cluster
+@json_option
+def get_bucket(name: str, client: OscarClient, *, as_json: bool) -> None:
+    """Show who may look into a bucket, and the first objects in it."""
+    from bridge.cli.output import console, print_json, size, table
+
+    found = client.bucket(name)
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print(table(("bucket", "visibility", "owner", "users"), [_bucket_row(found)]))
+    rows = [
+        (
+            str(one.get("object_name", "")),
+            size(one.get("size_bytes")),
+            str(one.get("last_modified", "")),
+        )
+        for one in found.get("objects") or ()
+    ]
+    more = ", the first" if found.get("is_truncated") else ""
+    columns = ("object", "size", "modified")
+    out.print(table(columns, rows, title=f"{len(rows)} objects{more}", folding=("object",)))
+
+
+@bucket.command("create")
+@_NAME
+@click.option(
+    "--visibility",
+    type=click.Choice(["private", "restricted", "public"]),
+    default="private",
+    show_default=True,
+    help="For you, for some users, for all users of the cluster.",
+)
+@click.option("--user", "users", multiple=True, help="Who may look into a restricted one.")
+@_on_cluster
+def create_bucket(
+    name: str, client: OscarClient, *, visibility: str, users: tuple[str, ...]
+) -> None:
+    """Make a bucket."""
+    client.create_bucket(name, visibility, users)
+    click.echo(f"bucket {name} is made", err=True)
+
+
+@bucket.command("delete")
+@_NAME
+@_YES
+@_on_cluster
+def delete_bucket(name: str, client: OscarClient, *, yes: bool) -> None:
+    """Remove a bucket with everything in it."""
+    if not yes:
+        where = f"cluster {client.id}"
+        click.confirm(f"Remove the bucket {name} on {where} with all its objects?", abort=True)
+    client.delete_bucket(name)
+    click.echo(f"bucket {name} is removed", err=True)
+
+
+@bucket.command("presign")
+@_NAME
+@click.argument("key")
+@click.option("--upload", is_flag=True, help="To write the object (PUT); default: to read it.")
+@click.option(
+    "--expires",
+    type=click.IntRange(1, _WEEK),
+    default=900,
+    show_default=True,
+    help="Seconds that it works.",
+)
+@_on_cluster
+@json_option
+def presign(
+    name: str, key: str, client: OscarClient, *, upload: bool, expires: int, as_json: bool
+) -> None:
+    """Print a URL that reads or writes one object without credentials."""
+    from bridge.cli.output import print_json
+
+    found = client.presign(name, key, "upload" if upload else "download", expires)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.get("url", ""))
+
+
+def register(app: click.Group) -> None:
+    """Add these commands to the program."""
+    same = {"list": ls, "run": invoke, "job": submit, "logs": logs, "apply": apply}
+    for name, command in same.items():
+        service.add_command(command, name)
+    app.add_command(service)
+    app.add_command(bucket)

@@ -1,0 +1,74 @@
+"""Events of many senders at once: those that come while others are committed share the next commit.
+
+Each batch goes to one thread and back: a thread for each event costs more than the event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+
+from bridge.errors import TemporaryError
+from manager.cloud import MINIO
+from manager.core import Manager
+
+__all__ = ["Intake"]
+
+# As many bodies to a commit as the queue's store takes in one statement.
+_BATCH: Final = 128
+
+_Waiting = tuple[bytes, asyncio.Future[None]]
+
+
+class Intake:
+    """Takes events of the manager's own object store. For one event loop."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._waiting: deque[_Waiting] = deque()
+        self._limiter = CapacityLimiter(1)
+        self._worker: asyncio.Task[None] | None = None
+
+    async def take(self, body: bytes) -> None:
+        """Accept the events of a body: durable on return. Errors as `Manager.ingest`'s."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((body, answer))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        await answer
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                bodies = [body for body, _ in batch]
+                errors = await to_thread.run_sync(self._accept, bodies, limiter=self._limiter)
+                for (_, answer), error in zip(batch, errors, strict=True):
+                    _tell(answer, error)
+        finally:
+            self._worker = None
+
+    def _accept(self, bodies: list[bytes]) -> list[Exception | None]:
+        """Accept all of them at once, or each by itself when one of them is at fault."""
+        try:
+            self._manager.make_room()
+            self._manager.dispatcher.ingest_all(str(MINIO), bodies)
+        except TemporaryError as error:
+            return [error] * len(bodies)
+        except Exception as error:
+            if len(bodies) == 1:
+                return [error]
+            return [self._accept([body])[0] for body in bodies]
+        return [None] * len(bodies)
+
+
+def _tell(answer: asyncio.Future[None], error: Exception | None) -> None:
+    if answer.done():  # its sender has gone
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

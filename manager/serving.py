@@ -1,0 +1,59 @@
+"""Serve the manager's application from a program of its own, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+__all__ = ["BACKLOG", "serve"]
+
+BACKLOG: Final = 2048
+# Seconds for the answers that are under way when it is told to stop; Kubernetes waits no longer.
+_GRACE: Final = 30
+
+
+def serve(app: FastAPI, listener: socket.socket, start: Callable[[], None]) -> None:
+    """Answer requests until SIGTERM or SIGINT, then finish those that are being answered.
+
+    They have 30 seconds for it; new connections are refused meanwhile, and who waits for a job by
+    a synchronous call is waited for too. `start` runs beside the server, which the object store
+    may look for already; what it raises ends the server and is raised here. To be called by the
+    main thread; `listener` is closed at the end.
+    """
+    # The server stops by itself on these; what is behind it is stopped afterwards, by the caller.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+    failed: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            start()
+        except BaseException as error:
+            failed.append(error)
+            server.should_exit = True
+
+    starter = threading.Thread(target=begin, name="manager-start", daemon=True)
+    starter.start()
+    with listener:
+        server.run(sockets=[listener])
+    starter.join()
+    if failed:
+        raise failed[0]

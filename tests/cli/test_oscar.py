@@ -1,0 +1,99 @@
+"""An OSCAR cluster in the words of oscar-cli; the manager is ours."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.main import app
+from bridge.cli.oscar import bucket, service
+from tests.cli.test_clusters import NO_AWS, Lab, inside
+from tests.manager.conftest import PASSWORD, USER, serve
+
+WORD = "the-word-that-nobody-sees"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("words")
+    with ExitStack() as stack:
+        yield Lab(serve(folder / "manager", stack), folder)
+
+
+def test_oscars_words_are_there_and_nothing_is_there_twice() -> None:
+    assert {"list", "get", "apply", "run", "job", "logs", "delete"} == service.commands.keys()
+    assert {"list", "get", "create", "delete", "presign"} == bucket.commands.keys()
+    same = {"list": "ls", "run": "invoke", "job": "submit", "logs": "logs", "apply": "apply"}
+    assert all(service.commands[one] is app.commands[other] for one, other in same.items())
+
+
+def test_a_service_is_shown_without_secrets_and_deleted(lab: Lab) -> None:
+    secret = {"secrets": {"WORD": WORD}, "variables": {"PLAIN": "seen"}}
+    name = lab.live.create(environment=secret)
+    token = lab.live.token_of(name)
+    assert name in lab.run("service", "list").out
+    for more in ((), ("--json",)):
+        said = lab.run("service", "get", name, *more).out
+        assert f"{name}" in said and "seen" in said
+        assert token not in said and lab.live.store.credentials.access_key not in said
+    assert token in lab.run("service", "get", name, "--show-secrets").out
+    (lab.folder / "in.txt").write_text("hello")
+    assert "got hello" in lab.run("service", "run", name, "in.txt").out
+    assert "no service 'absent'" in lab.run("service", "get", "absent").failed(1)
+    assert "no service 'absent'" in lab.run("service", "delete", "absent", "-y").failed(1)
+    assert lab.run("service", "delete", name).status != 0
+    assert lab.live.ask("GET", f"/system/services/{name}").status == 200
+    assert lab.run("service", "delete", name, "--yes").status == 0
+    assert lab.live.ask("GET", f"/system/services/{name}").status == 404
+
+
+def test_buckets_from_their_creation_to_their_end(lab: Lab) -> None:
+    created = ("bucket", "create", "words", "--visibility", "restricted", "--user", "ann")
+    assert lab.run(*created).status == 0
+    assert "already exists" in lab.run(*created).failed(1)
+    (listed,) = [one for one in lab.ok("bucket", "list") if one["bucket_name"] == "words"]
+    assert (listed["visibility"], listed["allowed_users"]) == ("restricted", ["ann"])
+    assert "restricted" in lab.run("bucket", "list").out
+    up = lab.run("bucket", "presign", "words", "a/b.txt", "--upload").out.strip()
+    request = urllib.request.Request(up, b"content", method="PUT")
+    assert urllib.request.urlopen(request).status == 200
+    down = lab.ok("bucket", "presign", "words", "a/b.txt", "--expires", "60")
+    assert urllib.request.urlopen(down["url"]).read() == b"content"
+    shown = lab.run("bucket", "get", "words").out
+    assert "a/b.txt" in shown and "ann" in shown
+    assert lab.run("bucket", "delete", "words").status != 0
+    assert lab.run("bucket", "delete", "words", "-y").status == 0
+    assert "no bucket" in lab.run("bucket", "get", "words").failed(1)
+
+
+def test_a_manager_is_named_by_its_url(lab: Lab) -> None:
+    """Its credentials are the environment's, or those that oscar-cli has for that URL."""
+    home = {**NO_AWS, "HOME": str(lab.folder), "OSCAR_ENDPOINT": ""}
+    mine = {"OSCAR_USERNAME": USER, "OSCAR_PASSWORD": PASSWORD}
+    asked = ("bucket", "list", "--manager", lab.live.url, "--json")
+    assert inside(lab.folder, {**home, **mine}, *asked).status == 0
+    other = {**home, **mine, "OSCAR_ENDPOINT": "http://127.0.0.1:9"}
+    assert "no credentials" in inside(lab.folder, other, *asked).failed(1)
+    none = {**home, "OSCAR_USERNAME": "", "OSCAR_PASSWORD": ""}
+    assert "no OSCAR cluster is known" in inside(lab.folder, none, "bucket", "list").failed(2)
+    profile = {"endpoint": lab.live.url, "auth_user": USER, "auth_password": PASSWORD}
+    write_profile(lab.folder, {"one": profile, "two": {"endpoint": "http://127.0.0.1:9"}})
+    try:
+        assert inside(lab.folder, none, *asked).status == 0
+        listed = inside(lab.folder, none, "ls", "--manager", f"{lab.live.url}/", "--json")
+        assert listed.status == 0 and listed.json["services"] == []
+        assert "several clusters" in inside(lab.folder, none, "bucket", "list").failed(2)
+        both = (*asked, "--cluster", "one")
+        assert "two clusters" in inside(lab.folder, none, *both).failed(2)
+    finally:
+        (lab.folder / ".oscar-cli" / "config.yaml").unlink()
+
+
+def write_profile(home: Path, clusters: dict[str, dict[str, str]]) -> None:
+    (home / ".oscar-cli").mkdir(exist_ok=True)
+    (home / ".oscar-cli" / "config.yaml").write_text(json.dumps({"oscar": clusters}))
