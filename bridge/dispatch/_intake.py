@@ -56,7 +56,8 @@ def _known(connection: sqlite3.Connection, item: NewJob) -> str | None:
     if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (item.id,)).fetchone():
         return item.id
     path, etag = _object(item.event)
-    if not path or not etag:
+    # With a nonce it is the same object once more, on purpose.
+    if not path or not etag or item.event.nonce:
         return None
     if not item.event.sequencer:
         return _listed(connection, item.service, path, etag)
