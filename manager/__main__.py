@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from contextlib import ExitStack
@@ -36,9 +37,22 @@ def main() -> int:
         return error.exit_status
 
 
+class _Server(uvicorn.Server):
+    """Says that it ends before it waits for what is open: streams would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
 def _serve(made: InCluster) -> int:
     port = Reader(os.environ).whole("OSCAR_SERVICE_PORT", _PORT)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             create_app(made.manager),
             host="0.0.0.0",  # noqa: S104  a container's own network
@@ -48,7 +62,8 @@ def _serve(made: InCluster) -> int:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE,
-        )
+        ),
+        made.manager.stopping,
     )
     failed: list[BaseException] = []
 

@@ -32,7 +32,7 @@ from bridge.storage import ObjectInfo
 from bridge.storage.minio import Rule
 from bridge.targets import Target
 from bridge.targets.render import ProviderAccess
-from manager.access import owns_bucket
+from manager.access import ConflictError, owns_bucket
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
@@ -40,6 +40,7 @@ from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.store import BucketRow, ServiceRow, ServiceStore
+from manager.volumes import check_volume, give_volume
 
 __all__ = ["ConflictError", "Manager", "Parts"]
 
@@ -49,12 +50,6 @@ _SOON: Final = 30.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
-
-
-class ConflictError(UsageError):
-    """What is asked for stands against something that is there already."""
-
-    code = "conflict"
 
 
 Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
@@ -114,7 +109,8 @@ class Manager:
         )
         self.calls = CallLog()
         self._idle: set[str] = set()
-        self._stopping = threading.Event()
+        # Set when it is about to end: what would go on for ever ends.
+        self.stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
         self.ready = False
 
@@ -145,7 +141,7 @@ class Manager:
 
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
-        self._stopping.set()
+        self.stopping.set()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -175,6 +171,7 @@ class Manager:
                 self._install(made)
                 self._put(made)
                 self._watch([made])
+                give_volume(made, self.parts.targets.values())
             except BaseException:
                 self._take_away(made)
                 raise
@@ -241,7 +238,7 @@ class Manager:
         )
 
     def _kept(self) -> Iterator[Deployed]:
-        """The services that are stored; one that this version cannot read must not stop the rest."""
+        """The services that are stored; one that this version cannot read does not stop others."""
         for row in self.parts.state.services():
             try:
                 yield self._deployed(row)
@@ -273,19 +270,12 @@ class Manager:
             # One of which nothing is known is the administrator's: to name it must not make it his.
             if row is not None or self.parts.buckets.has_bucket(bucket):
                 raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
-        self._check_volume(one)
+        check_volume(one, self._services.values(), self.parts.targets.values())
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
         build(self._document({**self._services, one.name: one}))
-
-    def _check_volume(self, one: Deployed) -> None:
-        """All services are in one namespace: a volume must not be mounted by naming it."""
-        name = one.volume
-        others = (other for other in self._services.values() if other.owner != one.owner)
-        if name and any(other.volume == name for other in others):
-            raise ConflictError(f"the volume {name} already exists and is somebody else's")
 
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""
@@ -453,7 +443,7 @@ class Manager:
             except Exception:
                 LOG.exception("looking for lost events failed")
             pause = min(self.settings.reconcile, _SOON) if self._idle else self.settings.reconcile
-            if self._stopping.wait(pause):
+            if self.stopping.wait(pause):
                 return
 
     # --- placement --------------------------------------------------------------------------

@@ -11,15 +11,18 @@ from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.knative import KnativeTarget, call_notes
 from bridge.targets.kubernetes.settings import ClusterSettings
 from bridge.targets.kubernetes.target import KubernetesTarget
+from bridge.targets.kubernetes.volumes import HeldVolume, Volumes
 
 __all__ = [
     "ClusterCapacity",
     "ClusterSettings",
     "Connection",
     "DeploymentStatus",
+    "HeldVolume",
     "KnativeTarget",
     "KubernetesTarget",
     "Routing",
+    "Volumes",
     "call_notes",
     "room_notes",
 ]

@@ -47,6 +47,7 @@ from bridge.targets.kubernetes.connection import (
     is_ours,
 )
 from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, SECRETS
+from bridge.targets.kubernetes.volumes import Volumes
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -82,6 +83,7 @@ class KubernetesTarget:
     ) -> None:
         self.spec = spec
         self.connection = connection
+        self.volumes = Volumes(connection)
         self._access = access
         self._lock = threading.Lock()
         self._services: dict[str, Service] = {}
