@@ -7,6 +7,7 @@ from typing import Any, Final
 from bridge.fdl.model import TargetSpec
 from bridge.targets import JobState
 from manager.auth import Caller
+from manager.calls import rfc3339
 from manager.core import Manager
 
 __all__ = ["PHASES", "status"]
@@ -44,7 +45,7 @@ def status(manager: Manager, caller: Caller) -> dict[str, Any]:
                 "available_replicas": 1,
                 "ready_replicas": int(manager.ready),
                 "replicas": 1,
-                "creation_timestamp": "",
+                "creation_timestamp": rfc3339(manager.calls.began),
                 "strategy": "Recreate",
                 "labels": {},
             },

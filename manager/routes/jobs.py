@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from bridge.dispatch import JobRecord
 from bridge.dispatch.model import OPEN_STATES
-from bridge.targets import JobState
+from bridge.targets import JobState, Target
+from bridge.targets.protocol import KeepsLogs
 from manager._http import NO_CONTENT, empty, is_true, json_answer
 from manager.access import owns
 from manager.auth import Caller, Refused
@@ -89,6 +90,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         blocks = _blocks(lines, before)
         # Read before the answer begins: what fails has a status of its own.
         first = next(blocks)
+        if not first and record.state.final and not _is_kept(target, job):
+            raise Refused(404, f"the log of {job} is not there any more")
         return StreamingResponse(chain([first], blocks), media_type="text/plain")
 
     @routes.delete(_PATH + "/{job}", status_code=NO_CONTENT)
@@ -100,6 +103,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return empty(NO_CONTENT)
 
     return routes
+
+
+def _is_kept(target: Target | None, job: str) -> bool:
+    """Whether an empty log is one of a job that has said nothing."""
+    return target is not None and (not isinstance(target, KeepsLogs) or target.has_log(job))
 
 
 def _blocks(lines: Iterable[str], before: str) -> Iterator[bytes]:

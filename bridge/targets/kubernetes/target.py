@@ -46,7 +46,7 @@ from bridge.targets.kubernetes.connection import (
     Connection,
     is_ours,
 )
-from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, SECRETS
+from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
 from bridge.targets.kubernetes.volumes import Volumes
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobUpdate
@@ -272,6 +272,10 @@ class KubernetesTarget:
         """The same; with `follow` until the job ends, with `timestamps` each line begins with an
         RFC 3339 time and a space."""
         return log_lines(self.connection, job, follow=follow, timestamps=timestamps)
+
+    def has_log(self, job: str) -> bool:
+        """See KeepsLogs: whether a pod of the job is there."""
+        return bool(self.connection.find_all(PODS, labels=f"{JOB}={job_label(job)}"))
 
     def close(self) -> None:
         """End the watch; jobs go on."""
