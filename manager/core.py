@@ -31,6 +31,7 @@ from bridge.secret import Secret
 from bridge.storage import ObjectInfo
 from bridge.storage.minio import Rule
 from bridge.targets import Target
+from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
 from manager.access import ConflictError, owns_bucket
 from manager.auth import Caller
@@ -64,8 +65,9 @@ class Parts:
     add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled; a service brings
     its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
     where no service may). `measure` says how the targets stand; by default only their load is
-    known. Into `tokens`, which targets may hold too, goes the token of each service before it is
-    deployed. Nothing of it is closed here.
+    known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
+    may hold too, goes the token of each service before it is deployed. Nothing of it is closed
+    here.
     """
 
     state: ServiceStore
@@ -76,6 +78,7 @@ class Parts:
     cloud: CloudBuckets | None = None
     cloud_endpoint: str | None = None
     measure: Measure | None = None
+    nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from bridge.targets.kubernetes import Node
 from bridge.targets.protocol import KeepsLogs
 
 from .conftest import Live
@@ -92,6 +95,22 @@ def test_times_of_the_cluster_are_ones_that_go_reads(live: Live) -> None:
     found = live.ask("GET", "/system/status").json["oscar"]["deployment"]
     assert datetime.fromisoformat(found["creation_timestamp"])
     assert found["labels"] == {}
+
+
+def test_the_nodes_of_a_cluster_and_what_is_free_of_them(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has = {"cpu": Decimal(4), "memory": Decimal(2**33), "nvidia.com/gpu": Decimal(1)}
+    left = {"cpu": Decimal("2.5"), "memory": Decimal(2**32)}
+    nodes = (Node("one", has, left), Node("two", has, has, out="it is cordoned"))
+    monkeypatch.setattr(live.manager, "parts", replace(live.manager.parts, nodes=lambda: nodes))
+    found = live.ask("GET", "/system/status").json["cluster"]
+    assert found["metrics"]["cpu"]["total_schedulable_cores"] == 2500
+    assert found["metrics"]["memory"]["max_schedulable_on_node_bytes"] == 2**32
+    assert found["metrics"]["gpu"]["total_gpu"] == 2
+    first, second = found["nodes"]
+    assert first["cpu"] == {"capacity_cores": 4000, "request_cores": 1500}
+    assert (first["status"], second["status"]) == ("Ready", "NotReady")
 
 
 def test_an_absent_service_has_no_body_and_a_token_of_none_no_answer(live: Live) -> None:
