@@ -37,7 +37,7 @@ def main() -> int:
         return error.exit_status
 
 
-class _Server(uvicorn.Server):
+class ClusterServer(uvicorn.Server):
     """Says that it ends before it waits for what is open: streams would never end by themselves."""
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
@@ -52,7 +52,7 @@ class _Server(uvicorn.Server):
 
 def _serve(made: InCluster) -> int:
     port = Reader(os.environ).whole("OSCAR_SERVICE_PORT", _PORT)
-    server = _Server(
+    server = ClusterServer(
         uvicorn.Config(
             create_app(made.manager),
             host="0.0.0.0",  # noqa: S104  a container's own network

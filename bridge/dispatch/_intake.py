@@ -33,7 +33,9 @@ def _accept(connection: sqlite3.Connection, item: NewJob, at: float) -> Accepted
         return Accepted(known, item.service, new=False)
     event = item.event
     path, etag = _object(event)
-    row = (item.id, item.service, path, etag, event.sequencer, at, at, item.caller)
+    # What is told again is no listing, which a later notification may be of.
+    sequencer = event.sequencer or event.nonce
+    row = (item.id, item.service, path, etag, sequencer, at, at, item.caller)
     seq = connection.execute(_INSERT, row).lastrowid
     connection.execute("INSERT INTO events VALUES (?, ?)", (seq, event_text(event)))
     if path:

@@ -52,6 +52,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         An event `gap` says that changes are left out: the stream was read too slowly, or it goes on
         at another process. After ten minutes the stream ends, and credentials are looked at again.
         """
+        if service:
+            gate.seen(service, caller)
         if len(open_) >= _MOST:
             raise TemporaryError(f"{_MOST} streams are open already", delay=_BEAT)
         stream = _Stream(manager, feed, Sight(manager, caller), service)

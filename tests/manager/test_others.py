@@ -105,6 +105,7 @@ CLOSED = [
     ("POST", "/api/v1/dead-letters/JOB/redrive", 404),
     ("DELETE", "/api/v1/dead-letters/JOB", 404),
     ("GET", "/api/v1/services/private/plan", 403),
+    ("GET", "/api/v1/events?service=private", 403),
 ]
 
 

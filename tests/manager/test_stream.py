@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from bridge.dispatch import JobEvent
 from bridge.targets import JobState
+from manager.__main__ import ClusterServer
+from manager.app import create_app
 from manager.feed import Feed, Place
 
 from .conftest import Live, basic, serve
@@ -88,14 +93,24 @@ def test_so_many_may_follow(live: Live, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_ends_when_the_manager_does(tmp_path: Path) -> None:
+    """As in a cluster, where the server is told first, and the manager when it has ended."""
     with ExitStack() as stack:
         live = serve(tmp_path, stack)
-        with stream(live) as answer:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        config = uvicorn.Config(
+            create_app(live.manager),
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=600,
+        )
+        server = ClusterServer(config, live.manager.stopping)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        with stream(replace(live, port=listener.getsockname()[1])) as answer:
             block(answer)
-            ended = threading.Thread(target=live.manager.close)
-            ended.start()
+            server.should_exit = True
             assert answer.read().decode().strip() == ""
-            ended.join()
+        thread.join()
 
 
 class Store:
