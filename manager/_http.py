@@ -19,6 +19,7 @@ from manager.auth import Refused
 from manager.core import LOG, ConflictError
 
 __all__ = [
+    "JSON_BODY",
     "NO_CONTENT",
     "Tidy",
     "body_of",
@@ -48,6 +49,13 @@ def empty(status: int) -> Response:
 
 
 NO_CONTENT: Final = 204
+JSON_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+"""What the interface says of routes that read an object, whatever its type is said to be."""
 _TRUE: Final = frozenset({"1", "t", "true"})
 # Of whom nothing is known nothing is said.
 _UNKNOWN: Final = 401

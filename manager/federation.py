@@ -32,6 +32,7 @@ _PATIENCE: Final = 12.0
 _WORKERS: Final = 8
 _ORIGIN: Final = ("oscar.grycap/origin-cluster", "oscar.grycap/origin-service")
 _WORKER: Final = "oscar.grycap/federation-worker"
+_UNTOLD: Final = "it cannot be reached, or does not take the service"
 _OLD: Final = ("replicas", "delegation", "rescheduler_threshold")
 
 
@@ -107,7 +108,7 @@ class Federations:
             before = _written(one)
             after = _changed(before, change, wish)
             made = self._manager.update(caller, one, _source(one, after, wish))
-        warnings = self._tell(made)
+        warnings = self.tell(made)
         if change == "remove" and wish.delete:
             gone = [member for member in before if member not in after]
             warnings += self._delete_local(caller, made, gone)
@@ -126,17 +127,21 @@ class Federations:
                 refused.append(f"the service {name} is not yours to delete")
         return refused
 
-    def _tell(self, one: Deployed) -> list[str]:
-        """Let the members have the service as it is now; what did not work, by member."""
-        federation = _federation(one)
-        if federation.topology == "none":
+    def tell(self, one: Deployed) -> list[str]:
+        """Let the members have the service as it is now; what did not work, by member.
+
+        What came from a federation goes no further: members that tell one another never end.
+        """
+        federation, options = _federation(one), one.service.options
+        assert isinstance(options, OscarOptions)
+        if federation.topology == "none" or options.annotations.get(_WORKER) == "true":
             return []
         members = [member for member in _written(one) if member.get("type", "oscar") == "oscar"]
-        told = {str(m.get("cluster_id", "")): self._pool.submit(_push, one, m) for m in members}
-        done, _ = wait(told.values(), _PATIENCE)
+        told = [(str(m.get("cluster_id", "")), self._pool.submit(_push, one, m)) for m in members]
+        done, _ = wait([future for _, future in told], _PATIENCE)
         return [
             f"member {name}: {said}"
-            for name, future in told.items()
+            for name, future in told
             if (said := _outcome(future) if future in done else "it does not answer in time")
         ]
 
@@ -145,11 +150,10 @@ def _outcome(future: Future[None]) -> str:
     error = future.exception()
     if error is None:
         return ""
-    # A cluster's own words may be anything: whoever asks named the address.
-    LOG.warning("a member of a federation was not told: %s", error)
-    if isinstance(error, UsageError):
-        return error.message
-    return "it cannot be reached, or does not take the service"
+    # Words of a cluster that whoever asks has named may be anything, also what was sent to it.
+    said = error.message if isinstance(error, UsageError) else _UNTOLD
+    LOG.warning("a member of a federation was not told: %s (%s)", said, type(error).__name__)
+    return said
 
 
 def _federation(one: Deployed) -> Federation:

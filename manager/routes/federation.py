@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from manager._http import body_of, json_answer, text_answer
+from manager._http import JSON_BODY, body_of, json_answer, text_answer
 from manager._json import read_object
 from manager.auth import Caller
 from manager.core import Manager
@@ -39,17 +39,17 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """The members and how they are joined."""
         return json_answer(federations.shown(gate.seen(name, caller), caller))
 
-    @routes.post(_PATH)
+    @routes.post(_PATH, openapi_extra=JSON_BODY)
     async def add(name: str, request: Request, caller: Caller = gate.user) -> Response:
         """Add members. One that is there already is replaced."""
         return await changed("add", name, request, caller)
 
-    @routes.put(_PATH)
+    @routes.put(_PATH, openapi_extra=JSON_BODY)
     async def replace(name: str, request: Request, caller: Caller = gate.user) -> Response:
         """Replace each listed member by the first of `update`."""
         return await changed("replace", name, request, caller)
 
-    @routes.delete(_PATH)
+    @routes.delete(_PATH, openapi_extra=JSON_BODY)
     async def remove(name: str, request: Request, caller: Caller = gate.user) -> Response:
         """Remove members; with `delete`, services of this cluster that they are, too."""
         return await changed("remove", name, request, caller)

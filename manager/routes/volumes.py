@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from manager._http import NO_CONTENT, body_of, empty, json_answer
+from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
 from manager._json import read_object
 from manager.auth import Caller, Refused
 from manager.core import Manager
@@ -36,7 +36,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """The caller's volumes. 404 where no place of services has volumes."""
         return json_answer(there().seen(caller))
 
-    @routes.post(_PATH, status_code=201)
+    @routes.post(_PATH, status_code=201, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a volume of a name and a size."""
         found = there()

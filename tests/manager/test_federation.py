@@ -63,6 +63,17 @@ def test_removed_members_that_are_services_here_go_when_asked_for(live: Live) ->
     assert live.ask("GET", f"/system/services/{name}").status == 200
 
 
+def test_what_came_from_a_federation_goes_no_further(live: Live) -> None:
+    away = {"endpoint": "http://127.0.0.1:9", "auth_user": "x", "auth_password": "y"}
+    name = live.create(
+        annotations={"oscar.grycap/federation-worker": "true"},
+        federation={"topology": "mesh", "members": [{**FAR, "cluster_id": "away"}]},
+        clusters={"away": away},
+    )
+    found = live.ask("GET", f"/system/services/{name}").json
+    assert live.ask("PUT", "/system/services", found).status == 204
+
+
 def test_members_get_the_service_and_who_does_not_is_named(live: Live) -> None:
     # The manager is its own member, under another name: it is as far as any other.
     name = live.create(cluster_id="here", federation={"topology": "star", "members": []})
@@ -74,9 +85,12 @@ def test_members_get_the_service_and_who_does_not_is_named(live: Live) -> None:
     member = {**FAR, "service_name": f"{name}-far"}
     told = live.ask("POST", path(name), {"members": [member], "clusters": clusters})
     assert (told.status, told.json["topology"]) == (200, "star")
+    changed = live.ask("GET", f"/system/services/{name}").json | {"memory": "128Mi"}
+    assert live.ask("PUT", "/system/services", changed).status == 204
     made = live.ask("GET", f"/system/services/{name}-far").json
     assert made["annotations"]["oscar.grycap/origin-service"] == name
     assert "federation" not in made
+    assert made["memory"] == "128Mi"
     wish = {
         "members": [
             {**FAR, "cluster_id": "away"},
@@ -89,5 +103,8 @@ def test_members_get_the_service_and_who_does_not_is_named(live: Live) -> None:
     for said in ("member away:", "member unknown:", f"it has another service {stranger}"):
         assert said in warned.text
     assert "s3cret" not in warned.text
-    assert "annotations" in live.ask("GET", f"/system/services/{stranger}").json
     assert len(live.ask("GET", path(name)).json["members"]) == 4
+    again = live.ask("PUT", "/system/services", changed | {"federation": {
+        "topology": "star", "members": wish["members"]}})  # fmt: skip
+    assert (again.status, "member away:" in again.text) == (200, True)
+    assert "annotations" in live.ask("GET", f"/system/services/{stranger}").json
