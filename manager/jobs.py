@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -162,18 +162,22 @@ class Sight:
         return one
 
     def _is_his(self, record: JobRecord) -> bool:
-        return self.may_see(record.service, record)
+        return self.may_see(record.service, record.accepted, lambda: record)
 
-    def may_see(self, service: str, record: JobRecord | None = None, job: str = "") -> bool:
-        """Whether a job of the service is the caller's to see; it is looked up when it matters."""
+    def may_see(self, service: str, at: float, job: Callable[[], JobRecord | None]) -> bool:
+        """Whether what was of a job of the service at that time is the caller's to see.
+
+        The `job` is only asked for when it matters. A service of the same name that was there
+        before is another one.
+        """
         one = self._manager.find(service)
-        if self._caller.admin or one is None:
+        if self._caller.admin or one is None or at < one.created:
             return self._caller.admin
         if owns(self._caller, one):
             return True
         if not may_see(self._caller, one):
             return False
-        found = record or self._jobs.job(job)
+        found = job()
         return found is not None and found.caller == self._caller.uid
 
 

@@ -127,9 +127,19 @@ def read_grouping(group_by: str, form: str, *, users: bool) -> Grouping:
 
 
 def shown_usage(manager: Manager, caller: Caller, window: Window) -> list[Usage]:
-    """The usage that the caller may see: of his services, and his own of those he shares."""
-    used = manager.parts.jobs.usage(window.start, window.end)
+    """The usage that the caller may see: of his services, and his own of those he shares.
+
+    A service of the same name that was there before is another one, and perhaps another's.
+    """
+    jobs, fresh = manager.parts.jobs, _created_since(manager, window.start)
+    used = [one for one in jobs.usage(window.start, window.end) if one.service not in fresh]
+    for one in fresh.values():
+        used += jobs.usage(one.created, window.end, service=one.name)
     return [one for one in used if _is_shown(manager, caller, one.service, one.caller)]
+
+
+def _created_since(manager: Manager, at: float) -> dict[str, Deployed]:
+    return {one.name: one for one in manager.services() if one.created > at}
 
 
 def _is_shown(manager: Manager, caller: Caller, service: str, user: str) -> bool:
@@ -172,7 +182,10 @@ def _calls(manager: Manager, window: Window) -> Iterator[tuple[str, str]]:
     for entry in manager.calls.newest():
         came = entry.path.startswith(_RUN) and entry.user != "nil"
         if came and window.start <= entry.at <= window.end:
-            yield entry.path.removeprefix(_RUN), entry.user
+            name = entry.path.removeprefix(_RUN)
+            one = manager.find(name)
+            if one is None or entry.at >= one.created:
+                yield name, entry.user
 
 
 def _sources(manager: Manager) -> list[dict[str, str]]:

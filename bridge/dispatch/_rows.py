@@ -23,7 +23,6 @@ from bridge.targets import JobState
 __all__ = [
     "IS_OPEN",
     "JOB",
-    "USAGE",
     "count_query",
     "detail",
     "expected",
@@ -32,6 +31,7 @@ __all__ = [
     "jobs_query",
     "refusal",
     "usage",
+    "usage_query",
 ]
 
 JOB: Final = (
@@ -42,13 +42,12 @@ JOB: Final = (
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
 
-USAGE: Final = (
+_USAGE: Final = (
     "SELECT service, target, caller, count(*) AS jobs,"
     " count(CASE WHEN ended IS NOT NULL THEN started END) AS runs,"
     " coalesce(sum(CASE WHEN ended > started THEN ended - started END), 0) AS seconds"
-    " FROM jobs WHERE accepted >= ? AND accepted <= ? GROUP BY service, target, caller"
+    " FROM jobs WHERE accepted >= ? AND accepted <= ?"
 )
-"""The query of `JobStore.usage`."""
 
 _BEHIND: Final = {
     False: "j.seq > (SELECT seq FROM jobs WHERE id = ?)",
@@ -140,7 +139,7 @@ def ignored(row: sqlite3.Row) -> Ignored:
 
 
 def usage(row: sqlite3.Row) -> Usage:
-    """A row of USAGE."""
+    """A row of `usage_query`."""
     return Usage(
         row["service"], row["target"], row["caller"], row["jobs"], row["runs"], row["seconds"]
     )
@@ -161,6 +160,12 @@ def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
         decisions=tuple(json.loads(row["decision"]) for row in taken),
         outputs=tuple(map(output, wrote)),
     )
+
+
+def usage_query(service: str) -> tuple[str, list[str]]:
+    """The query of `JobStore.usage` and its values, but for the time."""
+    of = " AND service = ?" if service else ""
+    return f"{_USAGE}{of} GROUP BY service, target, caller", [service] if service else []
 
 
 def jobs_query(

@@ -187,8 +187,9 @@ class JobStore(Protocol):
         """How many jobs each service has in each state."""
         ...
 
-    def usage(self, since: float, until: float) -> list[Usage]:
-        """What the jobs have used that were accepted in that time, hidden ones included."""
+    def usage(self, since: float, until: float, *, service: str = "") -> list[Usage]:
+        """What the jobs (of one service) have used that were accepted in that time, hidden ones
+        included."""
         ...
 
     def loads(self) -> Mapping[tuple[str, JobState], int]:

@@ -214,11 +214,11 @@ class SqliteStore:
         """See JobStore."""
         return self._grouped("SELECT service, state, count(*) FROM jobs GROUP BY 1, 2")
 
-    def usage(self, since: float, until: float) -> list[Usage]:
-        """See JobStore. Looks through all jobs."""
-        return self._read(
-            lambda c: [_rows.usage(row) for row in c.execute(_rows.USAGE, (since, until))]
-        )
+    def usage(self, since: float, until: float, *, service: str = "") -> list[Usage]:
+        """See JobStore. Looks through all jobs of the service, or all."""
+        query, values = _rows.usage_query(service)
+        rows = self._read(lambda c: c.execute(query, (since, until, *values)).fetchall())
+        return [_rows.usage(row) for row in rows]
 
     def loads(self) -> Mapping[tuple[str, JobState], int]:
         """See JobStore."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
@@ -120,7 +121,7 @@ class _Stream:
 
     def _told(self, found: list[JobEvent], after: Place) -> str:
         """The changes that may be seen; the last one is where to go on."""
-        his = [one for one in found if self._is_his(one.service, one.job)]
+        his = [one for one in found if self._is_his(one.service, one.job, one.at)]
         if not his:
             return ""
         texts = [_text(_of_event(one)) for one in his]
@@ -130,7 +131,7 @@ class _Stream:
         """What the newest jobs became after a time, as their records have it."""
         records = self._manager.parts.jobs.jobs(shown=True, newest=True, limit=2 * _BATCH)
         late = [one for one in records if _changed(one) > since]
-        his = [one for one in late if self._is_his(one.service, one.id)]
+        his = [one for one in late if self._is_his(one.service, one.id, one.accepted)]
         return "".join(
             [
                 f"event: gap\ndata: {json.dumps({'since': exact(since), 'reason': _LATE})}\n\n",
@@ -138,8 +139,9 @@ class _Stream:
             ]
         )
 
-    def _is_his(self, service: str, job: str) -> bool:
-        return self._service in ("", service) and self._sight.may_see(service, job=job)
+    def _is_his(self, service: str, job: str, at: float) -> bool:
+        asked = partial(self._manager.parts.jobs.job, job)
+        return self._service in ("", service) and self._sight.may_see(service, at, asked)
 
 
 def _text(value: dict[str, Any]) -> str:

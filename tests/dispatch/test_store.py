@@ -394,6 +394,8 @@ def test_what_jobs_have_used_is_summed_by_service_target_and_caller(store: Sqlit
         Usage("s", "x", "ann", 2, 2, 12.5),
     ]
     assert store.usage(NOW + 1, NOW + 50) == []
+    assert len(store.usage(NOW, NOW, service="s")) == 2
+    assert store.usage(NOW, NOW, service="t") == []
 
 
 def test_no_write_looks_through_a_whole_table(store: SqliteStore) -> None:

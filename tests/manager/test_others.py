@@ -14,9 +14,9 @@ from bridge.targets.kubernetes.connection import AlreadyThere
 from manager.oidc import OidcSettings
 
 from .conftest import Answer, Live, echo, serve
-from .test_jobs import finished
+from .test_jobs import finished, jobs_of
 from .test_oidc import Provider
-from .test_stream import read_until, stream
+from .test_stream import block, read_until, stream
 
 MEMBER = {"group_membership": ["lab"]}
 
@@ -182,3 +182,22 @@ def test_volumes_from_their_making_to_their_end(tenants: Tenants) -> None:
     assert tenants.ask("ann", "DELETE", "/system/services/mounts").status == 204
     assert tenants.ask("ann", "DELETE", f"{path}/data").status == 204
     assert tenants.ask("ann", "GET", f"{path}/data").status == 404
+
+
+def test_a_name_that_was_anothers_brings_nothing_of_his(tenants: Tenants) -> None:
+    with stream(tenants.live, **tenants.bob) as answer:
+        begun = block(answer)["id"]
+    for who, count in (("ann", 2), ("bob", 1)):
+        assert tenants.ask(who, "POST", "/system/services", echo(name="passed-on")).status == 201
+        for _ in range(count):
+            assert tenants.ask(who, "POST", "/job/passed-on", b"x").status == 201
+            assert tenants.ask(who, "POST", "/run/passed-on", b"x").status == 200
+        items = tenants.ask(who, "GET", "/system/metrics/breakdown?group_by=service").json["items"]
+        (item,) = [one for one in items if one["key"] == "passed-on"]
+        assert (item["requests_count_async"], item["requests_count_sync"]) == (count, count)
+        if who == "ann":
+            assert tenants.ask(who, "DELETE", "/system/services/passed-on").status == 204
+    (his,) = jobs_of(tenants.live, "passed-on")
+    with stream(tenants.live, **tenants.bob, **{"Last-Event-ID": begun}) as answer:
+        told = read_until(answer, "succeeded")
+    assert {one["job"] for one in told if one["service"] == "passed-on"} <= {his}
