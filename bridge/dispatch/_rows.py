@@ -140,9 +140,8 @@ def ignored(row: sqlite3.Row) -> Ignored:
 
 def usage(row: sqlite3.Row) -> Usage:
     """A row of `usage_query`."""
-    return Usage(
-        row["service"], row["target"], row["caller"], row["jobs"], row["runs"], row["seconds"]
-    )
+    seconds = float(row["seconds"])
+    return Usage(row["service"], row["target"], row["caller"], row["jobs"], row["runs"], seconds)
 
 
 def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:

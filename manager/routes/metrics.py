@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -17,6 +17,9 @@ from manager.gate import Gate
 __all__ = ["router"]
 
 _PATH: Final = "/system/metrics"
+_TABLE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 Start = Annotated[str, Query(description="RFC 3339; a day before the end")]
 End = Annotated[str, Query(description="RFC 3339; now")]
 GroupBy = Annotated[str, Query(description="service, user or country")]
@@ -35,7 +38,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         window = metrics.read_window(start, end, time.time())
         return json_answer(metrics.summary(manager, caller, window))
 
-    @routes.get(f"{_PATH}/breakdown")
+    @routes.get(f"{_PATH}/breakdown", responses=_TABLE)
     def breakdown(
         *,
         group_by: GroupBy = "",

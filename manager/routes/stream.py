@@ -33,6 +33,9 @@ _LOOK: Final = 0.5
 _BEAT: Final = 15.0
 _LONGEST: Final = 600.0
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 _LATE: Final = "some changes are left out; what is known of the newest jobs follows"
 Service = Annotated[str, Query(description="only of this service")]
 Last = Annotated[str, Header(alias="Last-Event-ID", description="go on behind this event")]
@@ -44,7 +47,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     feed = Feed(manager.parts.jobs, time.time)
     open_: set[object] = set()
 
-    @routes.get("/api/v1/events")
+    @routes.get("/api/v1/events", response_class=StreamingResponse, responses=_EVENTS)
     async def events(
         service: Service = "", last: Last = "", caller: Caller = gate.user
     ) -> Response:

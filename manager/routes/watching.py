@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from bridge.errors import BridgeError
 from manager._http import text_answer
@@ -35,7 +35,7 @@ def router(manager: Manager, gate: Gate, telemetry: Telemetry) -> APIRouter:
         why = probe.missing()
         return text_answer(f"not ready: {why}", 503) if why else text_answer("Ok")
 
-    @routes.get("/metrics")
+    @routes.get("/metrics", response_class=PlainTextResponse)
     def metrics(caller: Caller = gate.admin) -> Response:
         """What Prometheus reads, with the administrator's name and password."""
         return Response(telemetry.text(), headers={"content-type": CONTENT_TYPE_LATEST})
