@@ -31,7 +31,7 @@ def main() -> int:
         with ExitStack() as stack:
             made = InCluster(given, stack)
             listener = _listener(Reader(given).whole("OSCAR_SERVICE_PORT", _PORT))
-            serve(create_app(made.manager), listener, made.start)
+            serve(create_app(made.manager), listener, made.start, made.manager.stopping)
     except BridgeError as error:
         _LOG.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
         return error.exit_status

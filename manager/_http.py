@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -24,6 +25,7 @@ __all__ = [
     "body_of",
     "empty",
     "handle_errors",
+    "is_true",
     "json_answer",
     "text_answer",
 ]
@@ -47,14 +49,23 @@ def empty(status: int) -> Response:
 
 
 NO_CONTENT: Final = 204
-
 JSON_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
-"""What a route with a JSON object for its body says of it in the description of the API."""
+"""What the interface says of routes that read an object, whatever its type is said to be."""
+_TRUE: Final = frozenset({"1", "t", "true"})
+# Of whom nothing is known nothing is said.
+_UNKNOWN: Final = 401
+# Below these, errors are JSON; OSCAR's clients want text everywhere else.
+_IN_JSON: Final = ("/system/metrics", "/system/status", "/api/v1/")
+
+
+def is_true(text: str) -> bool:
+    """As Go reads flags; what is neither is false."""
+    return text.lower() in _TRUE
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -72,7 +83,7 @@ async def body_of(request: Request, limit: int) -> bytes:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer every error in plain text."""
+    """Answer every error in plain text, or as `{"error": …}` where that is the custom."""
     app.add_exception_handler(Refused, _async(_refused))
     app.add_exception_handler(HTTPException, _async(_unknown))
     app.add_exception_handler(RequestValidationError, _async(_unreadable))
@@ -83,8 +94,16 @@ def handle_errors(app: FastAPI) -> None:
 def _async(
     make: Callable[[Exception], Response],
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def handler(_: Request, error: Exception) -> Response:
-        return make(error)
+    async def handler(request: Request, error: Exception) -> Response:
+        answer = make(error)
+        status = answer.status_code
+        if status != _UNKNOWN and request.url.path.startswith(_IN_JSON):
+            text = bytes(answer.body).decode() or HTTPStatus(status).phrase.lower()
+            said = json_answer({"error": text}, status)
+            kept = {k: v for k, v in answer.headers.items() if not k.startswith("content-")}
+            said.headers.update(kept)
+            return said
+        return answer
 
     return handler
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from bridge.errors import UsageError
 from bridge.fdl.options import OscarOptions
 from manager.auth import Caller
 from manager.service import Deployed
 from manager.store import BucketRow
 
-__all__ = ["may_see", "may_see_bucket", "owns", "owns_bucket"]
+__all__ = ["ConflictError", "may_see", "may_see_bucket", "owns", "owns_bucket"]
+
+
+class ConflictError(UsageError):
+    """What is asked for stands against something that is there already."""
+
+    code = "conflict"
 
 
 def owns(caller: Caller, one: Deployed) -> bool:

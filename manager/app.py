@@ -17,15 +17,37 @@ from manager.routes import (
     buckets,
     deployments,
     events,
+    federation,
     forward,
     invocations,
     jobs,
+    metrics,
     services,
+    stream,
     system,
+    v1,
+    volumes,
+    watching,
 )
+from manager.telemetry import Measured, Telemetry
 
 __all__ = ["create_app"]
 
+_PARTS: Final = (
+    system,
+    services,
+    deployments,
+    forward,
+    invocations,
+    jobs,
+    buckets,
+    events,
+    metrics,
+    federation,
+    volumes,
+    v1,
+    stream,
+)
 _DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"description": "Refused. The body says why, as text; it may be empty."},
@@ -50,14 +72,17 @@ def create_app(manager: Manager) -> FastAPI:
         redirect_slashes=False,
         responses=_ERRORS,
     )
-    for part in (system, services, deployments, forward, invocations, jobs, buckets, events):
+    telemetry = Telemetry(manager)
+    for part in _PARTS:
         app.include_router(part.router(manager, gate))
+    app.include_router(watching.router(manager, gate, telemetry))
     handle_errors(app)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.origins),
         allow_methods=["*"],
-        allow_headers=["Authorization", "Content-Type"],
+        allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
     )
+    app.add_middleware(Measured, telemetry=telemetry)
     app.add_middleware(Tidy)
     return app

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-__all__ = ["CallLog", "Entry", "rfc3339"]
+__all__ = ["CallLog", "Entry", "exact", "rfc3339"]
 
 _LOG: Final = logging.getLogger("manager")
 _KEPT: Final = 10_000
@@ -18,6 +18,12 @@ _KEPT: Final = 10_000
 def rfc3339(at: float) -> str:
     """A time as Kubernetes writes it: UTC, whole seconds."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact(at: float) -> str:
+    """A time with its microseconds, as Go writes times."""
+    text = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
+    return f"{text}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,15 @@ class Entry:
 
 @dataclass(slots=True)
 class CallLog:
-    """The newest calls, of this process."""
+    """The newest `kept` calls of this process, which `began` to note them then. Thread-safe."""
 
     entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    began: float = field(default_factory=time.time)
+    kept: int = _KEPT
+
+    def newest(self) -> tuple[Entry, ...]:
+        """The calls as they are now, the newest last."""
+        return tuple(self.entries)
 
     def add(self, began: float, status: int, client: str, path: str, user: str) -> None:
         """Note a call that is answered; `began` is in seconds since the epoch."""

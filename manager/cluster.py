@@ -75,6 +75,7 @@ class InCluster:
             cloud=self._pulled(account, stack) if account else None,
             cloud_endpoint=account.s3_endpoint.rstrip("/") if account else None,
             measure=self._measured,
+            nodes=self._capacity.nodes,
             tokens=tokens,
         )
         self.manager = Manager(self.settings, parts)

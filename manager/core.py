@@ -31,8 +31,9 @@ from bridge.secret import Secret
 from bridge.storage import ObjectInfo
 from bridge.storage.minio import Rule
 from bridge.targets import Target
+from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
-from manager.access import owns_bucket
+from manager.access import ConflictError, owns_bucket
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
@@ -40,6 +41,7 @@ from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.store import BucketRow, ServiceRow, ServiceStore
+from manager.volumes import check_volume, give_volume
 
 __all__ = ["ConflictError", "Manager", "Parts"]
 
@@ -49,12 +51,6 @@ _SOON: Final = 30.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
-
-
-class ConflictError(UsageError):
-    """What is asked for stands against something that is there already."""
-
-    code = "conflict"
 
 
 Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
@@ -69,8 +65,9 @@ class Parts:
     add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled; a service brings
     its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
     where no service may). `measure` says how the targets stand; by default only their load is
-    known. Into `tokens`, which targets may hold too, goes the token of each service before it is
-    deployed. Nothing of it is closed here.
+    known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
+    may hold too, goes the token of each service before it is deployed. Nothing of it is closed
+    here.
     """
 
     state: ServiceStore
@@ -81,6 +78,7 @@ class Parts:
     cloud: CloudBuckets | None = None
     cloud_endpoint: str | None = None
     measure: Measure | None = None
+    nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
 
 
@@ -114,7 +112,8 @@ class Manager:
         )
         self.calls = CallLog()
         self._idle: set[str] = set()
-        self._stopping = threading.Event()
+        # Set when it is about to end: what would go on for ever ends.
+        self.stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
         self.ready = False
 
@@ -145,7 +144,7 @@ class Manager:
 
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
-        self._stopping.set()
+        self.stopping.set()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -175,6 +174,7 @@ class Manager:
                 self._install(made)
                 self._put(made)
                 self._watch([made])
+                give_volume(made, self.parts.targets.values())
             except BaseException:
                 self._take_away(made)
                 raise
@@ -273,19 +273,12 @@ class Manager:
             # One of which nothing is known is the administrator's: to name it must not make it his.
             if row is not None or self.parts.buckets.has_bucket(bucket):
                 raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
-        self._check_volume(one)
+        check_volume(one, self._services.values(), self.parts.targets.values())
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
         build(self._document({**self._services, one.name: one}))
-
-    def _check_volume(self, one: Deployed) -> None:
-        """All services are in one namespace: a volume must not be mounted by naming it."""
-        name = one.volume
-        others = (other for other in self._services.values() if other.owner != one.owner)
-        if name and any(other.volume == name for other in others):
-            raise ConflictError(f"the volume {name} already exists and is somebody else's")
 
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""
@@ -453,7 +446,7 @@ class Manager:
             except Exception:
                 LOG.exception("looking for lost events failed")
             pause = min(self.settings.reconcile, _SOON) if self._idle else self.settings.reconcile
-            if self._stopping.wait(pause):
+            if self.stopping.wait(pause):
                 return
 
     # --- placement --------------------------------------------------------------------------

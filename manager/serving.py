@@ -18,18 +18,33 @@ BACKLOG: Final = 2048
 _GRACE: Final = 30
 
 
-def serve(app: FastAPI, listener: socket.socket, start: Callable[[], None]) -> None:
+class _Server(uvicorn.Server):
+    """Says that it ends before it waits for what is open: streams would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+def serve(
+    app: FastAPI, listener: socket.socket, start: Callable[[], None], stopping: threading.Event
+) -> None:
     """Answer requests until SIGTERM or SIGINT, then finish those that are being answered.
 
     They have 30 seconds for it; new connections are refused meanwhile, and who waits for a job by
     a synchronous call is waited for too. `start` runs beside the server, which the object store
     may look for already; what it raises ends the server and is raised here. To be called by the
-    main thread; `listener` is closed at the end.
+    main thread; `listener` is closed at the end. `stopping` is set for what would go on for ever.
     """
     # The server stops by itself on these; what is behind it is stopped afterwards, by the caller.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
@@ -39,7 +54,8 @@ def serve(app: FastAPI, listener: socket.socket, start: Callable[[], None]) -> N
             server_header=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=_GRACE,
-        )
+        ),
+        stopping,
     )
     failed: list[BaseException] = []
 

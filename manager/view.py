@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.fdl.model import StoragePath, StorageProvider
-from bridge.fdl.options import Expose, Federation, OscarOptions, Synchronous
+from bridge.fdl.options import Expose, Federation, OscarOptions, Replica, Synchronous
 from bridge.secret import HIDDEN, Secret
 from manager.service import Deployed
 
-__all__ = ["Reader", "view"]
+__all__ = ["Reader", "member_view", "view"]
 
 _RESOURCES: Final = (
     ("memory", "256Mi"),
@@ -131,21 +131,23 @@ def _ports(ports: tuple[int, ...], reader: Reader) -> Any:
     return ports[0] if reader.lone_port and len(ports) == 1 else list(ports)
 
 
+def member_view(member: Replica, reader: Reader) -> dict[str, Any]:
+    """A member of a federation, every key of it."""
+    return {
+        "type": member.type,
+        "cluster_id": member.cluster_id,
+        "service_name": member.service_name,
+        "url": member.url,
+        "ssl_verify": member.ssl_verify,
+        "priority": member.priority,
+        "headers": _shown(member.headers, reader),
+    }
+
+
 def _federation(options: Federation | None, reader: Reader) -> dict[str, Any] | None:
     if options is None:
         return None
-    members = [
-        {
-            "type": member.type,
-            "cluster_id": member.cluster_id,
-            "service_name": member.service_name,
-            "url": member.url,
-            "ssl_verify": member.ssl_verify,
-            "priority": member.priority,
-            "headers": _shown(member.headers, reader),
-        }
-        for member in options.members
-    ]
+    members = [member_view(member, reader) for member in options.members]
     found = {
         "group_id": options.group_id,
         "topology": options.topology,

@@ -18,6 +18,7 @@ from bridge.dispatch.model import (
     NewJob,
     Output,
     Refusal,
+    Usage,
 )
 from bridge.dispatch.protocol import (
     Decide,
@@ -52,4 +53,5 @@ __all__ = [
     "Routes",
     "Settings",
     "SqliteStore",
+    "Usage",
 ]

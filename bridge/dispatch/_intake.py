@@ -114,7 +114,8 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> 
         return
     values: list[object] = []
     for item, path, etag in rows:
-        values += (item.id, item.service, path, etag, item.event.sequencer)
+        # What is told again is no listing, which a later notification may be of.
+        values += (item.id, item.service, path, etag, item.event.sequencer or item.event.nonce)
         values += (JobState.ACCEPTED.value, at, at, item.caller)
     query = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {_marks(len(_COLUMNS), len(rows))}"  # noqa: S608
     last = connection.execute(query, values).lastrowid
@@ -143,7 +144,8 @@ def _known(connection: sqlite3.Connection, row: _Row) -> str | None:
     item = row.item
     if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (item.id,)).fetchone():
         return item.id
-    if not row.etag:
+    # With a nonce it is the same object once more, on purpose.
+    if not row.etag or item.event.nonce:
         return None
     if not item.event.sequencer:
         return _listed(connection, item.service, row.path, row.etag)

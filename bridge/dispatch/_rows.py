@@ -16,6 +16,7 @@ from bridge.dispatch.model import (
     JobRecord,
     Output,
     Refusal,
+    Usage,
 )
 from bridge.targets import JobState
 
@@ -29,6 +30,8 @@ __all__ = [
     "job",
     "jobs_query",
     "refusal",
+    "usage",
+    "usage_query",
 ]
 
 JOB: Final = (
@@ -38,6 +41,13 @@ JOB: Final = (
 )
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
+
+_USAGE: Final = (
+    "SELECT service, target, caller, count(*) AS jobs,"
+    " count(CASE WHEN ended IS NOT NULL THEN started END) AS runs,"
+    " coalesce(sum(CASE WHEN ended > started THEN ended - started END), 0) AS seconds"
+    " FROM jobs WHERE accepted >= ? AND accepted <= ?"
+)
 
 _BEHIND: Final = {
     False: "j.seq > (SELECT seq FROM jobs WHERE id = ?)",
@@ -128,6 +138,12 @@ def ignored(row: sqlite3.Row) -> Ignored:
     return Ignored(row["at"], row["source"], row["reason"], event_from(row["event"]))
 
 
+def usage(row: sqlite3.Row) -> Usage:
+    """A row of `usage_query`."""
+    seconds = float(row["seconds"])
+    return Usage(row["service"], row["target"], row["caller"], row["jobs"], row["runs"], seconds)
+
+
 def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
     """All that the tables say of a job."""
     row = connection.execute(f"{JOB} WHERE j.id = ?", (name,)).fetchone()
@@ -145,23 +161,32 @@ def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
     )
 
 
+def usage_query(service: str) -> tuple[str, list[str]]:
+    """The query of `JobStore.usage` and its values, but for the time."""
+    of = " AND service = ?" if service else ""
+    return f"{_USAGE}{of} GROUP BY service, target, caller", [service] if service else []
+
+
 def jobs_query(
     states: Sequence[JobState],
     equal: Mapping[str, str],
     *,
+    owned: Sequence[str],
     stop: bool,
     shown: bool,
     newest: bool,
     after: str,
 ) -> tuple[str, list[str]]:
     """The query of `JobStore.jobs` and its values, but for the limit."""
-    where, values = _where(states, equal, stop=stop, shown=shown, newest=newest, after=after)
+    where, values = _where(
+        states, equal, owned=owned, stop=stop, shown=shown, newest=newest, after=after
+    )
     return f"{JOB}{where} ORDER BY j.seq {'DESC' if newest else 'ASC'} LIMIT ?", values
 
 
 def count_query(equal: Mapping[str, str], after: str) -> tuple[str, list[str]]:
     """The query of `JobStore.left` and its values."""
-    where, values = _where((), equal, stop=False, shown=True, newest=False, after=after)
+    where, values = _where((), equal, owned=(), stop=False, shown=True, newest=False, after=after)
     return f"SELECT count(*) FROM jobs j{where}", values  # noqa: S608
 
 
@@ -169,13 +194,21 @@ def _where(
     states: Sequence[JobState],
     equal: Mapping[str, str],
     *,
+    owned: Sequence[str],
     stop: bool,
     shown: bool,
     newest: bool,
     after: str,
 ) -> tuple[str, list[str]]:
-    terms = [f"j.{name} = ?" for name, value in equal.items() if value]
-    values = [value for value in equal.values() if value]
+    terms: list[str] = []
+    values: list[str] = []
+    for name, value in equal.items():
+        if value and name == "caller" and owned:
+            terms.append(f"(j.caller = ? OR j.service IN ({', '.join('?' * len(owned))}))")
+            values += [value, *owned]
+        elif value:
+            terms.append(f"j.{name} = ?")
+            values.append(value)
     if states:
         terms.append(f"j.state IN ({', '.join('?' * len(states))})")
         values += [state.value for state in states]

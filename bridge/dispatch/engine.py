@@ -225,6 +225,19 @@ class Dispatcher:
             items = [replace(items[0], id=job)]
         return tuple(self._store.accept(items, self._core.clock())) if items else ()
 
+    def replay(self, job: str, *, nonce: str = "") -> str:
+        """Accept the event of a job once more; the new job of it, durable on return.
+
+        It is the same caller's. The same `nonce` again is the same new job; without one each is
+        another. NotFoundError when there is no such job, or its service is gone.
+        """
+        record = self._store.job(job)
+        if record is None or record.service not in self._core.services:
+            raise NotFoundError(f"there is no job {job!r} of a service that is here")
+        event = replace(record.event, nonce=nonce or secrets.token_hex(16))
+        item = NewJob(job_id(record.service, event), record.service, event, record.caller)
+        return self._store.accept([item], self._core.clock())[0].job
+
     def reconcile(
         self,
         listing: Listing | None = None,

@@ -23,6 +23,7 @@ __all__ = [
     "NewJob",
     "Output",
     "Refusal",
+    "Usage",
 ]
 
 OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
@@ -227,3 +228,19 @@ class JobEvent:
     exit_code: int | None = None
     reason: str = ""
     previous_target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one caller's jobs of one service have used of one target ("" while not placed).
+
+    `runs` are those of the `jobs` that began and are over, `seconds` how long they took together;
+    of a job that was tried again only the last attempt counts.
+    """
+
+    service: str
+    target: str
+    caller: str
+    jobs: int
+    runs: int
+    seconds: float

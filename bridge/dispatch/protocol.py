@@ -15,6 +15,7 @@ from bridge.dispatch.model import (
     JobRecord,
     NewJob,
     Refusal,
+    Usage,
 )
 from bridge.events import Event
 from bridge.fdl.model import Service
@@ -160,6 +161,7 @@ class JobStore(Protocol):
         service: str = "",
         target: str = "",
         caller: str = "",
+        owned: Sequence[str] = (),
         stop: bool = False,
         shown: bool = False,
         newest: bool = False,
@@ -168,7 +170,8 @@ class JobStore(Protocol):
     ) -> list[JobRecord]:
         """Jobs that match, in the order they were accepted; `after` continues behind that job.
 
-        `shown` leaves out those that were hidden.
+        A `caller`'s jobs are those that he called, and with `owned` all jobs of these services,
+        too. `shown` leaves out those that were hidden.
         """
         ...
 
@@ -182,6 +185,11 @@ class JobStore(Protocol):
 
     def counts(self) -> Mapping[tuple[str, JobState], int]:
         """How many jobs each service has in each state."""
+        ...
+
+    def usage(self, since: float, until: float, *, service: str = "") -> list[Usage]:
+        """What the jobs (of one service) have used that were accepted in that time, hidden ones
+        included."""
         ...
 
     def loads(self) -> Mapping[tuple[str, JobState], int]:

@@ -23,6 +23,7 @@ from bridge.dispatch.model import (
     JobRecord,
     NewJob,
     Refusal,
+    Usage,
 )
 from bridge.errors import PermanentError, TemporaryError
 from bridge.targets import JobState
@@ -178,6 +179,7 @@ class SqliteStore:
         service: str = "",
         target: str = "",
         caller: str = "",
+        owned: Sequence[str] = (),
         stop: bool = False,
         shown: bool = False,
         newest: bool = False,
@@ -187,7 +189,7 @@ class SqliteStore:
         """See JobStore."""
         equal = {"service": service, "target": target, "caller": caller}
         query, values = _rows.jobs_query(
-            states, equal, stop=stop, shown=shown, newest=newest, after=after
+            states, equal, owned=owned, stop=stop, shown=shown, newest=newest, after=after
         )
         rows = self._read(lambda c: c.execute(query, (*values, limit)).fetchall())
         return [_rows.job(row) for row in rows]
@@ -211,6 +213,12 @@ class SqliteStore:
     def counts(self) -> Mapping[tuple[str, JobState], int]:
         """See JobStore."""
         return self._grouped("SELECT service, state, count(*) FROM jobs GROUP BY 1, 2")
+
+    def usage(self, since: float, until: float, *, service: str = "") -> list[Usage]:
+        """See JobStore. Looks through all jobs of the service, or all."""
+        query, values = _rows.usage_query(service)
+        rows = self._read(lambda c: c.execute(query, (since, until, *values)).fetchall())
+        return [_rows.usage(row) for row in rows]
 
     def loads(self) -> Mapping[tuple[str, JobState], int]:
         """See JobStore."""

@@ -29,7 +29,8 @@ class Event:
     `key` is decoded: exactly the object's name. `size` is in bytes, None when unknown.
     `record` is the single original record (dict) or the original body's JSON, for the script's
     EVENT variable. `body` holds the bytes of an event that carries its own data.
-    `nonce` tells two raw bodies apart; empty for storage events.
+    `nonce` tells two raw bodies apart; empty for storage events, but for those that are told again
+    on purpose.
     """
 
     kind: EventKind

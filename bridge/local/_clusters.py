@@ -22,6 +22,7 @@ from bridge.targets.kubernetes import (
     ClusterSettings,
     Connection,
     KubernetesTarget,
+    Node,
 )
 from bridge.targets.kubernetes.connection import MANAGED_BY, MANAGER
 from bridge.targets.kubernetes.knative import KnativeTarget
@@ -145,6 +146,10 @@ class Clusters:
         """What is known of a target, with the room of its cluster."""
         cluster = self._used.get(known.spec.name)
         return known if cluster is None else cluster.capacity.state(known, services)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of the clusters that are used."""
+        return tuple(node for one in self._used.values() for node in one.capacity.nodes())
 
     def start(self, stack: ExitStack) -> list[str]:
         """Make a namespace on each cluster, which `stack` removes, and the image of the runtime

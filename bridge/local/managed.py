@@ -129,6 +129,7 @@ class Managed:
             access=self._access,
             cloud=cloud,
             measure=self._measured,
+            nodes=place.clusters.nodes,
             tokens=self._tokens,
         )
 

@@ -177,6 +177,11 @@ class LocalTarget:
             run = self._runs.get(job)
         return iter(()) if run is None else run.work.files.lines()
 
+    def has_log(self, job: str) -> bool:
+        """See KeepsLogs: whether this process has run it."""
+        with self._lock:
+            return job in self._runs
+
     def close(self) -> None:
         """See `Target.close`; jobs that are not over become FAILED and temporary."""
         with self._lock:

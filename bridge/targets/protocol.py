@@ -106,6 +106,15 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsLogs(Protocol):
+    """A target that can tell a job that has said nothing from one whose log is gone."""
+
+    def has_log(self, job: str) -> bool:
+        """Whether what the job said, if anything, can still be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer of a synchronous call: its head, and a body that comes as it is read.

@@ -12,8 +12,9 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from bridge.dispatch import JobRecord
 from bridge.dispatch.model import OPEN_STATES
-from bridge.targets import JobState
-from manager._http import NO_CONTENT, empty, json_answer
+from bridge.targets import JobState, Target
+from bridge.targets.protocol import KeepsLogs
+from manager._http import NO_CONTENT, empty, is_true, json_answer
 from manager.access import owns
 from manager.auth import Caller, Refused
 from manager.calls import rfc3339
@@ -24,7 +25,6 @@ from manager.status import PHASES
 __all__ = ["router"]
 
 _PATH: Final = "/system/logs/{name}"
-_TRUE: Final = frozenset({"1", "t", "true"})
 _BLOCK: Final = 1 << 16
 Page = Annotated[str, Query(description="`next_page` of the answer before")]
 Flag = Annotated[str, Query(description="true or false")]
@@ -51,7 +51,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.get("/system/logs")
     def calls(timestamps: Flag = "", caller: Caller = gate.admin) -> Response:
         """The newest calls of services, as this process has answered them."""
-        shown = [e.as_json(timestamps=_is_true(timestamps)) for e in manager.calls.entries]
+        shown = [e.as_json(timestamps=is_true(timestamps)) for e in manager.calls.newest()]
         return json_answer({"logs": shown})
 
     @routes.get(_PATH)
@@ -72,7 +72,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     ) -> Response:
         """Put away the jobs that have succeeded, or with `all` every job; open ones are ended."""
         gate.owned(name, caller)
-        if _is_true(every):
+        if is_true(every):
             for record in jobs.jobs(service=name, states=OPEN_STATES, limit=2**31):
                 manager.dispatcher.cancel(record.id)
             jobs.hide(name)
@@ -86,10 +86,12 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         record = one_of(name, job, caller)
         target = manager.parts.targets.get(record.target)
         lines = target.logs(job) if target else iter(())
-        before = f"{_nanos(record.started or record.accepted)} " if _is_true(timestamps) else ""
+        before = f"{_nanos(record.started or record.accepted)} " if is_true(timestamps) else ""
         blocks = _blocks(lines, before)
         # Read before the answer begins: what fails has a status of its own.
         first = next(blocks)
+        if not first and record.state.final and not _is_kept(target, job):
+            raise Refused(404, f"the log of {job} is not there any more")
         return StreamingResponse(chain([first], blocks), media_type="text/plain")
 
     @routes.delete(_PATH + "/{job}", status_code=NO_CONTENT)
@@ -101,6 +103,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return empty(NO_CONTENT)
 
     return routes
+
+
+def _is_kept(target: Target | None, job: str) -> bool:
+    """Whether an empty log is one of a job that has said nothing."""
+    return target is not None and (not isinstance(target, KeepsLogs) or target.has_log(job))
 
 
 def _blocks(lines: Iterable[str], before: str) -> Iterator[bytes]:
@@ -122,8 +129,3 @@ def _entry(record: JobRecord) -> dict[str, str]:
 
 def _nanos(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-
-
-def _is_true(text: str) -> bool:
-    """As Go reads flags; what is neither is false."""
-    return text.lower() in _TRUE

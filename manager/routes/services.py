@@ -9,12 +9,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bridge.fdl import limits
-from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
+from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer, text_answer
 from manager._json import read_object
 from manager.access import may_see, owns
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.deployment import summary
+from manager.federation import Federations
 from manager.gate import Gate
 from manager.service import Deployed, read_source
 from manager.view import Reader, view
@@ -30,6 +31,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["services"])
     settings = manager.settings
+    federations = Federations(manager)
 
     def shown(one: Deployed, caller: Caller, request: Request, include: str) -> dict[str, Any]:
         go = request.headers.get("user-agent", "").startswith(_GO)
@@ -44,15 +46,22 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a service. The body is an entry of an FDL file, with the script's text."""
         source = read_source(read_object(await body_of(request, settings.max_service)))
-        await run_in_threadpool(manager.create, caller, source)
+        made = await run_in_threadpool(manager.create, caller, source)
+        # The answer has no body: what did not reach a member is in the log.
+        await run_in_threadpool(federations.tell, made)
         return empty(201)
 
     @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=JSON_BODY)
     async def update(request: Request, caller: Caller = gate.user) -> Response:
-        """Change the service that the body names. Secrets that are blank or left out stay."""
+        """Change the service that the body names. Secrets that are blank or left out stay.
+
+        200 with a warning when members of its federation do not have the change.
+        """
         source = read_source(read_object(await body_of(request, settings.max_service)))
         old = gate.owned(str(source["service"].get("name", "")), caller)
-        await run_in_threadpool(manager.update, caller, old, source)
+        made = await run_in_threadpool(manager.update, caller, old, source)
+        if warnings := await run_in_threadpool(federations.tell, made):
+            return text_answer(f"warning: {'; '.join(warnings)}")
         return empty(NO_CONTENT)
 
     @routes.get(_PATH)

@@ -16,6 +16,7 @@ from manager.auth import Caller
 from manager.core import Manager
 from manager.gate import Gate
 from manager.status import status
+from manager.volumes import held
 
 __all__ = ["router"]
 
@@ -35,23 +36,19 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             "interLink_available": False,
         }
         found |= {"serverless_backend": settings.serverless} if settings.serverless else {}
-        off = ("yunikorn_enable", "kueue_enable", "volume_enable")
         groups = list(settings.oidc.groups) if settings.oidc else []
-        return (
-            found
-            | dict.fromkeys(off, False)
-            | {"oidc_groups": groups, "minio_quota_enabled": False}
-        )
+        return found | {
+            "yunikorn_enable": False,
+            "kueue_enable": False,
+            "volume_enable": held(manager.parts.targets.values()) is not None,
+            "oidc_groups": groups,
+            "minio_quota_enabled": False,
+        }
 
     @routes.get("/health", response_class=PlainTextResponse)
     def health() -> Response:
         """Whether the manager answers."""
         return text_answer("Ok")
-
-    @routes.get("/ready", response_class=PlainTextResponse)
-    def ready() -> Response:
-        """Whether services are loaded and jobs run."""
-        return text_answer("Ok") if manager.ready else text_answer("not ready yet", 503)
 
     @routes.get("/system/info")
     def info(caller: Caller = gate.user) -> Response:

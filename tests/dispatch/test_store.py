@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bridge.dispatch import Change, Expected, Ignored, Output, Refusal, SqliteStore
+from bridge.dispatch import (
+    Change,
+    Expected,
+    Ignored,
+    NewJob,
+    Output,
+    Refusal,
+    SqliteStore,
+    Usage,
+)
 from bridge.errors import PermanentError, TemporaryError
 from bridge.events import Event, EventKind, job_id
 from bridge.targets import JobState
@@ -131,6 +140,19 @@ def test_a_listing_with_other_content_is_a_new_job(store: SqliteStore) -> None:
 def test_a_listing_is_only_matched_within_the_service(store: SqliteStore) -> None:
     store.accept([new_job("in/a", sequencer="7", name="s")], NOW)
     assert store.accept([new_job("in/a", sequencer="", name="t")], NOW)[0].new
+
+
+@pytest.mark.parametrize("sequencer", ["", "7"])
+def test_an_event_that_is_told_again_is_a_new_job_and_stands_for_no_other(
+    store: SqliteStore, sequencer: str
+) -> None:
+    (first,) = store.accept([new_job("in/a", sequencer=sequencer)], NOW)
+    again = replace(event("in/a", sequencer=sequencer), nonce="again")
+    item = NewJob(job_id("s", again), "s", again)
+    assert [store.accept([item], NOW)[0].new for _ in range(2)] == [True, False]
+    (notified,) = store.accept([new_job("in/a", sequencer="7")], NOW)
+    assert (notified.new, notified.job) == (False, first.job)
+    assert store.accept([new_job("in/a", sequencer="8")], NOW)[0].new
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -347,9 +369,33 @@ def test_jobs_can_be_asked_for_by_state_service_and_page(store: SqliteStore) -> 
     assert [j.id for j in store.jobs(newest=True, after=items[4].id, limit=1)] == [items[3].id]
     page = store.jobs(states=[JobState.ACCEPTED], service="t", after=items[3].id)
     assert [j.id for j in page] == [items[5].id]
+    mine = replace(new_job("in/mine", name="s"), caller="ann")
+    store.accept([mine], NOW)
+    assert [j.id for j in store.jobs(caller="ann")] == [mine.id]
+    owned = [j.id for j in store.jobs(caller="ann", owned=["t"])]
+    assert owned == [items[1].id, items[3].id, items[5].id, mine.id]
+    assert [j.id for j in store.jobs(caller="ann", owned=["t"], service="s")] == [mine.id]
+    store.hide("s", job=mine.id)
     assert store.counts()["s", JobState.FAILED] == 1
     assert store.counts()["t", JobState.ACCEPTED] == 2
-    assert store.loads() == {("", JobState.ACCEPTED): 4, ("x", JobState.PLACED): 1}
+    assert store.loads() == {("", JobState.ACCEPTED): 5, ("x", JobState.PLACED): 1}
+
+
+def test_what_jobs_have_used_is_summed_by_service_target_and_caller(store: SqliteStore) -> None:
+    items = [replace(new_job(f"in/{n}", name="s"), caller="ann") for n in range(4)]
+    store.accept(items[:3], NOW)
+    store.accept(items[3:], NOW + 100)
+    for item, ended in ((items[0], 5.0), (items[1], 7.5)):
+        change(store, item.id, JobState.PLACED, target="x")
+        change(store, item.id, JobState.RUNNING, started=NOW)
+        change(store, item.id, JobState.SUCCEEDED, ended=NOW + ended)
+    assert sorted(store.usage(NOW, NOW + 1), key=lambda used: used.target) == [
+        Usage("s", "", "ann", 1, 0, 0.0),
+        Usage("s", "x", "ann", 2, 2, 12.5),
+    ]
+    assert store.usage(NOW + 1, NOW + 50) == []
+    assert len(store.usage(NOW, NOW, service="s")) == 2
+    assert store.usage(NOW, NOW, service="t") == []
 
 
 def test_no_write_looks_through_a_whole_table(store: SqliteStore) -> None:

@@ -112,11 +112,12 @@ def serve(
     port: int = 0,
     token: str = "",
     account: Account | None = None,
+    volumes: Any = None,
     **settings: Any,
 ) -> Live:
     """A manager whose state is in the folder; all of it ends with the stack.
 
-    With an account, events of its S3 are pulled.
+    With an account, events of its S3 are pulled; `volumes` is what its target holds.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -131,6 +132,8 @@ def serve(
     spec = TargetSpec("local", "local", slots=4)
     target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
     stack.callback(target.close)
+    if volumes is not None:
+        vars(target)["volumes"] = volumes
     cloud = None
     if account:
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)

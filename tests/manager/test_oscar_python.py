@@ -110,6 +110,32 @@ def test_the_pages_example_works(
     assert "jobs" in said[-1]
 
 
+def test_figures_and_members(client: Client) -> None:
+    name = f"s{secrets.token_hex(4)}"
+    service = {"name": name, "image": "busybox", "script": "true"}
+    assert client.create_service(service).status_code == 201
+    client.run_service(name, input="now")
+    assert client.get_metrics_summary().json()["totals"]["requests_count_sync"] >= 1
+    items = client.get_metrics_breakdown().json()["items"]
+    assert name in [one["key"] for one in items]
+    assert len(client.get_service_metrics(name).json()["metrics"]) == 6
+
+    member = {"type": "oscar", "cluster_id": "far", "service_name": name, "priority": 0}
+    assert client.get_federation(name).json() == {"topology": "none", "members": None}
+    clusters = {"far": {"endpoint": "https://far.example"}}
+    added = client.add_federation_members(name, [member], clusters).json()
+    assert added["members"][0]["priority"] == 0
+    update = [{**member, "priority": 5}]
+    changed = client.update_federation_members(name, [member], update).json()
+    assert changed["members"][0]["priority"] == 5
+    assert client.remove_federation_members(name, [member]).json()["members"] is None
+
+    with pytest.raises(requests.HTTPError, match="404"):
+        client.list_volumes()
+    assert client.get_deployment_logs(name).json()["available"] is False
+    assert client.remove_service(name).status_code == 204
+
+
 def _finished(client: Client, name: str) -> int:
     found = json.loads(client.list_jobs(name).text)["jobs"].values()
     return sum(one["status"] == "Succeeded" for one in found)

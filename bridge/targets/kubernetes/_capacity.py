@@ -18,7 +18,15 @@ from bridge.errors import AccessError, BridgeError, NotFoundError
 from bridge.fdl.model import Service
 from bridge.scheduler import Room, TargetState
 from bridge.targets.kubernetes._queues import YUNIKORN_LABEL, kueue_limits, yunikorn_limits
-from bridge.targets.kubernetes._room import Capacity, Limit, Tally, nodes_of, quotas_of, room
+from bridge.targets.kubernetes._room import (
+    Capacity,
+    Limit,
+    Node,
+    Tally,
+    nodes_of,
+    quotas_of,
+    room,
+)
 from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.resources import (
     CONFIG_MAPS,
@@ -151,6 +159,13 @@ class ClusterCapacity:
                 self._rooms = (self._last, services, _rooms(services, self._last.capacity))
             age = max(known.age, now - self._last.taken)
             return replace(known, room=self._rooms[2], age=age)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that take jobs, as they were read last; returns at once, and a reading is begun
+        as by `state`. Nothing before the first, or where they may not be seen."""
+        with self._lock:
+            self._renew(self._clock())
+            return (self._last.capacity.nodes or ()) if self._last else ()
 
     def close(self) -> None:
         """Wait for a reading that is under way."""

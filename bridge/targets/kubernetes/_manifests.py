@@ -11,7 +11,6 @@ from typing import Any, Final
 from bridge.errors import PermanentError
 from bridge.events import delegated
 from bridge.fdl.model import ProviderRef, Service
-from bridge.fdl.quantities import format_memory
 from bridge.targets.kubernetes._names import (
     ATTEMPT,
     JOB,
@@ -32,6 +31,7 @@ from bridge.targets.kubernetes._pod import (
     volume_name,
 )
 from bridge.targets.kubernetes.settings import ClusterSettings
+from bridge.targets.kubernetes.volumes import claim_spec
 from bridge.targets.protocol import Job
 from bridge.targets.render import ProviderAccess, service_document
 
@@ -239,12 +239,8 @@ def _claim(service: Service, namespace: str) -> Iterator[dict[str, Any]]:
     volume = options_of(service).volume
     if volume is None or volume.size is None:
         return
-    spec = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": format_memory(volume.size)}},
-    }
-    name = volume_name(service)
-    yield _object("PersistentVolumeClaim", name, service, namespace, {"spec": spec})
+    rest = {"spec": claim_spec(volume.size)}
+    yield _object("PersistentVolumeClaim", volume_name(service), service, namespace, rest)
 
 
 def _object(

@@ -46,7 +46,8 @@ from bridge.targets.kubernetes.connection import (
     Connection,
     is_ours,
 )
-from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, SECRETS
+from bridge.targets.kubernetes.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+from bridge.targets.kubernetes.volumes import Volumes
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -82,6 +83,7 @@ class KubernetesTarget:
     ) -> None:
         self.spec = spec
         self.connection = connection
+        self.volumes = Volumes(connection)
         self._access = access
         self._lock = threading.Lock()
         self._services: dict[str, Service] = {}
@@ -270,6 +272,10 @@ class KubernetesTarget:
         """The same; with `follow` until the job ends, with `timestamps` each line begins with an
         RFC 3339 time and a space."""
         return log_lines(self.connection, job, follow=follow, timestamps=timestamps)
+
+    def has_log(self, job: str) -> bool:
+        """See KeepsLogs: whether a pod of the job is there."""
+        return bool(self.connection.find_all(PODS, labels=f"{JOB}={job_label(job)}"))
 
     def close(self) -> None:
         """End the watch; jobs go on."""

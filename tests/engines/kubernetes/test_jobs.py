@@ -135,7 +135,9 @@ def test_variables_files_and_volumes_are_there_as_they_were_given(
     assert pod["metadata"]["labels"]["oscar_service"] == small.name
     stamped = list(place.log(one.id, timestamps=True))
     assert stamped[0].endswith("Z $(HOME) $$ $(nothing)")
+    assert place.has_log(one.id)
     place.remove([small.name])
+    until(lambda: not place.has_log(one.id), "the log is gone")
     # What `remove` must not do is to delete data.
     assert place.connection.find(VOLUME_CLAIMS, small.name) is not None
 

@@ -1,0 +1,57 @@
+"""`/system/federation/{name}`: the members that share the jobs of a service."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from manager._http import JSON_BODY, body_of, json_answer, text_answer
+from manager._json import read_object
+from manager.auth import Caller
+from manager.core import Manager
+from manager.federation import Change, Federations, read_wish
+from manager.gate import Gate
+
+__all__ = ["router"]
+
+_PATH: Final = "/system/federation/{name}"
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["federation"])
+    federations = Federations(manager)
+
+    async def changed(change: Change, name: str, request: Request, caller: Caller) -> Response:
+        gate.owned(name, caller)
+        wish = read_wish(read_object(await body_of(request, manager.settings.max_service)))
+        made, warnings = await run_in_threadpool(federations.change, caller, name, change, wish)
+        if warnings:
+            said = "; ".join(warnings)
+            return text_answer(f"warning: the members are stored, but not all of it worked: {said}")
+        return json_answer(federations.shown(made, caller))
+
+    @routes.get(_PATH)
+    def read(name: str, caller: Caller = gate.user) -> Response:
+        """The members and how they are joined."""
+        return json_answer(federations.shown(gate.seen(name, caller), caller))
+
+    @routes.post(_PATH, openapi_extra=JSON_BODY)
+    async def add(name: str, request: Request, caller: Caller = gate.user) -> Response:
+        """Add members. One that is there already is replaced."""
+        return await changed("add", name, request, caller)
+
+    @routes.put(_PATH, openapi_extra=JSON_BODY)
+    async def replace(name: str, request: Request, caller: Caller = gate.user) -> Response:
+        """Replace each listed member by the first of `update`."""
+        return await changed("replace", name, request, caller)
+
+    @routes.delete(_PATH, openapi_extra=JSON_BODY)
+    async def remove(name: str, request: Request, caller: Caller = gate.user) -> Response:
+        """Remove members; with `delete`, services of this cluster that they are, too."""
+        return await changed("remove", name, request, caller)
+
+    return routes

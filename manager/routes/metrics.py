@@ -1,0 +1,71 @@
+"""`/system/metrics`: how often services were asked for, and what they used."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from manager import metrics
+from manager._http import is_true, json_answer
+from manager.auth import Caller
+from manager.core import Manager
+from manager.gate import Gate
+
+__all__ = ["router"]
+
+_PATH: Final = "/system/metrics"
+_TABLE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+Start = Annotated[str, Query(description="RFC 3339; a day before the end")]
+End = Annotated[str, Query(description="RFC 3339; now")]
+GroupBy = Annotated[str, Query(description="service, user or country")]
+Users = Annotated[str, Query(description="true names the users of each service")]
+Form = Annotated[str, Query(alias="format", description="json or csv")]
+Metric = Annotated[str, Query(description="only this one")]
+
+
+def router(manager: Manager, gate: Gate) -> APIRouter:
+    """See the module. What others than the administrator get is of the services that they see."""
+    routes = APIRouter(tags=["metrics"])
+
+    @routes.get(_PATH)
+    def summary(start: Start = "", end: End = "", caller: Caller = gate.user) -> Response:
+        """Everything together."""
+        window = metrics.read_window(start, end, time.time())
+        return json_answer(metrics.summary(manager, caller, window))
+
+    @routes.get(f"{_PATH}/breakdown", responses=_TABLE)
+    def breakdown(
+        *,
+        group_by: GroupBy = "",
+        start: Start = "",
+        end: End = "",
+        include_users: Users = "",
+        form: Form = "",
+        caller: Caller = gate.user,
+    ) -> Response:
+        """By service, user or country."""
+        users = is_true(include_users)
+        by = metrics.read_grouping(group_by, form, users=users)
+        window = metrics.read_window(start, end, time.time())
+        found = metrics.breakdown(manager, caller, window, by, users=users)
+        if form == "csv":
+            return Response(metrics.table(found), media_type="text/csv")
+        return json_answer(found)
+
+    @routes.get(_PATH + "/{name}")
+    def service(
+        name: str, metric: Metric = "", start: Start = "", end: End = "", caller: Caller = gate.user
+    ) -> Response:
+        """One service."""
+        one = gate.seen(name, caller)
+        window = metrics.read_window(start, end, time.time())
+        if metric:
+            return json_answer(metrics.service_metric(manager, caller, one, window, metric))
+        return json_answer(metrics.service_metrics(manager, caller, one, window))
+
+    return routes
