@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -49,6 +50,7 @@ class SqliteStore:
         self.path = path
         self._busy_timeout = busy_timeout
         self._guard = threading.Lock()
+        self._reporting = threading.Lock()
         self._watchers: list[Callable[[Sequence[JobEvent]], None]] = []
         try:
             writing = self._open()
@@ -215,9 +217,15 @@ class SqliteStore:
         return self._grouped("SELECT service, state, count(*) FROM jobs GROUP BY 1, 2")
 
     def usage(self, since: float, until: float, *, service: str = "") -> list[Usage]:
-        """See JobStore. Looks through all jobs of the service, or all."""
+        """See JobStore. Looks through all jobs of the service, or all: on a connection of its own,
+        as the queue must not wait for it, and one at a time."""
         query, values = _rows.usage_query(service)
-        rows = self._read(lambda c: c.execute(query, (since, until, *values)).fetchall())
+        with self._reporting:
+            try:
+                with closing(self._connect()) as connection:
+                    rows = connection.execute(query, (since, until, *values)).fetchall()
+            except sqlite3.Error as error:
+                raise translate(error) from error
         return [_rows.usage(row) for row in rows]
 
     def loads(self) -> Mapping[tuple[str, JobState], int]:
