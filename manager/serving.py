@@ -11,14 +11,14 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-__all__ = ["BACKLOG", "serve"]
+__all__ = ["BACKLOG", "StoppingServer", "serve"]
 
 BACKLOG: Final = 2048
 # Seconds for the answers that are under way when it is told to stop; Kubernetes waits no longer.
 _GRACE: Final = 30
 
 
-class _Server(uvicorn.Server):
+class StoppingServer(uvicorn.Server):
     """Says that it ends before it waits for what is open: streams would never end by themselves."""
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
@@ -44,7 +44,7 @@ def serve(
     # The server stops by itself on these; what is behind it is stopped afterwards, by the caller.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(
+    server = StoppingServer(
         uvicorn.Config(
             app,
             lifespan="off",

@@ -29,7 +29,7 @@ def router(manager: Manager, gate: Gate, telemetry: Telemetry) -> APIRouter:
     routes = APIRouter(tags=["system"])
     probe = _Probe(manager)
 
-    @routes.get("/ready")
+    @routes.get("/ready", response_class=PlainTextResponse)
     def ready() -> Response:
         """Whether jobs run and what is accepted can be kept; 503 when not."""
         why = probe.missing()

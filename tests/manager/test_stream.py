@@ -18,9 +18,9 @@ import uvicorn
 
 from bridge.dispatch import JobEvent
 from bridge.targets import JobState
-from manager.__main__ import ClusterServer
 from manager.app import create_app
 from manager.feed import Feed, Place
+from manager.serving import StoppingServer
 
 from .conftest import Live, basic, serve
 
@@ -103,7 +103,7 @@ def test_it_ends_when_the_manager_does(tmp_path: Path) -> None:
             log_config=None,
             timeout_graceful_shutdown=600,
         )
-        server = ClusterServer(config, live.manager.stopping)
+        server = StoppingServer(config, live.manager.stopping)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         with stream(replace(live, port=listener.getsockname()[1])) as answer:

@@ -28,7 +28,7 @@ def main() -> None:
             sys.stdout.write(f"ready {listener.getsockname()[1]}\n")
             sys.stdout.flush()
 
-        serving.serve(create_app(live.manager), listener, say)
+        serving.serve(create_app(live.manager), listener, say, live.manager.stopping)
 
 
 if __name__ == "__main__":
