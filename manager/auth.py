@@ -19,12 +19,16 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who has proved who they are. `uid` is the owner of what they make."""
+    """Who has proved who they are. `uid` is the owner of what they make.
+
+    `by_token` is somebody with a service's token, who calls in the name of the service's owner.
+    """
 
     uid: str
     name: str
     admin: bool = False
     groups: frozenset[str] = field(default_factory=frozenset)
+    by_token: bool = False
 
 
 ADMIN: Final = Caller("cluster_admin", "oscar", admin=True)

@@ -21,6 +21,7 @@ from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connecti
 from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
 from manager.core import Manager, Parts
+from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment, state_folder
 from manager.store import ServiceStore
 from manager.webhook import admin_of, ensure_webhook
@@ -76,6 +77,7 @@ class InCluster:
             cloud_endpoint=account.s3_endpoint.rstrip("/") if account else None,
             measure=self._measured,
             tokens=tokens,
+            accounts=MinioAccounts(lambda: self._server),
         )
         self.manager = Manager(self.settings, parts)
         stack.callback(self.manager.close)

@@ -77,7 +77,7 @@ class Gate:
         right = hmac.compare_digest(one.token.reveal() if one else "0" * len(token), token)
         if one is None or not right:
             raise Refused(401)
-        return one, Caller(one.owner, one.owner_name)
+        return one, Caller(one.owner, one.owner_name, by_token=True)
 
     def seen(self, name: str, caller: Caller) -> Deployed:
         """A service that the caller may see; raises Refused."""

@@ -28,7 +28,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["buckets"])
     settings = manager.settings
-    buckets = Bucketing(manager.parts.buckets, manager.parts.state)
+    buckets = Bucketing(manager.parts.buckets, manager.parts.state, manager.accounts)
 
     def size(limit: str) -> int:
         if not limit:

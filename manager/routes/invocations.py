@@ -19,6 +19,7 @@ from manager._http import body_of, empty
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
+from manager.objects import check_call
 from manager.running import run as run_now
 from manager.service import Deployed
 
@@ -40,7 +41,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """The service, who calls it, and the body; credentials are looked at first."""
         header = request.headers.get("authorization", "")
         one, caller = await to_thread.run_sync(gate.called, name, header)
-        return one, caller, await body_of(request, manager.settings.max_event)
+        body = await body_of(request, manager.settings.max_event)
+        await to_thread.run_sync(check_call, manager, one, caller, body, passed(request))
+        return one, caller, body
 
     def passed(request: Request) -> Mapping[str, str]:
         return {k: v for k, v in request.headers.items() if k not in _OURS}

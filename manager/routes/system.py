@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bridge import __version__
 from bridge.errors import UsageError
+from bridge.secret import Secret
 from manager._http import body_of, json_answer, text_answer
 from manager._json import folded, read_object
 from manager.auth import Caller
@@ -18,6 +19,8 @@ from manager.gate import Gate
 from manager.status import status
 
 __all__ = ["router"]
+
+_NO_KEY: Final = Secret("")
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
@@ -70,13 +73,13 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
 
     @routes.get("/system/config")
     def config(caller: Caller = gate.user) -> Response:
-        """What a client must know, the keys of the object store included."""
-        own, keys = manager.parts.buckets.provider()
+        """What a client must know, the caller's own keys of the object store included."""
+        own, keys = manager.parts.buckets.provider()[0], manager.accounts.of_user(caller)
         minio = {
             "endpoint": str(own["endpoint"]),
             "verify": bool(own["verify"]),
-            "access_key": keys["access_key"].reveal() if caller.admin else "",
-            "secret_key": keys["secret_key"].reveal() if caller.admin else "",
+            "access_key": keys.get("access_key", _NO_KEY).reveal(),
+            "secret_key": keys.get("secret_key", _NO_KEY).reveal(),
             "region": str(own["region"]),
         }
         found = {"config": described(), "minio_provider": minio}

@@ -27,6 +27,7 @@ from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import Manager, Parts
+from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
 
@@ -143,6 +144,7 @@ def serve(
         access=access,
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
+        accounts=MinioAccounts(lambda: store.settings),
     )
     made = Settings(user=USER, password=Secret(PASSWORD), webhook_token=Secret(token), **settings)
     manager = Manager(made, parts)

@@ -1,0 +1,252 @@
+"""Tenants: nobody's jobs and nobody's keys reach what the API would not show to him."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import AccessError, UsageError
+from bridge.secret import Secret
+from bridge.storage.minio import MinioServer, ServerSettings
+from bridge.targets.render import own_provider
+from manager.accounts import Accounts
+from manager.auth import ADMIN, Caller
+from manager.cloud import MINIO
+from manager.oidc import OidcSettings
+from manager.store import ServiceStore
+from tests.local.conftest import eventually
+
+from .conftest import Live, basic, echo, serve
+from .issuer import MEMBER, Provider
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    settings = OidcSettings((provider.url,), ("lab",), "oscar")
+    with ExitStack() as stack:
+        yield serve(tmp_path_factory.mktemp("tenants"), stack, oidc=settings)
+
+
+def minio(path: str) -> list[dict[str, str]]:
+    return [{"storage_provider": "minio", "path": path}]
+
+
+def keys_of(live: Live, header: Mapping[str, str]) -> tuple[str, str]:
+    found = live.ask("GET", "/system/config", headers=header).json["minio_provider"]
+    return found["access_key"], found["secret_key"]
+
+
+def store_as(live: Live, keys: tuple[str, str]) -> MinioServer:
+    own = live.store.settings
+    return MinioServer(ServerSettings(own.endpoint, Secret(keys[0]), Secret(keys[1]), own.region))
+
+
+def reaches(live: Live, keys: tuple[str, str]) -> set[str]:
+    """Buckets that these keys list, and write to, of all that there are."""
+    found, store = set(), store_as(live, keys)
+    for bucket in live.store.buckets():
+        try:
+            list(store.listing(bucket))
+            store.ensure_folder(bucket, "probe")
+        except AccessError:
+            continue
+        found.add(bucket)
+    return found
+
+
+def job_keys(live: Live, name: str) -> tuple[str, str]:
+    """The keys that jobs of the service have, as targets read them."""
+    found = live.manager.parts.access[own_provider(MINIO, name)].secrets
+    return found["access_key"].reveal(), found["secret_key"].reveal()
+
+
+def test_a_job_reaches_the_buckets_of_its_service_and_no_others(
+    live: Live, provider: Provider, tmp_path: Path
+) -> None:
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    for who, name in ((ann, "of-ann"), (ann, "too"), (bob, "of-bob"), (basic(), "of-root")):
+        body = echo(name=name, input=minio(f"{name}-in/x"), output=minio(f"{name}-out/x"))
+        assert live.ask("POST", "/system/services", body, who).status == 201
+    for name in ("of-ann", "too", "of-bob", "of-root"):
+        assert reaches(live, job_keys(live, name)) == {f"{name}-in", f"{name}-out"}
+    assert MINIO not in live.manager.parts.access
+    # They are what the job is given, and they do.
+    live.store.upload("of-bob-in", "x/a.txt", write(tmp_path / "a.txt", "hello"))
+    assert wait_for(live, "of-bob") == "Succeeded"
+    # A service can neither open nor take a bucket that it does not own.
+    keys = store_as(live, job_keys(live, "of-bob"))
+    with pytest.raises(AccessError):
+        keys.remove_bucket("of-bob-in")
+    with pytest.raises(AccessError):
+        keys.ensure_bucket("new")
+
+
+def test_keys_change_with_the_service_and_end_with_it(
+    live: Live, provider: Provider, tmp_path: Path
+) -> None:
+    ann = provider.header("ann", **MEMBER)
+    body = echo(name="moves", input=minio("moves-a/in"))
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    before = job_keys(live, "moves")
+    moved = echo(name="moves", input=minio("moves-b/in"))
+    assert live.ask("PUT", "/system/services", moved, ann).status == 204
+    # Jobs that wait keep their keys, and what they were made for.
+    assert job_keys(live, "moves") == before
+    assert reaches(live, before) == {"moves-a", "moves-b"}
+    live.manager.tenants.settle({one.name: one for one in live.manager.services()}, lambda _: False)
+    assert reaches(live, before) == {"moves-b"}
+    assert live.ask("DELETE", "/system/services/moves", headers=ann).status == 204
+    assert reaches(live, before) == set()
+    assert own_provider(MINIO, "moves") not in live.manager.parts.access
+
+
+@pytest.mark.parametrize("change", ["service", "bucket"])
+def test_a_users_keys_read_what_the_api_shows_him(
+    live: Live, provider: Provider, change: str
+) -> None:
+    ann, bob, eve = (provider.header(f"{who}-{change}", **MEMBER) for who in ("ann", "bob", "eve"))
+    keys = {
+        who: keys_of(live, header) for who, header in (("ann", ann), ("bob", bob), ("eve", eve))
+    }
+    assert len({*keys.values(), keys_of(live, basic())}) == 4
+    assert keys_of(live, bob) == keys["bob"]
+    name, old = f"shared-{change}", {who: reaches(live, one) for who, one in keys.items()}
+
+    def told(visibility: str, users: list[str]) -> None:
+        more: dict[str, Any] = {"visibility": visibility, "allowed_users": users}
+        wish = {"bucket_name": name, **more}
+        if change == "service":
+            wish = echo(name=name, input=minio(f"{name}/in"), **more)
+        path = f"/system/{change}s"
+        method = "PUT" if live.ask("GET", f"{path}/{name}", headers=ann).status == 200 else "POST"
+        assert live.ask(method, path, wish, ann).status in (201, 204)
+
+    for visibility, users, seen in (
+        ("private", [], {"ann"}),
+        ("restricted", [f"bob-{change}"], {"ann", "bob"}),
+        ("public", [], {"ann", "bob", "eve"}),
+        ("restricted", [f"eve-{change}"], {"ann", "eve"}),
+        ("public", [], {"ann", "bob", "eve"}),
+        ("private", [f"bob-{change}"], {"ann"}),
+    ):
+        told(visibility, users)
+        for who, header in (("ann", ann), ("bob", bob), ("eve", eve)):
+            assert (name in reaches(live, keys[who])) is (who in seen), (visibility, who)
+            shown = live.ask("GET", "/system/buckets", headers=header).json
+            assert (name in {one["bucket_name"] for one in shown}) is (who in seen)
+    assert live.ask("DELETE", f"/system/{change}s/{name}", headers=ann).status == 204
+    assert live.ask("DELETE", f"/system/buckets/{name}", headers=ann).status in (204, 404)
+    assert {who: reaches(live, one) for who, one in keys.items()} == old
+
+
+def test_keys_are_nowhere_but_where_they_belong(
+    live: Live, provider: Provider, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = provider.header("ann", **MEMBER)
+    body = echo(name="quiet", input=minio("quiet/in"), visibility="public")
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    for secret in (job_keys(live, "quiet")[1], keys_of(live, ann)[1]):
+        assert secret not in caplog.text
+        for path in ("/system/services", "/system/services/quiet", "/system/buckets"):
+            assert secret not in live.ask("GET", path, headers=ann).text
+        assert secret not in repr(live.manager.accounts) + repr(live.manager.parts.access)
+
+
+def test_users_kept_apart_have_a_bucket_each(
+    live: Live, provider: Provider, tmp_path: Path
+) -> None:
+    ann, bob, eve = (provider.header(who, **MEMBER) for who in ("ann", "bob@lab.org", "eve"))
+    users = {"isolation_level": "USER", "allowed_users": ["bob@lab.org", "eve"]}
+    script = 'cat "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/said"'
+    place = {"input": minio("apart/in"), "output": minio("apart/out")}
+    body = echo(name="apart", script=script, visibility="restricted", **users, **place)
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    shown = live.ask("GET", "/system/services/apart", headers=ann).json
+    assert shown["bucket_list"] == ["apart-bob-lab-or", "apart-eve"]
+    assert shown["input"] == place["input"]
+    his, hers = keys_of(live, bob), keys_of(live, eve)
+    assert "apart-bob-lab-or" in reaches(live, his)
+    assert "apart-bob-lab-or" not in reaches(live, hers)
+    store_as(live, his).upload("apart-bob-lab-or", "in/a.txt", write(tmp_path / "a", "his"))
+    assert wait_for(live, "apart") == "Succeeded"
+    (found,) = live.store.listing("apart-bob-lab-or", "out/")
+    assert found.key == "out/said"
+    assert list(live.store.listing("apart", "out/")) == []
+    # Two users that OSCAR's names would put into one bucket, and one that would get another's.
+    for wrong, status in (
+        ({"allowed_users": ["researcher-1", "researcher-2"]}, 400),
+        ({"allowed_users": ["bob@lab.or", "eve"]}, 409),
+        ({"allowed_users": ["eve"], "output": minio("elsewhere/in/deeper")}, 400),
+    ):
+        answer = live.ask("PUT", "/system/services", {**body, **wrong}, ann)
+        assert answer.status == status, (wrong, answer)
+
+
+def test_a_caller_names_no_object_that_he_may_not_see(
+    live: Live, provider: Provider, tmp_path: Path
+) -> None:
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    body = echo(name="open", input=minio("hers/in"), output=minio("results/out"))
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    public = {**body, "visibility": "public", "input": minio("asked/in"), "output": minio("hers/o")}
+    assert live.ask("POST", "/system/services", {**public, "name": "lent"}, ann).status == 201
+    live.store.upload("hers", "in/secret.txt", write(tmp_path / "a", "secret"))
+    token = {"Authorization": f"Bearer {live.token_of('lent')}"}
+    event = event_of("hers", "in/secret.txt")
+    wrapped = {"event": json.dumps(event), "storage_provider": "minio.default"}
+    for who in (bob, token):
+        for sent in (event, wrapped):
+            for way in ("/job/lent", "/run/lent"):
+                answer = live.ask("POST", way, sent, who)
+                assert answer.status == 403, (way, answer)
+                assert "secret" not in answer.text.replace("in/secret.txt", "")
+    assert live.ask("POST", "/job/lent", event, ann).status == 201
+    for who in (bob, token):
+        assert live.ask("POST", "/job/lent", event_of("asked", "in/a"), who).status == 201
+        assert live.ask("POST", "/job/lent", b"data", who).status == 201
+
+
+def test_a_store_without_accounts_serves_the_administrator_only(tmp_path: Path) -> None:
+    class Without:
+        def known(self) -> dict[str, Any]:
+            raise AccessError("no accounts here")
+
+    own = ({"endpoint": "http://x"}, {"access_key": Secret("root"), "secret_key": Secret("r")})
+    with ServiceStore(tmp_path / "state.sqlite") as state:
+        accounts = Accounts(Without(), state, lambda: own)  # type: ignore[arg-type]
+        assert accounts.of_service("a", ADMIN.uid, {"b"}).secrets == own[1]
+        with pytest.raises(UsageError, match="no keys of their own"):
+            accounts.of_service("a", "ann", {"b"})
+        assert accounts.of_user(Caller("ann", "Ann")) == {}
+        assert accounts.of_user(ADMIN) == own[1]
+        assert state.settings("account") == []
+
+
+def event_of(bucket: str, key: str) -> dict[str, Any]:
+    named = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1}}
+    record = {"eventSource": "minio:s3", "eventName": "s3:ObjectCreated:Put", "s3": named}
+    return {"EventName": "s3:ObjectCreated:Put", "Key": f"{bucket}/{key}", "Records": [record]}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def wait_for(live: Live, name: str) -> str:
+    """How the only job of a service ended."""
+    assert eventually(lambda: bool(live.manager.parts.jobs.jobs(service=name)))
+    (job,) = live.manager.parts.jobs.jobs(service=name)
+    live.manager.dispatcher.wait(job.id, 30)
+    return str(live.ask("GET", f"/system/logs/{name}").json["jobs"][job.id]["status"])
