@@ -47,6 +47,7 @@ def _serve(made: InCluster) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=_GRACE,
         )
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bridge import __version__
 from manager._http import Tidy, handle_errors
@@ -54,4 +55,5 @@ def create_app(manager: Manager) -> FastAPI:
         allow_headers=["Authorization", "Content-Type"],
     )
     app.add_middleware(Tidy)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
     return app

@@ -11,7 +11,16 @@ from typing import Final, Protocol
 
 from bridge.secret import Secret
 
-__all__ = ["ADMIN", "Authenticator", "Basic", "Caller", "Refused", "bearer", "is_service_token"]
+__all__ = [
+    "ADMIN",
+    "Authenticator",
+    "Basic",
+    "Caller",
+    "Refused",
+    "bearer",
+    "is_service_token",
+    "user_of",
+]
 
 _TOKEN_LENGTH: Final = 64
 _HEX: Final = frozenset("0123456789abcdef")
@@ -81,6 +90,11 @@ def _pair(authorization: str) -> tuple[bytes, bytes]:
     except (binascii.Error, ValueError):
         return b"", b""
     return user, password
+
+
+def user_of(authorization: str) -> str:
+    """The name in a Basic header, "" for any other: nothing of it is proved."""
+    return _pair(authorization)[0].decode(errors="replace")
 
 
 def bearer(authorization: str) -> str:

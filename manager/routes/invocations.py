@@ -18,7 +18,7 @@ from bridge.targets.protocol import Reply
 from manager._http import body_of, empty
 from manager.auth import Caller, Refused
 from manager.core import Manager
-from manager.gate import Gate
+from manager.gate import Gate, address_of
 from manager.objects import check_call
 from manager.running import run as run_now
 from manager.service import Deployed
@@ -40,7 +40,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     async def enter(name: str, request: Request) -> tuple[Deployed, Caller, bytes]:
         """The service, who calls it, and the body; credentials are looked at first."""
         header = request.headers.get("authorization", "")
-        one, caller = await to_thread.run_sync(gate.called, name, header)
+        one, caller = await to_thread.run_sync(gate.called, name, header, address_of(request))
         body = await body_of(request, manager.settings.max_event)
         await to_thread.run_sync(check_call, manager, one, caller, body, passed(request))
         return one, caller, body
@@ -49,8 +49,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return {k: v for k, v in request.headers.items() if k not in _OURS}
 
     def note(request: Request, began: float, status: int, user: str) -> None:
-        client = request.client.host if request.client else ""
-        manager.calls.add(began, status, client, request.url.path, user)
+        manager.calls.add(began, status, address_of(request), request.url.path, user)
 
     @routes.post("/run/{name}")
     async def run(name: str, request: Request) -> Response:
