@@ -44,6 +44,7 @@ from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.store import ServiceRow, ServiceStore
 from manager.tenants import ConflictError, Tenants
+from manager.vo import with_vo
 
 __all__ = ["ConflictError", "Manager", "Parts"]
 
@@ -178,6 +179,7 @@ class Manager:
         UsageError (what is wrong with it), ConflictError, PlacementError; other errors of targets
         and stores as they are. Nothing is left of a service that could not be made.
         """
+        source = self._for_a_vo(source, caller)
         made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
         with self._changing:
             if made.name in self._services:
@@ -201,7 +203,8 @@ class Manager:
             old = self._services.get(seen.name)
             if old is None or old.token != seen.token:
                 raise NotFoundError(f"there is no service {seen.name!r} any more")
-            made = self._made(merged(source, old.source), old.token, old.owner, old.owner_name)
+            source = merged(self._for_a_vo(source, caller), old.source)
+            made = self._made(source, old.token, old.owner, old.owner_name)
             made = replace(made, created=old.created)
             if made.source["service"].get("volume") != old.source["service"].get("volume"):
                 raise UsageError("the volume of a service cannot be changed")
@@ -242,6 +245,10 @@ class Manager:
             shared=self._is_cloud,
         )
 
+    def _for_a_vo(self, source: Source, caller: Caller) -> Source:
+        oidc = self.settings.oidc
+        return with_vo(source, caller, oidc.groups if oidc else ())
+
     def _deployed(self, row: ServiceRow) -> Deployed:
         return deployed(
             row.source,
@@ -254,7 +261,7 @@ class Manager:
         )
 
     def _kept(self) -> Iterator[Deployed]:
-        """The services that are stored; one that this version cannot read must not stop the rest."""
+        """The services that are stored; one that cannot be read by this version stops no other."""
         for row in self.parts.state.services():
             try:
                 yield self._deployed(row)

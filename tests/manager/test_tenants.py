@@ -214,6 +214,26 @@ def test_a_caller_names_no_object_that_he_may_not_see(
         assert live.ask("POST", "/job/lent", b"data", who).status == 201
 
 
+def test_a_service_is_for_an_organisation_that_its_maker_is_in(
+    live: Live, provider: Provider
+) -> None:
+    ann = provider.header("ann", **MEMBER)
+    path = "/system/services"
+    for vo, status, said in (
+        ("elsewhere", 400, "you are not in the virtual organisation elsewhere"),
+        # She is in it, and the cluster is not for it.
+        ("other", 400, "this cluster is not for the virtual organisation other"),
+        ("lab, elsewhere", 400, "you are not in"),
+        ("", 201, ""),
+    ):
+        answer = live.ask("POST", path, echo(name="for-a-vo", vo=vo), ann)
+        assert answer.status == status
+        assert said in answer.text
+    assert live.ask("GET", f"{path}/for-a-vo", headers=ann).json["vo"] == "lab"
+    assert live.ask("PUT", path, echo(name="for-a-vo", vo="other"), ann).status == 400
+    assert live.ask("PUT", path, echo(name="for-a-vo", vo="other"), basic()).status == 204
+
+
 def test_a_store_without_accounts_serves_the_administrator_only(tmp_path: Path) -> None:
     class Without:
         def known(self) -> dict[str, Any]:
