@@ -28,8 +28,15 @@ __all__ = ["router"]
 # Calls that wait hold a thread each; all other routes have their own.
 _RUNS: Final = 128
 _JOBS: Final = 64
-# Hop by hop, or meant for us only.
-_OURS: Final = frozenset({"authorization", "connection", "host", "cookie", "transfer-encoding"})
+# Hop by hop, meant for us only, or what a proxy says of a request: a service would believe it.
+_OURS: Final = frozenset(
+    {
+        "authorization", "connection", "cookie", "expect", "forwarded", "host", "keep-alive",
+        "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "x-real-ip",
+    }
+)  # fmt: skip
+_PROXIES: Final = "x-forwarded-"
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
@@ -46,7 +53,10 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return one, caller, body
 
     def passed(request: Request) -> Mapping[str, str]:
-        return {k: v for k, v in request.headers.items() if k not in _OURS}
+        named = request.headers.get("connection", "").lower().split(",")
+        dropped = _OURS | {name.strip() for name in named}
+        found = request.headers.items()
+        return {k: v for k, v in found if k not in dropped and not k.startswith(_PROXIES)}
 
     def note(request: Request, began: float, status: int, user: str) -> None:
         manager.calls.add(began, status, address_of(request), request.url.path, user)
