@@ -21,6 +21,7 @@ from manager.routes import (
     forward,
     invocations,
     jobs,
+    quotas,
     services,
     system,
 )
@@ -45,7 +46,17 @@ def create_app(manager: Manager) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (system, services, deployments, forward, invocations, jobs, buckets, events):
+    for part in (
+        system,
+        services,
+        deployments,
+        forward,
+        invocations,
+        jobs,
+        buckets,
+        quotas,
+        events,
+    ):
         app.include_router(part.router(manager, gate))
     handle_errors(app)
     app.add_middleware(

@@ -19,6 +19,7 @@ from manager.accounts import Accounts
 from manager.auth import Caller, Refused
 from manager.buckets import Buckets
 from manager.calls import rfc3339
+from manager.quotas import Quotas
 from manager.store import BucketRow, ServiceStore
 
 __all__ = ["Bucketing", "Presign", "Wish", "read_presign", "read_wish"]
@@ -92,10 +93,13 @@ def read_presign(body: Mapping[str, Any]) -> Presign:
 class Bucketing:
     """The buckets of a manager, seen by callers. Errors: Refused, and those of `Buckets`."""
 
-    def __init__(self, buckets: Buckets, state: ServiceStore, accounts: Accounts) -> None:
+    def __init__(
+        self, buckets: Buckets, state: ServiceStore, accounts: Accounts, quotas: Quotas
+    ) -> None:
         self._buckets = buckets
         self._state = state
         self._accounts = accounts
+        self._quotas = quotas
 
     def seen(self, caller: Caller) -> list[dict[str, Any]]:
         """All buckets that the caller may look into."""
@@ -120,6 +124,7 @@ class Bucketing:
         """Make a bucket; 400 when there is one of that name."""
         if self._buckets.has_bucket(wish.name):
             raise UsageError(f"the bucket {wish.name} already exists")
+        self._quotas.check_buckets(caller.uid, {wish.name})
         self._buckets.ensure_bucket(wish.name)
         if wish.folder:
             self._buckets.ensure_folder(wish.name, wish.folder)

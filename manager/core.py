@@ -40,6 +40,7 @@ from manager.calls import CallLog
 from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
+from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.store import ServiceRow, ServiceStore
@@ -103,12 +104,13 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
+        self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
             self._routes,
             parts.targets,
-            decide=decide,
+            decide=self.quotas.decide,
             snapshot=self.snapshot,
             listing=self._listing,
             clock=clock,
@@ -286,6 +288,8 @@ class Manager:
                 endpoint=self.parts.cloud_endpoint,
                 access=self.parts.access,
             )
+        self.quotas.check_service(one)
+        self.quotas.check_buckets(one.owner, one.buckets)
         self.tenants.check(one, caller)
         self._check_volume(one)
         decision = self._decision(one.service)

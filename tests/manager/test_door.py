@@ -37,6 +37,9 @@ USERS = [
     ("GET", "/system/buckets/absent", 404),
     ("DELETE", "/system/buckets/absent", 404),
     ("POST", "/system/buckets/absent/presign", 400),
+    ("GET", "/system/quotas/user", 401),
+    ("GET", "/system/quotas/user/absent", 200),
+    ("PUT", "/system/quotas/user/absent", 400),
     ("POST", "/run/absent", 404),
     ("POST", "/job/absent", 404),
 ]
@@ -195,7 +198,9 @@ def test_what_a_proxy_says_is_not_passed_on_when_a_caller_says_it(
     assert set(passed) == wanted
 
 
-@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "%0d%0aX:%20y", "a%2fb"])
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "%0d%0aX:%20y", "a%2fb"]
+)
 def test_a_name_leads_nowhere(live: Live, name: str) -> None:
     for path in ("services", "buckets", "logs", "services/echo", "logs/echo"):
         answer = live.ask("GET", f"/system/{path}/{name}")
