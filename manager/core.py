@@ -348,6 +348,7 @@ class Manager:
         """Take a changed service away from where it is no longer placed or fed."""
         for name in sorted({*self.ranking(old)} - {*self.ranking(new)}):
             self.parts.targets[name].remove([old.name])
+        self.tenants.abandon(new)
         self._quiet(old, self._inputs(old) - self._inputs(new))
 
     def _serve(self, services: Mapping[str, Deployed]) -> None:

@@ -94,15 +94,24 @@ class Tenants:
             _LOG.warning("the keys of service %s are not taken away yet: %s", one.name, error)
 
     def release(self, one: Deployed) -> None:
-        """Leave the buckets that were made for the service to its owner alone."""
-        for bucket in one.buckets:
-            row = self._state.bucket(bucket)
-            if row is None or row.service != one.name:
-                continue
-            try:
-                self._accounts.put_bucket(replace(row, service=""))
-            except BridgeError as error:
-                _LOG.warning("users' keys for bucket %s stay as they are: %s", bucket, error)
+        """Leave the buckets that were made for the service to themselves."""
+        for row in self._made_for(one.name):
+            self._put(replace(row, service=""))
+
+    def abandon(self, one: Deployed) -> None:
+        """Leave the buckets that a changed service does not use any more to its owner alone."""
+        for row in self._made_for(one.name):
+            if row.name not in one.buckets:
+                self._put(replace(row, visibility="private"))
+
+    def _made_for(self, name: str) -> list[BucketRow]:
+        return [row for row in self._state.buckets().values() if row.service == name]
+
+    def _put(self, row: BucketRow) -> None:
+        try:
+            self._accounts.put_bucket(row)
+        except BridgeError as error:
+            _LOG.warning("users' keys for bucket %s stay as they are: %s", row.name, error)
 
     def settle(self, services: Mapping[str, Deployed], busy: Callable[[str], bool]) -> None:
         """Make what the object store lets everybody do what it should be.

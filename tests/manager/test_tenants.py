@@ -189,6 +189,11 @@ def test_users_kept_apart_have_a_bucket_each(
     ):
         answer = live.ask("PUT", "/system/services", {**body, **wrong}, ann)
         assert answer.status == status, (wrong, answer)
+    # Who is left out loses his bucket, and finds it again when he is let in again.
+    for allowed, seen in ((["eve"], set()), (["bob@lab.org", "eve"], {"apart-bob-lab-or"})):
+        changed = {**body, "allowed_users": allowed}
+        assert live.ask("PUT", "/system/services", changed, ann).status == 204
+        assert reaches(live, his, "apart-bob-lab-or") == seen
 
 
 def test_a_caller_names_no_object_that_he_may_not_see(
