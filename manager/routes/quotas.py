@@ -36,19 +36,19 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             raise Refused(401, "the administrator has no quota")
         return answer(caller.uid)
 
-    @routes.get(_PATH + "/{uid}")
-    def read(uid: str, caller: Caller = gate.admin) -> Response:
+    @routes.get(_PATH + "/{name:path}")
+    def read(name: str, caller: Caller = gate.admin) -> Response:
         """A user's quota."""
-        return answer(uid)
+        return answer(name)
 
-    @routes.put(_PATH + "/{uid}")
-    async def change(uid: str, request: Request, caller: Caller = gate.admin) -> Response:
+    @routes.put(_PATH + "/{name:path}")
+    async def change(name: str, request: Request, caller: Caller = gate.admin) -> Response:
         """Change what the body names of a user's quota."""
         body = read_object(await body_of(request, manager.settings.max_service))
 
         def put() -> Response:
-            quotas.put(uid, read_quota(body, quotas.of(uid)))
-            return answer(uid)
+            quotas.put(name, read_quota(body, quotas.of(name)))
+            return answer(name)
 
         return await run_in_threadpool(put)
 
