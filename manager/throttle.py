@@ -48,7 +48,7 @@ class Throttle:
         """Refused (429, with Retry-After) when the address or the name must wait; "" is no name."""
         limits, address, name = self._limits, _network(address), name[:_LONGEST]
         with self._lock:
-            waits = [self._wait(("address", address), limits.address)]
+            waits = [self._wait((_kind(name), address), limits.address)]
             if name and (name, address) not in self._right:
                 waits.append(self._wait(("name", name), limits.name))
         if wait := max(waits):
@@ -58,7 +58,7 @@ class Throttle:
     def wrong(self, address: str, name: str) -> None:
         """Count credentials that were wrong."""
         with self._lock:
-            for key in (("address", _network(address)), ("name", name[:_LONGEST])):
+            for key in ((_kind(name), _network(address)), ("name", name[:_LONGEST])):
                 if key[1]:
                     self._wrong[key] = self._count(key) + 1, self._clock()
                     self._wrong.move_to_end(key)
@@ -84,6 +84,12 @@ class Throttle:
         """Whole seconds until one more is answered, 0 for none."""
         over = self._count(key) - limit + 1
         return math.ceil(over * self._limits.period / limit) if over > 0 else 0
+
+
+def _kind(name: str) -> str:
+    """Passwords and tokens are counted apart: a browser with an old token must not lock out those
+    who come through the same proxy with a password."""
+    return "password" if name else "token"
 
 
 def _shorten(kept: OrderedDict[tuple[str, str], Any]) -> None:

@@ -80,6 +80,7 @@ def test_tokens_are_counted_by_address_and_right_ones_always_taken(
     assert tried == [401] * 4 + [429] * 2
     assert ask("192.0.2.5", {}, path).status == 401
     assert ask("192.0.2.5", right, path).status == 201
+    assert ask("192.0.2.5", basic()).status == 200
     assert ask("192.0.2.6", bad, path).status == 401
 
 
@@ -106,13 +107,13 @@ def test_counts_drain_and_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         made.wrong("2001:db8::1", "ann")
     # One network of IPv6 is one client.
-    assert wait("2001:db8::2") == wait("2001:db8:0:0:ffff::") == "30"
-    assert wait("2001:db8:0:1::1") == ""
+    assert wait("2001:db8::2", "bob") == wait("2001:db8:0:0:ffff::", "bob") == "30"
+    assert wait("2001:db8:0:1::1", "bob") == wait("2001:db8::2") == ""
     assert wait("192.0.2.1", "ann") == "30"
     now[0] = 29.0
-    assert wait("2001:db8::2") == "1"
+    assert wait("2001:db8::2", "bob") == "1"
     now[0] = 30.0
-    assert wait("2001:db8::2") == wait("192.0.2.1", "ann") == ""
+    assert wait("2001:db8::2", "bob") == wait("192.0.2.1", "ann") == ""
     for n in range(100):
         made.wrong(f"192.0.2.{n}", "x" * 10_000 + str(n))
         made.right(f"192.0.2.{n}", f"name {n}")
