@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,10 @@ from bridge.targets.render import own_provider
 from manager.accounts import Accounts
 from manager.auth import ADMIN, Caller
 from manager.cloud import MINIO
+from manager.minio_accounts import MinioAccounts, policy_for
 from manager.oidc import OidcSettings
 from manager.store import ServiceStore
+from manager.webhook import admin_of
 from tests.local.conftest import eventually
 
 from .conftest import Live, basic, echo, serve
@@ -114,6 +117,30 @@ def test_keys_change_with_the_service_and_end_with_it(
     assert live.ask("DELETE", "/system/services/moves", headers=ann).status == 204
     assert reaches(live, before, "moves-a", "moves-b") == set()
     assert own_provider(MINIO, "moves") not in live.manager.parts.access
+
+
+def test_what_a_store_has_lost_is_made_again_and_what_nobody_has_taken_away(
+    live: Live, provider: Provider
+) -> None:
+    ann, accounts = provider.header("ann", **MEMBER), MinioAccounts(lambda: live.store.settings)
+    body = echo(name="kept", input=minio("kept/in"))
+    assert live.ask("POST", "/system/services", body, ann).status == 201
+    jobs, hers = job_keys(live, "kept"), keys_of(live, ann)
+    accounts.remove(jobs[0])
+    accounts.permit(hers[0], policy_for({"elsewhere"}))
+    # Of a service that went while the store did not answer.
+    orphan = live.manager.accounts.of_service("gone", "ann", frozenset({"kept"})).secrets
+    # What a job makes of its keys for itself goes with them.
+    child = (secrets.token_hex(8), secrets.token_hex(20))
+    mine = admin_of(store_as(live, tuple(key.reveal() for key in orphan.values())).settings)
+    mine.add_service_account(access_key=child[0], secret_key=child[1])
+    assert reaches(live, child, "kept") == {"kept"}
+    live.manager.tenants.settle({one.name: one for one in live.manager.services()}, lambda _: True)
+    for keys in (jobs, hers):
+        assert reaches(live, keys, "kept") == {"kept"}
+    assert orphan["access_key"].reveal() not in accounts.known()
+    assert reaches(live, child, "kept") == set()
+    assert live.manager.parts.state.settings("account of service gone") == []
 
 
 def test_a_users_keys_read_what_the_api_shows_him(live: Live, provider: Provider) -> None:
