@@ -72,15 +72,19 @@ class Gate:
     def opened(self, name: str, headers: Sequence[str], address: str) -> tuple[Deployed, str]:
         """The service, and the first of these headers that may call it; raises Refused.
 
-        A server may use the header itself: wrong ones are not counted where another is right.
+        A server may use the header itself: wrong ones are not counted where another is right, but
+        for those that may be guesses at the administrator's password.
         """
         refusal = Refused(401)
+        for header in headers:
+            guess = user_of(header) == self._manager.settings.user
+            try:
+                found = self.called(name, header, address) if guess else self._called(name, header)
+            except Refused as error:
+                refusal = error
+            else:
+                return found[0], header
         with self._limited(" ".join(headers), address):
-            for header in headers:
-                try:
-                    return self._called(name, header)[0], header
-                except Refused as error:
-                    refusal = error
             raise refusal
 
     @contextmanager

@@ -18,7 +18,7 @@ from manager.auth import Refused
 from manager.settings import from_environment
 from manager.throttle import Limits, Throttle
 
-from .conftest import Answer, Live, basic
+from .conftest import PASSWORD, Answer, Live, basic
 
 Ask = Callable[..., Answer]
 INFO = "/system/info"
@@ -42,7 +42,8 @@ def door(live: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             def ask(address: str, header: Mapping[str, str], path: str = INFO) -> Answer:
                 # What a client says of itself stands before what the proxy says of it.
                 said = {**header, "X-Forwarded-For": f"203.0.113.9, {address}"}
-                return opened.ask("GET" if path == INFO else "POST", path, headers=said)
+                method = "POST" if path.startswith("/job/") else "GET"
+                return opened.ask(method, path, headers=said)
 
             return ask
 
@@ -82,6 +83,22 @@ def test_tokens_are_counted_by_address_and_right_ones_always_taken(
     assert ask("192.0.2.5", right, path).status == 201
     assert ask("192.0.2.5", basic()).status == 200
     assert ask("192.0.2.6", bad, path).status == 401
+
+
+def test_a_password_is_not_guessed_beside_a_cookie_that_is_right(
+    live: Live, door: Callable[..., Ask]
+) -> None:
+    name = live.create(expose={"api_port": 80})
+    path = f"/system/services/{name}/auth"
+    cookie = {"Cookie": f"oscar_service_{name}_auth={live.token_of(name)}"}
+    ask = door("127.0.0.0/8")
+    # Without a cookie in the answer it was the password that was right.
+    assert "set-cookie" not in ask("192.0.2.7", basic() | cookie, path).headers
+    for password in ("guess", "again", PASSWORD):
+        answer = ask("192.0.2.8", basic(password=password) | cookie, path)
+        assert (answer.status, "set-cookie" in answer.headers) == (200, True)
+    for _ in range(9):
+        assert ask("192.0.2.9", basic(user="the-servers-own") | cookie, path).status == 200
 
 
 def test_without_a_trusted_proxy_nobody_chooses_his_address(
