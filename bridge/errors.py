@@ -13,7 +13,8 @@
     │   └── ScriptError         the user's script failed, timed out or was killed
     └── TemporaryError          may pass: retried after `delay` seconds with backoff
         ├── StorageUnavailable  an object store is slow, refusing or cut
-        └── TargetUnavailable   a target is unreachable, throttled or has no room
+        ├── TargetUnavailable   a target is unreachable, throttled or has no room
+        └── WaitError           it is not its turn yet: tried again however often that takes
 
 Messages never contain a secret: build them from names, not from credentials.
 """
@@ -38,6 +39,7 @@ __all__ = [
     "TemporaryError",
     "UnsafePathError",
     "UsageError",
+    "WaitError",
 ]
 
 
@@ -161,3 +163,9 @@ class TargetUnavailable(TemporaryError):
     """A target did not take a job, for a reason that may pass."""
 
     code = "target-unavailable"
+
+
+class WaitError(TemporaryError):
+    """It is not its turn yet; to wait is no failure."""
+
+    code = "wait"

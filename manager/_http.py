@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, EventError, TemporaryError, UsageError
 from manager._json import compact
 from manager.auth import Refused
 from manager.core import LOG, ConflictError
+from manager.quotas import QuotaError
 
 __all__ = [
     "JSON_BODY",
@@ -146,8 +147,8 @@ def _failed(error: Exception) -> Response:
 
 
 def _status(error: BridgeError) -> int:
-    if isinstance(error, ConflictError):
-        return 409
+    if isinstance(error, ConflictError | QuotaError):
+        return 403 if isinstance(error, QuotaError) else 409
     wrong = isinstance(error, UsageError | EventError) or error.code in ("fdl", "placement")
     if wrong or error.code == "unsafe-path":
         return 400

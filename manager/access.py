@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.errors import UsageError
-from bridge.fdl.options import OscarOptions
 from manager.auth import Caller
 from manager.service import Deployed
 from manager.store import BucketRow
@@ -24,8 +23,7 @@ def owns(caller: Caller, one: Deployed) -> bool:
 
 def may_see(caller: Caller, one: Deployed) -> bool:
     """Whether the caller may see and call the service."""
-    options = one.service.options
-    assert isinstance(options, OscarOptions)
+    options = one.options
     return owns(caller, one) or _shared(caller, options.visibility, options.allowed_users)
 
 

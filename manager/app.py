@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bridge import __version__
 from manager._http import Tidy, handle_errors
@@ -22,6 +23,7 @@ from manager.routes import (
     invocations,
     jobs,
     metrics,
+    quotas,
     services,
     stream,
     system,
@@ -45,6 +47,7 @@ _PARTS: Final = (
     metrics,
     federation,
     volumes,
+    quotas,
     v1,
     stream,
 )
@@ -88,4 +91,5 @@ def create_app(manager: Manager) -> FastAPI:
     app.add_middleware(events.Door, take=take)
     app.add_middleware(Measured, telemetry=telemetry)
     app.add_middleware(Tidy)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
     return app

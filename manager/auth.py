@@ -11,7 +11,16 @@ from typing import Final, Protocol
 
 from bridge.secret import Secret
 
-__all__ = ["ADMIN", "Authenticator", "Basic", "Caller", "Refused", "bearer", "is_service_token"]
+__all__ = [
+    "ADMIN",
+    "Authenticator",
+    "Basic",
+    "Caller",
+    "Refused",
+    "bearer",
+    "is_service_token",
+    "user_of",
+]
 
 _TOKEN_LENGTH: Final = 64
 _HEX: Final = frozenset("0123456789abcdef")
@@ -19,12 +28,16 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who has proved who they are. `uid` is the owner of what they make."""
+    """Who has proved who they are. `uid` is the owner of what they make.
+
+    `by_token` is somebody with a service's token, who calls in the name of the service's owner.
+    """
 
     uid: str
     name: str
     admin: bool = False
     groups: frozenset[str] = field(default_factory=frozenset)
+    by_token: bool = False
 
 
 ADMIN: Final = Caller("cluster_admin", "oscar", admin=True)
@@ -77,6 +90,11 @@ def _pair(authorization: str) -> tuple[bytes, bytes]:
     except (binascii.Error, ValueError):
         return b"", b""
     return user, password
+
+
+def user_of(authorization: str) -> str:
+    """The name in a Basic header, "" for any other: nothing of it is proved."""
+    return _pair(authorization)[0].decode(errors="replace")
 
 
 def bearer(authorization: str) -> str:

@@ -15,9 +15,11 @@ from bridge.fdl import limits
 from bridge.storage import ObjectInfo
 from manager._json import folded, text_of
 from manager.access import may_see_bucket, owns_bucket
+from manager.accounts import Accounts
 from manager.auth import Caller, Refused
 from manager.buckets import Buckets
 from manager.calls import rfc3339
+from manager.quotas import Quotas
 from manager.store import BucketRow, ServiceStore
 
 __all__ = ["Bucketing", "Presign", "Wish", "read_presign", "read_wish"]
@@ -91,9 +93,13 @@ def read_presign(body: Mapping[str, Any]) -> Presign:
 class Bucketing:
     """The buckets of a manager, seen by callers. Errors: Refused, and those of `Buckets`."""
 
-    def __init__(self, buckets: Buckets, state: ServiceStore) -> None:
+    def __init__(
+        self, buckets: Buckets, state: ServiceStore, accounts: Accounts, quotas: Quotas
+    ) -> None:
         self._buckets = buckets
         self._state = state
+        self._accounts = accounts
+        self._quotas = quotas
 
     def seen(self, caller: Caller) -> list[dict[str, Any]]:
         """All buckets that the caller may look into."""
@@ -118,11 +124,12 @@ class Bucketing:
         """Make a bucket; 400 when there is one of that name."""
         if self._buckets.has_bucket(wish.name):
             raise UsageError(f"the bucket {wish.name} already exists")
+        self._quotas.check_buckets(caller.uid, {wish.name})
         self._buckets.ensure_bucket(wish.name)
         if wish.folder:
             self._buckets.ensure_folder(wish.name, wish.folder)
         row = BucketRow(wish.name, caller.uid, wish.visibility or "private", wish.allowed_users)
-        self._state.put_bucket(row)
+        self._accounts.put_bucket(row)
 
     def update(self, caller: Caller, wish: Wish) -> None:
         """Change who may look into a bucket."""
@@ -134,7 +141,7 @@ class Bucketing:
             raise Refused(403, f"the bucket {wish.name} belongs to the service {row.service}")
         owner = row.owner if row else caller.uid
         visibility = wish.visibility or (row.visibility if row else "private")
-        self._state.put_bucket(BucketRow(wish.name, owner, visibility, wish.allowed_users))
+        self._accounts.put_bucket(BucketRow(wish.name, owner, visibility, wish.allowed_users))
 
     def delete(self, caller: Caller, name: str) -> None:
         """Remove a bucket with everything in it."""
@@ -142,7 +149,7 @@ class Bucketing:
         if not owns_bucket(caller, self._state.bucket(name)):
             raise Refused(403, f"the bucket {name} is not yours to delete")
         self._buckets.remove_bucket(name)
-        self._state.remove_bucket(name)
+        self._accounts.remove_bucket(name)
 
     def presign(self, caller: Caller, name: str, wish: Presign, now: float) -> dict[str, Any]:
         """A URL that does one operation on one object without credentials."""

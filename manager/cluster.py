@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import secrets
@@ -21,6 +22,7 @@ from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connecti
 from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
 from manager.core import Manager, Parts
+from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment, state_folder
 from manager.store import ServiceStore
 from manager.webhook import admin_of, ensure_webhook
@@ -30,6 +32,8 @@ __all__ = ["InCluster", "account_of"]
 _LOG: Final = logging.getLogger("manager")
 _WEBHOOK: Final = "INGEST"
 _KEPT: Final = "webhook_token"
+# A digest of the address and the token that the object store was told last.
+_TOLD: Final = "webhook_told"
 _QUEUE: Final = "queue"
 # Of the name within that of a queue, which may have 80 characters.
 _LONGEST: Final = 48
@@ -77,6 +81,7 @@ class InCluster:
             measure=self._measured,
             nodes=self._capacity.nodes,
             tokens=tokens,
+            accounts=MinioAccounts(lambda: self._server),
         )
         self.manager = Manager(self.settings, parts)
         stack.callback(self.manager.close)
@@ -90,12 +95,18 @@ class InCluster:
 
     def _announce(self, url: str) -> None:
         """Let the object store send its events; without it they are found by listing."""
+        state, token = self.manager.parts.state, self.settings.webhook_token
+        now = hashlib.sha256(f"{url}\n{token.reveal()}".encode()).hexdigest()
+        # Who gives us a token may have given it to the object store too.
+        given = now if self._read.text("BRIDGE_WEBHOOK_TOKEN", "") else ""
+        changed = state.setting(_TOLD, given) != now
         try:
-            admin, token = admin_of(self._server), self.settings.webhook_token
-            if ensure_webhook(admin, _WEBHOOK, url, token):
+            if ensure_webhook(admin_of(self._server), _WEBHOOK, url, token, changed=changed):
                 _LOG.info("the object store sends its events to %s now", url)
         except BridgeError as error:
             _LOG.warning("%s (%s)", error.message, error.hint)
+        else:
+            state.put_setting(_TOLD, now)
 
     def _pulled(self, account: Account, stack: ExitStack) -> PulledBuckets:
         """Nothing is asked of AWS before a service takes its input from S3."""

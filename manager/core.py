@@ -10,12 +10,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from bridge.dispatch import Dispatcher, IngestResult, JobStore
+from bridge.dispatch.model import OPEN_STATES
 from bridge.errors import (
     BridgeError,
     NotFoundError,
@@ -23,8 +24,8 @@ from bridge.errors import (
     TemporaryError,
     UsageError,
 )
+from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
-from bridge.fdl.options import OscarOptions
 from bridge.pipeline import NotificationRule, build, routes
 from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
@@ -33,14 +34,20 @@ from bridge.storage.minio import Rule
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
-from manager.access import ConflictError, owns_bucket
+from manager.access import ConflictError
+from manager.accounts import Accounts
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
 from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
+from manager.isolation import with_outputs_of
+from manager.minio_accounts import AccountServer
+from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
-from manager.store import BucketRow, ServiceRow, ServiceStore
+from manager.store import ServiceRow, ServiceStore
+from manager.tenants import Tenants
+from manager.vo import with_vo
 from manager.volumes import check_volume, give_volume
 
 __all__ = ["ConflictError", "Manager", "Parts"]
@@ -66,8 +73,8 @@ class Parts:
     its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
     where no service may). `measure` says how the targets stand; by default only their load is
     known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
-    may hold too, goes the token of each service before it is deployed. Nothing of it is closed
-    here.
+    may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
+    reach a service's buckets only, see `manager.accounts`. Nothing of it is closed here.
     """
 
     state: ServiceStore
@@ -80,6 +87,7 @@ class Parts:
     measure: Measure | None = None
     nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
+    accounts: AccountServer | None = None
 
 
 class Manager:
@@ -100,16 +108,19 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
+        self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
             self._routes,
             parts.targets,
-            decide=decide,
+            decide=self.quotas.decide,
             snapshot=self.snapshot,
             listing=self._listing,
             clock=clock,
         )
+        self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
+        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
         self.calls = CallLog()
         self._idle: set[str] = set()
         # Set when it is about to end: what would go on for ever ends.
@@ -121,7 +132,6 @@ class Manager:
 
     def start(self) -> None:
         """Make all services runnable, begin to work, and look for events that never came."""
-        self.parts.access[MINIO] = ProviderAccess(*self.parts.buckets.provider())
         self._idle = set(self._services)
         self._resume()
         self.dispatcher.start()
@@ -141,6 +151,17 @@ class Manager:
                     LOG.warning("service %s cannot be made runnable: %s", one.name, error)
                 else:
                     self._idle.remove(one.name)
+
+    def _settle(self) -> None:
+        """Make what keys of the object store reach what it should be."""
+        with self._changing:
+            try:
+                self.tenants.settle(self._services, self._has_open_jobs)
+            except BridgeError as error:
+                LOG.warning("what keys reach is not settled: %s", error)
+
+    def _has_open_jobs(self, name: str) -> bool:
+        return bool(self.parts.jobs.jobs(service=name, states=OPEN_STATES, limit=1))
 
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
@@ -165,6 +186,7 @@ class Manager:
         UsageError (what is wrong with it), ConflictError, PlacementError; other errors of targets
         and stores as they are. Nothing is left of a service that could not be made.
         """
+        source = self._for_a_vo(source, caller)
         made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
         with self._changing:
             if made.name in self._services:
@@ -189,11 +211,13 @@ class Manager:
             old = self._services.get(seen.name)
             if old is None or old.token != seen.token:
                 raise NotFoundError(f"there is no service {seen.name!r} any more")
-            made = self._made(merged(source, old.source), old.token, old.owner, old.owner_name)
+            source = merged(self._for_a_vo(source, caller), old.source)
+            made = self._made(source, old.token, old.owner, old.owner_name)
             made = replace(made, created=old.created)
             if made.source["service"].get("volume") != old.source["service"].get("volume"):
                 raise UsageError("the volume of a service cannot be changed")
             self._check(made, caller)
+            self.tenants.leave(old, made)
             try:
                 self._install(made)
             except BaseException:
@@ -211,7 +235,7 @@ class Manager:
             if one is None:
                 raise NotFoundError(f"there is no service {name!r}")
             self._take_away(one)
-            self._release(one)
+            self.tenants.release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
 
@@ -228,6 +252,10 @@ class Manager:
             created=self._clock(),
             shared=self._is_cloud,
         )
+
+    def _for_a_vo(self, source: Source, caller: Caller) -> Source:
+        oidc = self.settings.oidc
+        return with_vo(source, caller, oidc.groups if oidc else ())
 
     def _deployed(self, row: ServiceRow) -> Deployed:
         return deployed(
@@ -266,54 +294,33 @@ class Manager:
                 endpoint=self.parts.cloud_endpoint,
                 access=self.parts.access,
             )
-        for bucket in sorted(self._own_buckets(one)):
-            row = self.parts.state.bucket(bucket)
-            if owns_bucket(caller, row):
-                continue
-            # One of which nothing is known is the administrator's: to name it must not make it his.
-            if row is not None or self.parts.buckets.has_bucket(bucket):
-                raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
+        self.quotas.check_service(one)
+        self.quotas.check_buckets(one.owner, one.buckets)
+        self.tenants.check(one, caller)
         check_volume(one, self._services.values(), self.parts.targets.values())
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
-        build(self._document({**self._services, one.name: one}))
+        drawn = replace(one, service=with_outputs_of(one.service, one.users))
+        build(self._document({**self._services, one.name: drawn}))
 
     def _install(self, one: Deployed) -> None:
         """Make the buckets, and the service runnable wherever it may be placed."""
         for ref, provider in one.providers.items():
             self.parts.access[ref] = ProviderAccess(provider.settings, provider.secrets)
         self.parts.tokens[one.name] = one.token
-        self._ensure_buckets(one)
+        self._ensure_cloud(one)
+        self.tenants.open(one)
         for name in self.ranking(one):
             self.parts.targets[name].deploy([one.service])
 
-    def _ensure_buckets(self, one: Deployed) -> None:
+    def _ensure_cloud(self, one: Deployed) -> None:
         # With keys of its own, what a service writes to is not the manager's to make.
         outputs = () if has_keys(one) else one.service.outputs
         for path in (*one.service.inputs, *outputs):
             if path.provider == S3 and self.parts.cloud is not None:
                 self.parts.cloud.ensure(path.bucket)
-        for path in (*one.service.inputs, *one.service.outputs):
-            if path.provider != MINIO:
-                continue
-            self.parts.buckets.ensure_bucket(path.bucket)
-            self._share(path.bucket, one)
-            if path.folder:
-                self.parts.buckets.ensure_folder(path.bucket, path.folder)
-
-    def _share(self, bucket: str, one: Deployed) -> None:
-        """Let a bucket that was made for the service be seen by those who see the service."""
-        options = one.service.options
-        assert isinstance(options, OscarOptions)
-        row = self.parts.state.bucket(bucket)
-        made = row is None or (row.owner, row.service) == (one.owner, one.name)
-        wanted = BucketRow(
-            bucket, one.owner, options.visibility, tuple(options.allowed_users), one.name
-        )
-        if made and wanted != row:
-            self.parts.state.put_bucket(wanted)
 
     def _put(self, one: Deployed) -> None:
         """Store it, then let it take jobs."""
@@ -329,23 +336,18 @@ class Manager:
         self._serve({k: v for k, v in self._services.items() if k != name})
         for ref in one.providers:
             self.parts.access.pop(ref, None)
+        self.tenants.close(one)
         for target in self.parts.targets.values():
             try:
                 target.remove([name])
             except BridgeError as error:
                 LOG.warning("%s keeps what it has of service %s: %s", target.spec.name, name, error)
 
-    def _release(self, one: Deployed) -> None:
-        """Leave the buckets that were made for the service to its owner alone."""
-        for bucket in self._own_buckets(one):
-            row = self.parts.state.bucket(bucket)
-            if row is not None and row.service == one.name:
-                self.parts.state.put_bucket(replace(row, service=""))
-
     def _leave(self, old: Deployed, new: Deployed) -> None:
         """Take a changed service away from where it is no longer placed or fed."""
         for name in sorted({*self.ranking(old)} - {*self.ranking(new)}):
             self.parts.targets[name].remove([old.name])
+        self.tenants.abandon(new)
         self._quiet(old, self._inputs(old) - self._inputs(new))
 
     def _serve(self, services: Mapping[str, Deployed]) -> None:
@@ -388,6 +390,10 @@ class Manager:
         found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job, caller=caller)
         return tuple(accepted.job for accepted in found)
 
+    def taken_by(self, event: Event) -> Collection[str]:
+        """The services whose input the event's object is."""
+        return self._routes.match(event.provider, event.bucket, event.key)
+
     def make_room(self) -> None:
         """TemporaryError when so many jobs wait that no more should come for a while."""
         waiting = self.dispatcher.open_jobs
@@ -396,10 +402,6 @@ class Manager:
 
     def _inputs(self, one: Deployed) -> set[tuple[ProviderRef, str]]:
         return {(path.provider, path.bucket) for path in one.service.inputs}
-
-    def _own_buckets(self, one: Deployed) -> set[str]:
-        paths = (*one.service.inputs, *one.service.outputs)
-        return {path.bucket for path in paths if path.provider == MINIO}
 
     def _watch(self, services: Iterable[Deployed]) -> None:
         """Make new objects in the inputs of these services events."""
@@ -439,6 +441,7 @@ class Manager:
         while True:
             try:
                 self._resume()
+                self._settle()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:

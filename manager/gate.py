@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from manager.access import may_see, owns
-from manager.auth import Authenticator, Caller, Refused, bearer, is_service_token
+from manager.auth import Authenticator, Caller, Refused, bearer, is_service_token, user_of
 from manager.core import Manager
 from manager.service import Deployed
+from manager.throttle import Throttle
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "address_of"]
+
+# Credentials that are wrong or no credentials at all; not those of somebody who may not.
+_WRONG: Final = (400, 401)
+
+
+def address_of(request: Request) -> str:
+    """Where a request is from, as far as trusted proxies say."""
+    return request.client.host if request.client else ""
 
 
 class Gate:
@@ -23,49 +33,90 @@ class Gate:
     def __init__(self, manager: Manager, authenticators: Sequence[Authenticator]) -> None:
         self._manager = manager
         self._authenticators = authenticators
+        self._throttle = Throttle(manager.settings.limits)
 
     @property
     def user(self) -> Any:
         """A route's dependency: the caller. 401 without credentials that are right."""
 
-        async def who(request: Request) -> Caller:
-            header = request.headers.get("authorization", "")
-            return await run_in_threadpool(self.caller, header)
-
-        return Depends(who)
+        return Depends(self._who)
 
     @property
     def admin(self) -> Any:
         """A route's dependency: the administrator. 401 without credentials, 403 for others."""
 
         async def who(request: Request) -> Caller:
-            header = request.headers.get("authorization", "")
-            caller = await run_in_threadpool(self.caller, header)
+            caller = await self._who(request)
             if not caller.admin:
                 raise Refused(403, "only the administrator may do this")
             return caller
 
         return Depends(who)
 
-    def caller(self, authorization: str) -> Caller:
-        """Who sent this header; raises Refused."""
+    async def _who(self, request: Request) -> Caller:
+        header = request.headers.get("authorization", "")
+        return await run_in_threadpool(self._caller, header, address_of(request))
+
+    def _caller(self, authorization: str, address: str) -> Caller:
+        with self._limited(authorization, address):
+            return self._proved(authorization)
+
+    def called(self, name: str, authorization: str, address: str) -> tuple[Deployed, Caller]:
+        """The service that may be called with this header, and by whom; raises Refused.
+
+        The credentials are looked at first: without right ones nobody learns which services exist.
+        """
+        with self._limited(authorization, address):
+            return self._called(name, authorization)
+
+    def opened(self, name: str, headers: Sequence[str], address: str) -> tuple[Deployed, str]:
+        """The service, and the first of these headers that may call it; raises Refused.
+
+        A server may use the header itself: wrong ones are not counted where another is right, but
+        for those that may be guesses at the administrator's password.
+        """
+        refusal = Refused(401)
+        for header in headers:
+            guess = user_of(header) == self._manager.settings.user
+            try:
+                found = self.called(name, header, address) if guess else self._called(name, header)
+            except Refused as error:
+                refusal = error
+            else:
+                return found[0], header
+        with self._limited(" ".join(headers), address):
+            raise refusal
+
+    @contextmanager
+    def _limited(self, authorization: str, address: str) -> Iterator[None]:
+        """Count what is wrong, and answer only so much of it."""
+        name = user_of(authorization)
+        if name:
+            self._throttle.check(address, name)
+        try:
+            yield
+        except Refused as error:
+            if authorization and error.status in _WRONG:
+                # A token is not guessed: right ones are taken whatever came from there before.
+                self._throttle.check(address, name)
+                self._throttle.wrong(address, name)
+            raise
+        self._throttle.right(address, name)
+
+    def _proved(self, authorization: str) -> Caller:
         for one in self._authenticators:
             found = one.authenticate(authorization)
             if found is not None:
                 return found
         raise Refused(401)
 
-    def called(self, name: str, authorization: str) -> tuple[Deployed, Caller]:
-        """The service that may be called with this header, and by whom; raises Refused.
-
-        The credentials are looked at first: without right ones nobody learns which services exist.
-        """
+    def _called(self, name: str, authorization: str) -> tuple[Deployed, Caller]:
         token = bearer(authorization)
         if is_service_token(token):
             return self._by_token(name, token)
         if not authorization:
             raise Refused(401)
-        caller = self.caller(authorization)
+        caller = self._proved(authorization)
         one = self._manager.find(name)
         if one is None or not may_see(caller, one):
             raise Refused(404)
@@ -77,7 +128,7 @@ class Gate:
         right = hmac.compare_digest(one.token.reveal() if one else "0" * len(token), token)
         if one is None or not right:
             raise Refused(401)
-        return one, Caller(one.owner, one.owner_name)
+        return one, Caller(one.owner, one.owner_name, by_token=True)
 
     def seen(self, name: str, caller: Caller) -> Deployed:
         """A service that the caller may see; raises Refused."""

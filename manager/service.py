@@ -24,6 +24,7 @@ from bridge.fdl.options import OscarOptions
 from bridge.secret import HIDDEN, Secret
 from bridge.targets.render import own_provider
 from manager._json import folded, text_of
+from manager.isolation import kept_apart, user_buckets
 
 __all__ = ["Deployed", "Source", "deployed", "merged", "read_source"]
 
@@ -44,7 +45,8 @@ class Deployed:
 
     `providers` are the connections that it brings, by a name that no other service has (their own
     `ref` is the name that the client gave); the platform's own object store is never among them.
-    `token` calls this service and nothing else.
+    `token` calls this service and nothing else. `users` are the buckets that are one user's each,
+    with their users.
     """
 
     service: Service
@@ -54,6 +56,7 @@ class Deployed:
     owner: str = "cluster_admin"
     owner_name: str = "oscar"
     created: float = 0.0
+    users: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -61,11 +64,22 @@ class Deployed:
         return self.service.name
 
     @property
+    def options(self) -> OscarOptions:
+        """What only OSCAR knows of a service."""
+        assert isinstance(self.service.options, OscarOptions)
+        return self.service.options
+
+    @property
+    def buckets(self) -> frozenset[str]:
+        """The buckets of the platform's object store that its jobs use."""
+        paths = (*self.service.inputs, *self.service.outputs)
+        return frozenset(path.bucket for path in paths if path.provider == _OWN)
+
+    @property
     def volume(self) -> str:
         """Name of its volume, which is its own unless it says another; "" for none."""
-        options = self.service.options
-        assert isinstance(options, OscarOptions)
-        return (options.volume.name or self.name) if options.volume else ""
+        volume = self.options.volume
+        return (volume.name or self.name) if volume else ""
 
 
 def read_source(body: Mapping[str, Any]) -> Source:
@@ -180,7 +194,9 @@ def deployed(
         service, inputs=_renamed(service.inputs, apart), outputs=_renamed(service.outputs, apart)
     )
     providers = {own[ref]: provider for ref, provider in document.providers.items()}
-    return Deployed(service, token, source, providers, owner, owner_name, created)
+    users = user_buckets(service)
+    service = kept_apart(service, users)
+    return Deployed(service, token, source, providers, owner, owner_name, created, users)
 
 
 def _renamed(

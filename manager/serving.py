@@ -52,6 +52,8 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            # Whom to believe is a setting of ours.
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=_GRACE,
         ),

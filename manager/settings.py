@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 from bridge.errors import UsageError
 from bridge.secret import Secret
 from manager.oidc import OidcSettings
+from manager.throttle import Limits
 
 __all__ = ["Reader", "Settings", "from_environment", "state_folder"]
 
@@ -25,7 +27,8 @@ class Settings:
     `max_service` and `max_event` bound the bodies of services and of invocations. `run_wait` is how
     long a synchronous call may take. `reconcile` is the pause between two listings of all inputs.
     `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
-    may be before new events are turned away for a while.
+    may be before new events are turned away for a while. `limits` are those on wrong credentials.
+    `proxies` are the addresses and networks whose X-Forwarded-For says where a request is from.
     """
 
     user: str
@@ -45,6 +48,8 @@ class Settings:
     lone_ports: bool = True
     webhook_token: Secret = field(default_factory=lambda: Secret(""))
     oidc: OidcSettings | None = None
+    limits: Limits = field(default_factory=Limits)
+    proxies: tuple[str, ...] = ()
 
 
 def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settings:
@@ -67,7 +72,16 @@ def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settin
         reconcile=float(read.whole("BRIDGE_RECONCILE_INTERVAL", 300)),
         webhook_token=token,
         oidc=_oidc(read) if read.flag("OIDC_ENABLE", default=False) else None,
+        proxies=tuple(map(_network, read.words("BRIDGE_TRUSTED_PROXIES"))),
     )
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        said = f"BRIDGE_TRUSTED_PROXIES: {text!r} is neither an address nor a network"
+        raise UsageError(said, hint="write 10.0.0.7 or 10.0.0.0/8") from None
 
 
 def _oidc(read: Reader) -> OidcSettings:

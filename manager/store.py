@@ -144,6 +144,16 @@ class ServiceStore:
         """Store a JSON value."""
         self._execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, json.dumps(value))
 
+    def settings(self, prefix: str) -> list[str]:
+        """Names of the values that were put under names that begin so."""
+        query = "SELECT name FROM settings WHERE substr(name, 1, ?) = ? ORDER BY name"
+        rows = self._run(lambda c: c.execute(query, (len(prefix), prefix)).fetchall())
+        return [row["name"] for row in rows]
+
+    def remove_setting(self, name: str) -> None:
+        """Forget a value; no error when there is none."""
+        self._execute("DELETE FROM settings WHERE name = ?", name)
+
     def close(self) -> None:
         """Close the file; nothing works after it."""
         with self._lock:

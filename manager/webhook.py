@@ -58,21 +58,25 @@ def ensure_webhook(
     url: str,
     token: Secret,
     *,
+    changed: bool = False,
     pause: Callable[[float], object] = time.sleep,
 ) -> bool:
     """Let the server know our webhook; True when it had to be set.
 
-    A server that takes a new webhook only when it starts is restarted, once. StorageUnavailable
-    when it does not let us, or does not know the webhook then.
+    It does not say with which address and token it knows it: `changed` says that they are not those
+    that it was told. A server that takes them only when it starts is restarted, once.
+    StorageUnavailable when it does not let us, or does not know the webhook then.
     """
     with _translated():
-        if _knows(admin, name):
+        known = _knows(admin, name)
+        if known and not changed:
             return False
         admin.config_set(
             f"notify_webhook:{name}",
             {"endpoint": url, "auth_token": token.reveal(), "enable": "on"},
         )
-        if _knows(admin, name):
+        # One that it knew already it goes on with until it starts anew.
+        if not known and _knows(admin, name):
             return True
         admin.service_restart()
     end = time.monotonic() + _PATIENCE

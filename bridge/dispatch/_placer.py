@@ -9,7 +9,7 @@ from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Decide
-from bridge.errors import BridgeError, TemporaryError
+from bridge.errors import BridgeError, TemporaryError, WaitError
 from bridge.fdl.model import Service
 from bridge.scheduler import Decision, Snapshot
 from bridge.targets import JobState
@@ -58,7 +58,8 @@ class Placer:
         try:
             return self._chosen(job, self._decision(job, service))
         except TemporaryError as error:
-            return self._later(job, error.message, error.delay)
+            counts = not isinstance(error, WaitError)
+            return self._later(job, error.message, error.delay, counts=counts)
         except BridgeError as error:
             return self._failed(job, error.message)
         except Exception as error:
@@ -80,6 +81,8 @@ class Placer:
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:
         return steps.failed(job, why, self._core.clock(), decision)
 
-    def _later(self, job: JobRecord, why: str, least: float = 0.0) -> Change:
+    def _later(
+        self, job: JobRecord, why: str, least: float = 0.0, *, counts: bool = True
+    ) -> Change:
         core = self._core
-        return steps.place_later(job, why, core.clock(), core.settings, least)
+        return steps.place_later(job, why, core.clock(), core.settings, least, counts=counts)

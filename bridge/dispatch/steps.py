@@ -64,10 +64,19 @@ def ended(job: JobRecord, state: JobState, why: str, now: float) -> Change:
 
 
 def place_later(
-    job: JobRecord, why: str, now: float, settings: Settings, least: float = 0.0
+    job: JobRecord,
+    why: str,
+    now: float,
+    settings: Settings,
+    least: float = 0.0,
+    *,
+    counts: bool = True,
 ) -> Change:
-    """Another try to place it after a while, or the end when there were enough."""
-    tries = job.tries + 1
+    """Another try to place it after a while, or the end when there were enough.
+
+    `counts` is False for a job that only waits for its turn.
+    """
+    tries = job.tries + counts
     if tries >= settings.max_submits:
         reason = f"not placed in {tries} tries; the last: {why}"
         return Change(job.id, job.attempt, JobState.DEAD, now, tries=tries, reason=reason)

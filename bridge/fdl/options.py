@@ -162,6 +162,7 @@ class OscarOptions:
 
     `total_memory` is in bytes and `total_cpu` in cores: caps over all running jobs of the service.
     `cluster_id` is the cluster that the file's position names, "" under `functions.bridge`.
+    `bucket_list` are the buckets of the service's users, kept apart; no file says them.
     """
 
     cluster_id: str = ""
@@ -181,6 +182,7 @@ class OscarOptions:
     visibility: Literal["private", "restricted", "public"] = "private"
     allowed_users: tuple[str, ...] = ()
     isolation_level: Literal["SERVICE", "USER"] = "SERVICE"
+    bucket_list: tuple[str, ...] = ()
     mount: StoragePath | None = None
     volume: Volume | None = None
     kserve: Kserve | None = None

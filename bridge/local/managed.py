@@ -30,6 +30,7 @@ from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.cloud import S3
 from manager.core import Manager, Parts
+from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
 
@@ -131,6 +132,7 @@ class Managed:
             measure=self._measured,
             nodes=place.clusters.nodes,
             tokens=self._tokens,
+            accounts=MinioAccounts(lambda: self.store.settings),
         )
 
     def _targets(self) -> dict[str, Target]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.errors import PermanentError
-from bridge.fdl import AwsOptions
+from bridge.fdl import AwsOptions, OscarOptions
 from bridge.fdl.model import ProviderRef, Service, StoragePath
 from bridge.secret import Secret
 
@@ -68,6 +68,9 @@ def service_document(
         "file_stage_in": service.file_stage_in,
         "log_level": service.log_level,
     }
+    if isinstance(service.options, OscarOptions) and service.options.bucket_list:
+        document["isolation_level"] = service.options.isolation_level
+        document["bucket_list"] = list(service.options.bucket_list)
     if isinstance(service.options, AwsOptions) and service.execution_mode != "batch":
         document["timeout_threshold"] = service.options.function.container.timeout_threshold
     return document

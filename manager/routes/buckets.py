@@ -28,7 +28,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["buckets"])
     settings = manager.settings
-    buckets = Bucketing(manager.parts.buckets, manager.parts.state)
+    buckets = Bucketing(
+        manager.parts.buckets, manager.parts.state, manager.accounts, manager.quotas
+    )
 
     def size(limit: str) -> int:
         if not limit:

@@ -13,7 +13,7 @@ from manager._http import empty
 from manager.auth import Refused, bearer, is_service_token
 from manager.core import Manager
 from manager.deployment import is_exposed
-from manager.gate import Gate
+from manager.gate import Gate, address_of
 
 __all__ = ["router"]
 
@@ -28,7 +28,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def auth(name: str, request: Request) -> Response:
         """Whether a request to an exposed service may pass: with a user's credentials or with the
         service's token, which may also be in the query and is then kept as a cookie."""
-        header = _right(gate, name, request)
+        one, header = gate.opened(name, list(_headers(name, request)), address_of(request))
+        if not is_exposed(one):
+            raise Refused(404)
         answer = empty(_OK)
         if is_service_token(token := bearer(header)):
             answer.set_cookie(
@@ -41,21 +43,6 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return answer
 
     return routes
-
-
-def _right(gate: Gate, name: str, request: Request) -> str:
-    """The first header among what was given that opens the service; raises Refused."""
-    refusal = Refused(401)
-    for header in _headers(name, request):
-        try:
-            one, _ = gate.called(name, header)
-        except Refused as error:
-            refusal = error
-            continue
-        if not is_exposed(one):
-            raise Refused(404)
-        return header
-    raise refusal
 
 
 def _headers(name: str, request: Request) -> Iterator[str]:

@@ -18,7 +18,8 @@ from bridge.targets.protocol import Reply
 from manager._http import body_of, empty
 from manager.auth import Caller, Refused
 from manager.core import Manager
-from manager.gate import Gate
+from manager.gate import Gate, address_of
+from manager.objects import check_call
 from manager.running import run as run_now
 from manager.service import Deployed
 
@@ -27,8 +28,15 @@ __all__ = ["router"]
 # Calls that wait hold a thread each; all other routes have their own.
 _RUNS: Final = 128
 _JOBS: Final = 64
-# Hop by hop, or meant for us only.
-_OURS: Final = frozenset({"authorization", "connection", "host", "cookie", "transfer-encoding"})
+# Hop by hop, meant for us only, or what a proxy says of a request: a service would believe it.
+_OURS: Final = frozenset(
+    {
+        "authorization", "connection", "cookie", "expect", "forwarded", "host", "keep-alive",
+        "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "x-real-ip",
+    }
+)  # fmt: skip
+_PROXIES: Final = "x-forwarded-"
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
@@ -39,15 +47,19 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     async def enter(name: str, request: Request) -> tuple[Deployed, Caller, bytes]:
         """The service, who calls it, and the body; credentials are looked at first."""
         header = request.headers.get("authorization", "")
-        one, caller = await to_thread.run_sync(gate.called, name, header)
-        return one, caller, await body_of(request, manager.settings.max_event)
+        one, caller = await to_thread.run_sync(gate.called, name, header, address_of(request))
+        body = await body_of(request, manager.settings.max_event)
+        await to_thread.run_sync(check_call, manager, one, caller, body, passed(request))
+        return one, caller, body
 
     def passed(request: Request) -> Mapping[str, str]:
-        return {k: v for k, v in request.headers.items() if k not in _OURS}
+        named = request.headers.get("connection", "").lower().split(",")
+        dropped = _OURS | {name.strip() for name in named}
+        found = request.headers.items()
+        return {k: v for k, v in found if k not in dropped and not k.startswith(_PROXIES)}
 
     def note(request: Request, began: float, status: int, user: str) -> None:
-        client = request.client.host if request.client else ""
-        manager.calls.add(began, status, client, request.url.path, user)
+        manager.calls.add(began, status, address_of(request), request.url.path, user)
 
     @routes.post("/run/{name}", response_class=Response)
     async def run(name: str, request: Request) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from bridge import __version__
 from bridge.errors import UsageError
+from bridge.secret import Secret
 from manager._http import JSON_BODY, body_of, json_answer, text_answer
 from manager._json import folded, read_object
 from manager.auth import Caller
@@ -19,6 +20,8 @@ from manager.status import status
 from manager.volumes import held
 
 __all__ = ["router"]
+
+_NO_KEY: Final = Secret("")
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
@@ -67,13 +70,13 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
 
     @routes.get("/system/config")
     def config(caller: Caller = gate.user) -> Response:
-        """What a client must know, the keys of the object store included."""
-        own, keys = manager.parts.buckets.provider()
+        """What a client must know, the caller's own keys of the object store included."""
+        own, keys = manager.parts.buckets.provider()[0], manager.accounts.of_user(caller)
         minio = {
             "endpoint": str(own["endpoint"]),
             "verify": bool(own["verify"]),
-            "access_key": keys["access_key"].reveal() if caller.admin else "",
-            "secret_key": keys["secret_key"].reveal() if caller.admin else "",
+            "access_key": keys.get("access_key", _NO_KEY).reveal(),
+            "secret_key": keys.get("secret_key", _NO_KEY).reveal(),
             "region": str(own["region"]),
         }
         found = {"config": described(), "minio_provider": minio}

@@ -27,8 +27,10 @@ from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import Manager, Parts
+from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
+from manager.throttle import Limits
 
 USER, PASSWORD = "oscar", "pass-word"
 
@@ -146,7 +148,10 @@ def serve(
         access=access,
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
+        accounts=MinioAccounts(lambda: store.settings),
     )
+    # Many tests try what is wrong, from one address.
+    settings.setdefault("limits", Limits(10**6, 10**6))
     made = Settings(user=USER, password=Secret(PASSWORD), webhook_token=Secret(token), **settings)
     manager = Manager(made, parts)
     server = Server(create_app(manager), listener)

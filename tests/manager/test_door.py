@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from bridge.targets.protocol import Reply
+
 from .conftest import Live, basic
 
 USERS = [
@@ -36,6 +38,9 @@ USERS = [
     ("GET", "/system/buckets/absent", 404),
     ("DELETE", "/system/buckets/absent", 404),
     ("POST", "/system/buckets/absent/presign", 400),
+    ("GET", "/system/quotas/user", 401),
+    ("GET", "/system/quotas/user/absent", 200),
+    ("PUT", "/system/quotas/user/absent", 400),
     ("POST", "/run/absent", 404),
     ("POST", "/job/absent", 404),
     ("GET", "/metrics", 200),
@@ -175,3 +180,61 @@ def test_who_may_come_in_to_an_exposed_service(live: Live) -> None:
     for headers in ({}, {"Cookie": cookie.replace(token, "0" * 64)}, basic(password="wrong")):
         assert live.ask("GET", path, headers=headers).status == 401
     assert live.ask("GET", f"/system/services/{live.create()}/auth").status == 404
+
+
+BODIES = [(method, path) for method, path, _ in USERS if method in ("POST", "PUT")]
+
+
+@pytest.mark.parametrize(("method", "path"), [*BODIES, ("POST", "/events")])
+def test_no_body_is_taken_before_the_credentials_are(live: Live, method: str, path: str) -> None:
+    for header in ("X: y", "Authorization: Bearer " + "0" * 64):
+        head = f"{method} {path} HTTP/1.1\r\nHost: here\r\n{header}\r\n"
+        size = "Content-Length: 67108864\r\nExpect: 100-continue\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", live.port), timeout=30) as line:
+            line.sendall((head + size).encode())
+            # Not even "100 Continue" comes: nobody waits for the body.
+            assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+
+def test_what_a_proxy_says_is_not_passed_on_when_a_caller_says_it(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, passed = live.create(), {}
+
+    def invoke(_: str, body: bytes, headers: dict[str, str], *__: object, **___: object) -> Reply:
+        passed.update(headers)
+        return Reply(200, {}, iter([body]), lambda: None)
+
+    monkeypatch.setattr(live.manager.parts.targets["local"], "invoke", invoke)
+    secret = basic() | {"Cookie": "session=1", "Proxy-Authorization": "Basic x"}
+    said = {
+        "X-Forwarded-For": "10.0.0.1",
+        "X-Forwarded-User": "root",
+        "Forwarded": "for=10.0.0.1",
+        "X-Real-IP": "10.0.0.1",
+        "Connection": "close, X-Internal",
+        "X-Internal": "yes",
+        "TE": "trailers",
+        "Trailer": "X-Late",
+        "Upgrade": "h2c",
+        "Keep-Alive": "timeout=5",
+    }
+    mine = {"Content-Type": "text/plain", "ce-id": "1", "X-Mine": "kept"}
+    assert live.ask("POST", f"/run/{name}", b"hello", secret | said | mine).text == "hello"
+    wanted = {key.lower() for key in mine} | {"content-length", "accept-encoding"}
+    assert set(passed) == wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "%0d%0aX:%20y", "a%2fb"]
+)
+def test_a_name_leads_nowhere(live: Live, name: str) -> None:
+    for path in ("services", "buckets", "logs", "services/echo", "logs/echo"):
+        answer = live.ask("GET", f"/system/{path}/{name}")
+        assert answer.status in (400, 404), (path, answer)
+        assert "x" not in answer.headers
+        assert live.ask("DELETE", f"/system/{path}/{name}").status in (400, 404)
+    for key in ("../other/key", "a/../../b", "."):
+        sign = {"object_key": key, "operation": "upload"}
+        assert live.ask("POST", f"/system/buckets/{name}/presign", sign).status in (400, 404)
+    assert live.ask("POST", f"/job/{name}", b"x").status in (400, 404)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from bridge.errors import TemporaryError
@@ -20,57 +16,13 @@ from manager import oidc
 from manager.oidc import Oidc, OidcSettings
 
 from .conftest import Live, basic, echo, serve
-
-
-class Provider:
-    """An issuer with keys that can be changed, and users' groups that are not in the token."""
-
-    def __init__(self) -> None:
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = json.dumps(provider.answer(self.path, self.headers)).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/realm"
-        self.key = RSAKey.generate_key(2048, {"kid": "first"})
-        self.users: dict[str, list[str]] = {}
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, path: str, headers: Any) -> dict[str, Any]:
-        if path.endswith("/openid-configuration"):
-            where = {"jwks_uri": f"{self.url}/keys", "userinfo_endpoint": f"{self.url}/user"}
-            return {"issuer": self.url, **where}
-        if path.endswith("/keys"):
-            return {"keys": [self.key.as_dict(private=False)]}
-        payload = headers["Authorization"].split(".")[1]
-        uid = json.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
-        return {"sub": uid, "group_membership": self.users.get(uid, [])}
-
-    def token(self, uid: str = "ann", *, key: Any = None, alg: str = "RS256", **claims: Any) -> str:
-        key = key or self.key
-        now = int(time.time())
-        said = {"iss": self.url, "sub": uid, "aud": "oscar", "exp": now + 300, **claims}
-        return jwt.encode({"alg": alg, "kid": key.kid}, said, key, algorithms=[alg])
-
-    def header(self, uid: str = "ann", **more: Any) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token(uid, **more)}"}
+from .issuer import MEMBER, Provider
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    made = Provider()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with Provider() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +30,6 @@ def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterat
     settings = OidcSettings((provider.url,), ("lab",), "oscar")
     with ExitStack() as stack:
         yield serve(tmp_path_factory.mktemp("oidc"), stack, oidc=settings)
-
-
-MEMBER = {"group_membership": ["lab", "other"]}
 
 
 def test_a_members_token_is_taken_and_its_groups_may_be_elsewhere(
@@ -174,7 +123,7 @@ def test_each_sees_and_changes_what_is_theirs(live: Live, provider: Provider) ->
     assert live.ask("PUT", "/system/config", {}, bob).status == 403
     assert live.ask("GET", "/system/logs", headers=bob).status == 403
     config = live.ask("GET", "/system/config", headers=bob).json
-    assert config["minio_provider"]["secret_key"] == ""
+    assert config["minio_provider"]["secret_key"] != live.store.credentials.secret_key.reveal()
     assert config["config"]["oidc_groups"] == ["lab"]
     assert live.ask("DELETE", "/system/services/private", headers=basic()).status == 204
 
