@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from bridge.dispatch._codec import event_text, path_key, tag
+from bridge.dispatch.database import Connection
 from bridge.dispatch.model import Accepted, Ignored, NewJob, Refusal
 from bridge.events import Event
 
@@ -21,21 +21,23 @@ _INSERT: Final = (
     " VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?)"
 )
 
+_INSERT_EVENT: Final = "INSERT INTO events VALUES ((SELECT seq FROM jobs WHERE id = ?), ?)"
 
-def accept(connection: sqlite3.Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
+
+def accept(connection: Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
     """The work of `JobStore.accept`."""
     return [_accept(connection, item, at) for item in items]
 
 
-def _accept(connection: sqlite3.Connection, item: NewJob, at: float) -> Accepted:
+def _accept(connection: Connection, item: NewJob, at: float) -> Accepted:
     known = _known(connection, item)
     if known is not None:
         return Accepted(known, item.service, new=False)
     event = item.event
     path, etag = _object(event)
     row = (item.id, item.service, path, etag, event.sequencer, at, at, item.caller)
-    seq = connection.execute(_INSERT, row).lastrowid
-    connection.execute("INSERT INTO events VALUES (?, ?)", (seq, event_text(event)))
+    connection.execute(_INSERT, row)
+    connection.execute(_INSERT_EVENT, (item.id, event_text(event)))
     if path:
         connection.execute(
             "DELETE FROM expected WHERE path = ? AND service = ?"
@@ -51,7 +53,7 @@ def _object(event: Event) -> tuple[str, str]:
     return path_key(event.provider, event.bucket, event.key), tag(event.etag)
 
 
-def _known(connection: sqlite3.Connection, item: NewJob) -> str | None:
+def _known(connection: Connection, item: NewJob) -> str | None:
     """The job that this event has already, if any."""
     if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (item.id,)).fetchone():
         return item.id
@@ -63,7 +65,7 @@ def _known(connection: sqlite3.Connection, item: NewJob) -> str | None:
     return _notified(connection, item, path, etag)
 
 
-def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) -> str | None:
+def _listed(connection: Connection, service: str, path: str, etag: str) -> str | None:
     """A listing sees what is there: any job for this content is the one."""
     row = connection.execute(
         "SELECT id FROM jobs WHERE path <> '' AND path = ? AND service = ? AND etag = ?"
@@ -73,7 +75,7 @@ def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) 
     return None if row is None else str(row["id"])
 
 
-def _notified(connection: sqlite3.Connection, item: NewJob, path: str, etag: str) -> str | None:
+def _notified(connection: Connection, item: NewJob, path: str, etag: str) -> str | None:
     """A notification is the one that a listing was ahead of, unless that one came already.
 
     The job then takes over its sequencer, so that the next write of the same content is a new job.
@@ -92,7 +94,7 @@ def _notified(connection: sqlite3.Connection, item: NewJob, path: str, etag: str
     return str(row["id"])
 
 
-def refuse(connection: sqlite3.Connection, refusal: Refusal) -> None:
+def refuse(connection: Connection, refusal: Refusal) -> None:
     """The work of `JobStore.refuse`."""
     connection.execute(
         "INSERT INTO refused (at, source, reason, size, body) VALUES (?, ?, ?, ?, ?)",
@@ -101,7 +103,7 @@ def refuse(connection: sqlite3.Connection, refusal: Refusal) -> None:
     _keep(connection, "refused", _KEPT_REFUSED, 1)
 
 
-def ignore(connection: sqlite3.Connection, events: Sequence[Ignored]) -> None:
+def ignore(connection: Connection, events: Sequence[Ignored]) -> None:
     """The work of `JobStore.ignore`."""
     connection.executemany(
         "INSERT INTO ignored (at, source, reason, event) VALUES (?, ?, ?, ?)",
@@ -110,11 +112,11 @@ def ignore(connection: sqlite3.Connection, events: Sequence[Ignored]) -> None:
     _keep(connection, "ignored", _KEPT_IGNORED, len(events))
 
 
-def _keep(connection: sqlite3.Connection, table: str, newest: int, added: int) -> None:
+def _keep(connection: Connection, table: str, newest: int, added: int) -> None:
     """Count what was added, and delete all but the newest rows."""
     connection.execute(
         "INSERT INTO totals VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+        " ON CONFLICT (name) DO UPDATE SET value = totals.value + excluded.value",
         (table, added),
     )
     connection.execute(

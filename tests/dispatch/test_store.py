@@ -374,8 +374,7 @@ def test_no_write_looks_through_a_whole_table(store: SqliteStore) -> None:
 
 def test_open_jobs_are_found_by_index(store: SqliteStore) -> None:
     seen: set[str] = set()
-    assert store._reading is not None
-    store._reading.set_trace_callback(seen.add)
+    store._reading.connection.set_trace_callback(seen.add)  # type: ignore[attr-defined]
     store.quiet()
     store.next_due(JobState.PLACED, NOW, "x")
     store.loads()
