@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -39,6 +39,7 @@ from manager.calls import CallLog
 from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
+from manager.sharing import Hands, Sharing, row_of
 from manager.store import BucketRow, ServiceRow, ServiceStore
 
 __all__ = ["ConflictError", "Manager", "Parts"]
@@ -97,8 +98,12 @@ class Manager:
         self.settings = settings
         self.parts = parts
         self._clock = clock
-        self._changing = threading.Lock()
-        self._services: Mapping[str, Deployed] = {one.name: one for one in self._kept()}
+        self._services: Mapping[str, Deployed] = {}
+        hands = Hands(
+            lambda: self._services, self._deployed, self._serve, self._runnable, self._forget
+        )
+        self._sharing = Sharing(parts.state, hands)
+        self._services = self._sharing.kept()
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
@@ -111,9 +116,9 @@ class Manager:
             snapshot=self.snapshot,
             listing=self._listing,
             clock=clock,
+            prepare=self._sharing.prepare,
         )
         self.calls = CallLog()
-        self._idle: set[str] = set()
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
         self.ready = False
@@ -123,29 +128,15 @@ class Manager:
     def start(self) -> None:
         """Make all services runnable, begin to work, and look for events that never came."""
         self.parts.access[MINIO] = ProviderAccess(*self.parts.buckets.provider())
-        self._idle = set(self._services)
-        self._resume()
+        self._sharing.start()
         self.dispatcher.start()
         self._sweeper.start()
         self.ready = True
 
-    def _resume(self) -> None:
-        """Make the services runnable that were kept; what cannot be is tried again later."""
-        with self._changing:
-            self._idle &= set(self._services)
-            for one in [self._services[name] for name in sorted(self._idle)]:
-                try:
-                    self._install(one)
-                    self._watch([one])
-                except BridgeError as error:
-                    # One service must not keep the others from working.
-                    LOG.warning("service %s cannot be made runnable: %s", one.name, error)
-                else:
-                    self._idle.remove(one.name)
-
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
         self._stopping.set()
+        self._sharing.close()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -154,10 +145,12 @@ class Manager:
 
     def services(self) -> list[Deployed]:
         """All services, by name."""
+        self._sharing.refresh()
         return [self._services[name] for name in sorted(self._services)]
 
     def find(self, name: str) -> Deployed | None:
         """One service, None when there is none."""
+        self._sharing.refresh()
         return self._services.get(name)
 
     def create(self, caller: Caller, source: Source) -> Deployed:
@@ -167,7 +160,7 @@ class Manager:
         and stores as they are. Nothing is left of a service that could not be made.
         """
         made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
-        with self._changing:
+        with self._sharing.change():
             if made.name in self._services:
                 raise UsageError(f"the service {made.name} already exists")
             self._check(made, caller)
@@ -185,7 +178,7 @@ class Manager:
 
         NotFoundError when it is not the one any more that the caller was let change.
         """
-        with self._changing:
+        with self._sharing.change():
             old = self._services.get(seen.name)
             if old is None or old.token != seen.token:
                 raise NotFoundError(f"there is no service {seen.name!r} any more")
@@ -206,7 +199,7 @@ class Manager:
 
     def delete(self, name: str) -> None:
         """Forget a service: its open jobs fail, its records are put away, its data stays."""
-        with self._changing:
+        with self._sharing.change():
             one = self._services.get(name)
             if one is None:
                 raise NotFoundError(f"there is no service {name!r}")
@@ -239,19 +232,6 @@ class Manager:
             created=row.created,
             shared=self._is_cloud,
         )
-
-    def _kept(self) -> Iterator[Deployed]:
-        """The services that are stored; one that this version cannot read must not stop the rest."""
-        for row in self.parts.state.services():
-            try:
-                yield self._deployed(row)
-            except BridgeError as error:
-                LOG.error(
-                    "service %s is stored and cannot be read, so it takes no jobs until it is "
-                    "created again: %s",
-                    row.name,
-                    error,
-                )
 
     def _check(self, one: Deployed, caller: Caller) -> None:
         """Whether the service may be here at all."""
@@ -296,6 +276,11 @@ class Manager:
         for name in self.ranking(one):
             self.parts.targets[name].deploy([one.service])
 
+    def _runnable(self, one: Deployed) -> None:
+        """What was kept, or came by another manager."""
+        self._install(one)
+        self._watch([one])
+
     def _ensure_buckets(self, one: Deployed) -> None:
         # With keys of its own, what a service writes to is not the manager's to make.
         outputs = () if has_keys(one) else one.service.outputs
@@ -324,16 +309,23 @@ class Manager:
 
     def _put(self, one: Deployed) -> None:
         """Store it, then let it take jobs."""
-        row = ServiceRow(one.name, one.source, one.token, one.owner, one.owner_name, one.created)
-        self.parts.state.put_service(row)
-        self._serve({**self._services, one.name: one})
+        with self._sharing.lock:
+            self.parts.state.put_service(row_of(one))
+            self._serve({**self._services, one.name: one})
+            self._sharing.idle.discard(one.name)
 
     def _take_away(self, one: Deployed) -> None:
         """Forget it, then let it take no jobs; targets that do not answer are left as they are."""
+        with self._sharing.lock:
+            self.parts.state.remove_service(one.name)
+            self._serve({k: v for k, v in self._services.items() if k != one.name})
+        self.dispatcher.drop(one.name)
+        self._forget(one)
+
+    def _forget(self, one: Deployed) -> None:
+        """Take from targets, and from memory, what they have of a service that is not any more."""
         name = one.name
-        self.parts.state.remove_service(name)
         self.parts.tokens.pop(name, None)
-        self._serve({k: v for k, v in self._services.items() if k != name})
         for ref in one.providers:
             self.parts.access.pop(ref, None)
         for target in self.parts.targets.values():
@@ -360,7 +352,7 @@ class Manager:
         self._routes = routes(document)
         self._services = services
         self.served = document.services
-        self.dispatcher.serve(document.services, self._routes)
+        self.dispatcher.learn(document.services, self._routes)
 
     def _document(self, services: Mapping[str, Deployed]) -> Document:
         providers: dict[ProviderRef, StorageProvider] = {}
@@ -376,6 +368,7 @@ class Manager:
     ) -> IngestResult:
         """Accept a store's events; durable on return. TemporaryError when there are too many."""
         self.make_room()
+        self._sharing.refresh()
         return self.dispatcher.ingest(provider, body, headers)
 
     def submit(
@@ -445,15 +438,15 @@ class Manager:
     def _sweep(self) -> None:
         while True:
             try:
-                self._resume()
+                self._sharing.resume()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:
                 LOG.warning("the inputs cannot be listed: %s", error)
             except Exception:
                 LOG.exception("looking for lost events failed")
-            pause = min(self.settings.reconcile, _SOON) if self._idle else self.settings.reconcile
-            if self._stopping.wait(pause):
+            most = _SOON if self._sharing.idle else self.settings.reconcile
+            if self._stopping.wait(min(self.settings.reconcile, most)):
                 return
 
     # --- placement --------------------------------------------------------------------------

@@ -88,11 +88,12 @@ class Postgres:
 
     def __init__(self, url: Secret) -> None:
         try:
-            told = conninfo.conninfo_to_dict(url.reveal())
+            given = conninfo.conninfo_to_dict(url.reveal())
         except psycopg.Error:
             # Its message has parts of the URL.
             raise UsageError("the URL of the database cannot be understood", hint=_HINT) from None
-        self._password = str(told.get("password") or "")
+        told = {name: str(value) for name, value in given.items() if value is not None}
+        self._password = told.get("password", "")
         self._where = Secret(conninfo.make_conninfo(**{**_DEFAULTS, **told}))
         self._name = f"{told.get('dbname', '')} at {told.get('host', 'this machine')}"
 

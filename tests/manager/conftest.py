@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from bridge.dispatch import SqliteStore
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._webhook import Server
 from bridge.local.executors import choose
@@ -28,7 +27,7 @@ from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import Manager, Parts
 from manager.settings import Settings
-from manager.store import ServiceStore
+from manager.stores import open_stores
 
 USER, PASSWORD = "oscar", "pass-word"
 
@@ -112,9 +111,10 @@ def serve(
     port: int = 0,
     token: str = "",
     account: Account | None = None,
+    database: str = "",
     **settings: Any,
 ) -> Live:
-    """A manager whose state is in the folder; all of it ends with the stack.
+    """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
     With an account, events of its S3 are pulled.
     """
@@ -135,9 +135,11 @@ def serve(
     if account:
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
         stack.callback(cloud.close)
+    where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
+    state, jobs = open_stores(where, stack)
     parts = Parts(
-        state=stack.enter_context(ServiceStore(folder / "manager.sqlite")),
-        jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
+        state=state,
+        jobs=jobs,
         buckets=store,
         targets={"local": target},
         access=access,

@@ -1,0 +1,109 @@
+"""Two managers, in processes of their own, on one PostgreSQL."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bridge.dispatch import SqlStore
+from tests.local.conftest import eventually
+from tests.manager.conftest import basic, echo
+from tests.manager.test_crash import event, post, running
+from tests.manager.victim import TOKEN
+from tests.servers import free_port
+
+from .server import Server
+
+EVENTS = 240
+
+
+def status(port: int, method: str, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, headers=basic())
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def insist(ports: list[int], number: int) -> None:
+    """As an object store does, through a balancer that knows who is there."""
+    while True:
+        port = ports[number % len(ports)]
+        try:
+            answer = post(port, "/events", event(number), {"Authorization": f"Bearer {TOKEN}"})
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+            continue
+        assert answer in (200, 503)
+        if answer == 200:
+            return
+
+
+@pytest.mark.slow
+def test_two_managers_do_everything_once_though_one_dies_and_the_database_goes_away(
+    server: Server, tmp_path: Path
+) -> None:
+    schema = server.schema()
+    ports = [free_port(), free_port()]
+    service = echo(name="crash", script="sleep 0.01", file_stage_in=True)
+    service["input"] = [{"storage_provider": "minio", "path": "crash/in"}]
+    body = json.dumps(service).encode()
+    sent = Counter[str]()
+    lock = threading.Lock()
+
+    def send(number: int) -> None:
+        insist(ports, number)
+        with lock:
+            sent["all"] += 1
+
+    def arrived(part: float) -> bool:
+        return eventually(lambda: sent["all"] >= part * EVENTS)
+
+    with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        first, second = (
+            stack.enter_context(running(tmp_path / str(port), port, server.url(schema)))
+            for port in ports
+        )
+        assert post(ports[0], "/system/services", body, basic()) == 201
+        # What one manager has answered the other knows.
+        assert status(ports[1], "GET", "/system/services/crash") == 200
+        assert post(ports[1], "/system/services", body, basic()) == 400
+        waiting = [pool.submit(send, number) for number in range(EVENTS)]
+        assert arrived(0.3)
+        first.kill()
+        ports.pop(0)
+        assert arrived(0.6)
+        assert server.cut() >= 2
+        for one in waiting:
+            one.result()
+        with SqlStore(server.database(schema)) as store:
+            assert eventually(store.quiet)
+            # The same events once more are no new jobs.
+            for number in range(0, EVENTS, 10):
+                insist(ports, number)
+            jobs = store.jobs(limit=10_000)
+        assert Counter(job.state.value for job in jobs) == {"succeeded": EVENTS}
+        assert len({job.event.key for job in jobs}) == EVENTS
+        assert second.poll() is None
+
+        back = free_port()
+        stack.enter_context(running(tmp_path / "back", back, server.url(schema)))
+        assert status(back, "GET", "/system/services/crash") == 200
+        assert status(back, "DELETE", "/system/services/crash") == 204
+        assert status(ports[0], "GET", "/system/services/crash") == 404
+        # Its name is free on both; here the other has to let go of the old one first.
+        assert post(ports[0], "/system/services", body, basic()) == 201
+        assert post(back, "/job/crash", b"x", basic()) == 201
+        with SqlStore(server.database(schema)) as store:
+            assert eventually(store.quiet)
+            newest = store.jobs(newest=True, limit=1)[0]
+        assert newest.state.value == "succeeded"
