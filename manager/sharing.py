@@ -133,19 +133,22 @@ class Sharing:
             self._hands.install(one)
         self.idle.discard(name)
 
-    def resume(self) -> None:
-        """Make runnable what is not, and let go of what is gone; what cannot be is tried later."""
+    def resume(self) -> frozenset[str]:
+        """Let go of what is gone, and make runnable what is not; the names of what cannot be."""
+        for name in sorted(self._gone):
+            try:
+                self._let_go(name)
+            except BridgeError as error:
+                _LOG.warning("what is left of service %s cannot be removed: %s", name, error)
+        failed = set()
         for name in sorted(self.idle):
             try:
                 self.prepare(name)
             except BridgeError as error:
                 # One service must not keep the others from working.
                 _LOG.warning("service %s cannot be made runnable: %s", name, error)
-        for name in sorted(self._gone):
-            try:
-                self._let_go(name)
-            except BridgeError as error:
-                _LOG.warning("what is left of service %s cannot be removed: %s", name, error)
+                failed.add(name)
+        return frozenset(failed)
 
     def _let_go(self, name: str) -> None:
         with self.change():
@@ -170,14 +173,13 @@ class Sharing:
             self._follower.join()
 
     def _follow(self) -> None:
-        tried = frozenset[str]()
+        failed = frozenset[str]()
         while not self._stopping.wait(_LOOK):
             try:
                 self._learn()
                 # What could not be made runnable has its time with the manager's other chores.
-                if self._gone or self.idle - tried:
-                    self.resume()
-                tried = frozenset(self.idle)
+                if self._gone or self.idle - failed:
+                    failed = self.resume()
             except BridgeError as error:
                 _LOG.warning("cannot learn what other managers have changed: %s", error)
             except Exception:
