@@ -43,8 +43,8 @@ _LONG_WAIT: Final = b"SET lock_timeout = '60s'"
 _NUMBER: Final = b"SELECT pg_current_xact_id()::text AS number"
 _PAUSE: Final = 0.2
 # Classes of SQLSTATE that may pass: connections, conflicts, resources, locks, operators, systems;
-# and a server that takes no writes, because another has taken over.
-_PASSING: Final = ("08", "40", "53", "55", "57", "58", "25006")
+# a server that takes no writes, because another has taken over; a plan that is out of date.
+_PASSING: Final = ("08", "40", "53", "55", "57", "58", "25006", "0A000")
 _HINT: Final = "postgresql://user:password@host:5432/database"
 
 _FOR_US: Final = re.compile(r"/\*! (.*?) \*/")
@@ -182,7 +182,13 @@ class _Connection:
 
     def execute(self, sql: str, values: Values = (), /) -> Cursor:
         """See Connection."""
-        return self._ready().execute(_translated(sql), values or None)
+        opened = self._ready()
+        try:
+            return opened.execute(_translated(sql), values or None)
+        except psycopg.errors.FeatureNotSupported:
+            # A newer manager has changed a table, and a plan that was made before does not fit it.
+            opened.close()
+            raise
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> None:
         """See Connection."""

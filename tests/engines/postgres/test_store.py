@@ -10,7 +10,7 @@ from itertools import chain
 
 import pytest
 
-from bridge.dispatch import Change, SqlStore
+from bridge.dispatch import Change, Refusal, SqlStore
 from bridge.dispatch.postgres import Postgres
 from bridge.errors import PermanentError, TemporaryError, UsageError
 from bridge.secret import Secret
@@ -174,6 +174,17 @@ def test_a_commit_without_an_answer_is_asked_after(
     monkeypatch.undo()
     assert len(store.jobs()) == kept
     assert store.accept([new_job("in/0")], NOW)[0].new != kept
+
+
+def test_a_newer_manager_may_change_the_tables_meanwhile(server: Server) -> None:
+    schema = server.schema()
+    with SqlStore(server.database(schema)) as store:
+        # As often as it takes for a plan to be kept.
+        for number in range(8):
+            store.refuse(Refusal(NOW, "", "no key", 1, b"x"))
+            assert len(store.refusals()) == number + 1
+        server.do(f"ALTER TABLE {schema}.refused ADD COLUMN newer TEXT")
+        assert len(store.refusals()) == 8
 
 
 def test_a_character_that_no_text_may_have_is_no_lasting_trouble(store: SqlStore) -> None:
