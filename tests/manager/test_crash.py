@@ -31,11 +31,11 @@ KILLS = 3
 
 
 @contextmanager
-def running(folder: Path, port: int, database: str = "") -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.manager.victim", str(folder), str(port)],
         cwd=ROOT,
-        env=environment(BRIDGE_DATABASE_URL=database),
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

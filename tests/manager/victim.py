@@ -1,11 +1,7 @@
-"""A manager in a process of its own, to be killed: `python -m tests.manager.victim FOLDER PORT`.
-
-Its state is in the folder, or in the database of BRIDGE_DATABASE_URL.
-"""
+"""A manager in a process of its own, to be killed: `python -m tests.manager.victim FOLDER PORT`."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import ExitStack
@@ -18,8 +14,7 @@ TOKEN = "a-token-of-the-store"
 
 def main() -> None:
     with ExitStack() as stack:
-        database = os.environ.get("BRIDGE_DATABASE_URL", "")
-        serve(Path(sys.argv[1]), stack, port=int(sys.argv[2]), token=TOKEN, database=database)
+        serve(Path(sys.argv[1]), stack, port=int(sys.argv[2]), token=TOKEN)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         threading.Event().wait()

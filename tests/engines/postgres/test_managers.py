@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,21 +15,24 @@ from pathlib import Path
 import pytest
 
 from bridge.dispatch import SqlStore
+from tests.dispatch.world import body
 from tests.local.conftest import eventually
 from tests.manager.conftest import basic, echo
-from tests.manager.test_crash import event, post, running
-from tests.manager.victim import TOKEN
 from tests.servers import free_port
 
+from .member import TOKEN, member
 from .server import Server
 
 EVENTS = 240
 
 
-def status(port: int, method: str, path: str) -> int:
+def ask(
+    port: int, method: str, path: str, data: bytes = b"", headers: Mapping[str, str] | None = None
+) -> int:
+    """The status of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(method, path, headers=basic())
+        connection.request(method, path, data, basic() if headers is None else headers)
         return connection.getresponse().status
     finally:
         connection.close()
@@ -36,10 +40,11 @@ def status(port: int, method: str, path: str) -> int:
 
 def insist(ports: list[int], number: int) -> None:
     """As an object store does, through a balancer that knows who is there."""
+    event = body(f"in/{number}", bucket="crash")
     while True:
         port = ports[number % len(ports)]
         try:
-            answer = post(port, "/events", event(number), {"Authorization": f"Bearer {TOKEN}"})
+            answer = ask(port, "POST", "/events", event, {"Authorization": f"Bearer {TOKEN}"})
         except (OSError, http.client.HTTPException):
             time.sleep(0.05)
             continue
@@ -56,7 +61,7 @@ def test_two_managers_do_everything_once_though_one_dies_and_the_database_goes_a
     ports = [free_port(), free_port()]
     service = echo(name="crash", script="sleep 0.01", file_stage_in=True)
     service["input"] = [{"storage_provider": "minio", "path": "crash/in"}]
-    body = json.dumps(service).encode()
+    wanted = json.dumps(service).encode()
     sent = Counter[str]()
     lock = threading.Lock()
 
@@ -70,13 +75,13 @@ def test_two_managers_do_everything_once_though_one_dies_and_the_database_goes_a
 
     with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
         first, second = (
-            stack.enter_context(running(tmp_path / str(port), port, server.url(schema)))
+            stack.enter_context(member(tmp_path / str(port), port, server.url(schema)))
             for port in ports
         )
-        assert post(ports[0], "/system/services", body, basic()) == 201
+        assert ask(ports[0], "POST", "/system/services", wanted) == 201
         # What one manager has answered the other knows.
-        assert status(ports[1], "GET", "/system/services/crash") == 200
-        assert post(ports[1], "/system/services", body, basic()) == 400
+        assert ask(ports[1], "GET", "/system/services/crash") == 200
+        assert ask(ports[1], "POST", "/system/services", wanted) == 400
         waiting = [pool.submit(send, number) for number in range(EVENTS)]
         assert arrived(0.3)
         first.kill()
@@ -96,13 +101,13 @@ def test_two_managers_do_everything_once_though_one_dies_and_the_database_goes_a
         assert second.poll() is None
 
         back = free_port()
-        stack.enter_context(running(tmp_path / "back", back, server.url(schema)))
-        assert status(back, "GET", "/system/services/crash") == 200
-        assert status(back, "DELETE", "/system/services/crash") == 204
-        assert status(ports[0], "GET", "/system/services/crash") == 404
+        stack.enter_context(member(tmp_path / "back", back, server.url(schema)))
+        assert ask(back, "GET", "/system/services/crash") == 200
+        assert ask(back, "DELETE", "/system/services/crash") == 204
+        assert ask(ports[0], "GET", "/system/services/crash") == 404
         # Its name is free on both; here the other has to let go of the old one first.
-        assert post(ports[0], "/system/services", body, basic()) == 201
-        assert post(back, "/job/crash", b"x", basic()) == 201
+        assert ask(ports[0], "POST", "/system/services", wanted) == 201
+        assert ask(back, "POST", "/job/crash", b"x") == 201
         with SqlStore(server.database(schema)) as store:
             assert eventually(store.quiet)
             newest = store.jobs(newest=True, limit=1)[0]
