@@ -368,7 +368,6 @@ class Manager:
     ) -> IngestResult:
         """Accept a store's events; durable on return. TemporaryError when there are too many."""
         self.make_room()
-        self._sharing.refresh()
         return self.dispatcher.ingest(provider, body, headers)
 
     def submit(
@@ -389,10 +388,12 @@ class Manager:
         return tuple(accepted.job for accepted in found)
 
     def make_room(self) -> None:
-        """TemporaryError when so many jobs wait that no more should come for a while."""
+        """Before anything is accepted: TemporaryError when so many jobs wait that no more should
+        come for a while. What may be accepted is known after it, whichever manager was told."""
         waiting = self.dispatcher.open_jobs
         if waiting >= self.settings.backlog:
             raise TemporaryError(f"{waiting} jobs wait; send it again later", delay=5.0)
+        self._sharing.refresh()
 
     def _inputs(self, one: Deployed) -> set[tuple[ProviderRef, str]]:
         return {(path.provider, path.bucket) for path in one.service.inputs}
