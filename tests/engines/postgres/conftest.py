@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-
 from bridge.dispatch import SqlStore
 
 from .server import Server, postgres
