@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bridge.dispatch import SqliteStore
-from bridge.errors import BridgeError, UsageError
+from bridge.errors import BridgeError
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.scheduler import Snapshot, TargetState
 from bridge.secret import Secret
@@ -23,8 +22,9 @@ from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
-from manager.settings import Reader, from_environment, state_folder
+from manager.settings import Reader, from_environment
 from manager.store import ServiceStore
+from manager.stores import open_stores
 from manager.webhook import admin_of, ensure_webhook
 
 __all__ = ["InCluster", "account_of"]
@@ -40,21 +40,14 @@ _LONGEST: Final = 48
 
 
 class InCluster:
-    """A manager over one Kubernetes cluster and one MinIO server, with its state in a folder.
+    """A manager over one Kubernetes cluster and one MinIO server.
 
     Nothing is asked of either before `start`. What is opened is handed to `stack`. UsageError for a
     variable that is missing or wrong, PermanentError when the state cannot be opened.
     """
 
     def __init__(self, environment: Mapping[str, str], stack: ExitStack) -> None:
-        if environment.get("BRIDGE_DATABASE_URL"):
-            raise UsageError(
-                "BRIDGE_DATABASE_URL is set, and this manager keeps its state in files only",
-                hint="leave it out, and run one manager with a volume at BRIDGE_STATE",
-            )
-        folder = state_folder(environment)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = stack.enter_context(ServiceStore(folder / "manager.sqlite"))
+        state, jobs = open_stores(environment, stack)
         self.settings = from_environment(environment, token=_token(environment, state))
         self._read = Reader(environment)
         self._server = _server_settings(self._read)
@@ -72,7 +65,7 @@ class InCluster:
         account = account_of(self._read, self.settings.name, state)
         parts = Parts(
             state=state,
-            jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
+            jobs=jobs,
             buckets=MinioServer(self._server),
             targets={spec.name: target},
             access=access,
@@ -160,14 +153,13 @@ def _server_settings(read: Reader) -> ServerSettings:
 def account_of(read: Reader, name: str, state: ServiceStore) -> Account | None:
     """The account whose events of S3 are pulled, None where the environment names no region.
 
-    Its queue is this manager's alone, and the same after a restart: managers may have one name.
+    Its queue is that of all managers on this state, and the same after a restart: others may have
+    the same name.
     """
     region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION", ""))
     if not region:
         return None
-    if not (own := state.setting(_QUEUE, "")):
-        own = secrets.token_hex(4)
-        state.put_setting(_QUEUE, own)
+    own = state.kept_setting(_QUEUE, secrets.token_hex(4))
     fit = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:_LONGEST]
     return Account(AccountSettings(f"oscar-bridge-{fit}-{own}", region=region))
 
@@ -176,7 +168,4 @@ def _token(environment: Mapping[str, str], state: ServiceStore) -> Secret:
     """The webhook's token: the given one, else one that is made once."""
     if given := environment.get("BRIDGE_WEBHOOK_TOKEN"):
         return Secret(given)
-    if not (kept := state.setting(_KEPT, "")):
-        kept = secrets.token_urlsafe(32)
-        state.put_setting(_KEPT, kept)
-    return Secret(kept)
+    return Secret(state.kept_setting(_KEPT, secrets.token_urlsafe(32)))

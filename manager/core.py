@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -45,6 +45,7 @@ from manager.minio_accounts import AccountServer
 from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
+from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.tenants import Tenants
 from manager.vo import with_vo
@@ -103,8 +104,12 @@ class Manager:
         self.settings = settings
         self.parts = parts
         self._clock = clock
-        self._changing = threading.Lock()
-        self._services: Mapping[str, Deployed] = {one.name: one for one in self._kept()}
+        self._services: Mapping[str, Deployed] = {}
+        hands = Hands(
+            lambda: self._services, self._deployed, self._serve, self._runnable, self._forget
+        )
+        self._sharing = Sharing(parts.state, hands)
+        self._services = self._sharing.kept()
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
@@ -118,11 +123,11 @@ class Manager:
             snapshot=self.snapshot,
             listing=self._listing,
             clock=clock,
+            prepare=self._sharing.prepare,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
         self.calls = CallLog()
-        self._idle: set[str] = set()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
@@ -132,29 +137,14 @@ class Manager:
 
     def start(self) -> None:
         """Make all services runnable, begin to work, and look for events that never came."""
-        self._idle = set(self._services)
-        self._resume()
+        self._sharing.start()
         self.dispatcher.start()
         self._sweeper.start()
         self.ready = True
 
-    def _resume(self) -> None:
-        """Make the services runnable that were kept; what cannot be is tried again later."""
-        with self._changing:
-            self._idle &= set(self._services)
-            for one in [self._services[name] for name in sorted(self._idle)]:
-                try:
-                    self._install(one)
-                    self._watch([one])
-                except BridgeError as error:
-                    # One service must not keep the others from working.
-                    LOG.warning("service %s cannot be made runnable: %s", one.name, error)
-                else:
-                    self._idle.remove(one.name)
-
     def _settle(self) -> None:
         """Make what keys of the object store reach what it should be."""
-        with self._changing:
+        with self._sharing.change():
             try:
                 self.tenants.settle(self._services, self._has_open_jobs)
             except BridgeError as error:
@@ -166,6 +156,7 @@ class Manager:
     def close(self) -> None:
         """Stop to work; jobs that are with a target elsewhere go on."""
         self.stopping.set()
+        self._sharing.close()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -174,10 +165,12 @@ class Manager:
 
     def services(self) -> list[Deployed]:
         """All services, by name."""
+        self._sharing.refresh()
         return [self._services[name] for name in sorted(self._services)]
 
     def find(self, name: str) -> Deployed | None:
         """One service, None when there is none."""
+        self._sharing.refresh()
         return self._services.get(name)
 
     def create(self, caller: Caller, source: Source) -> Deployed:
@@ -188,7 +181,7 @@ class Manager:
         """
         source = self._for_a_vo(source, caller)
         made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
-        with self._changing:
+        with self._sharing.change():
             if made.name in self._services:
                 raise UsageError(f"the service {made.name} already exists")
             self._check(made, caller)
@@ -207,7 +200,7 @@ class Manager:
 
         NotFoundError when it is not the one any more that the caller was let change.
         """
-        with self._changing:
+        with self._sharing.change():
             old = self._services.get(seen.name)
             if old is None or old.token != seen.token:
                 raise NotFoundError(f"there is no service {seen.name!r} any more")
@@ -230,7 +223,7 @@ class Manager:
 
     def delete(self, name: str) -> None:
         """Forget a service: its open jobs fail, its records are put away, its data stays."""
-        with self._changing:
+        with self._sharing.change():
             one = self._services.get(name)
             if one is None:
                 raise NotFoundError(f"there is no service {name!r}")
@@ -268,19 +261,6 @@ class Manager:
             shared=self._is_cloud,
         )
 
-    def _kept(self) -> Iterator[Deployed]:
-        """The services that are stored; one that cannot be read must not stop the others."""
-        for row in self.parts.state.services():
-            try:
-                yield self._deployed(row)
-            except BridgeError as error:
-                LOG.error(
-                    "service %s is stored and cannot be read, so it takes no jobs until it is "
-                    "created again: %s",
-                    row.name,
-                    error,
-                )
-
     def _check(self, one: Deployed, caller: Caller) -> None:
         """Whether the service may be here at all."""
         allowed = self.allowed_images
@@ -315,6 +295,11 @@ class Manager:
         for name in self.ranking(one):
             self.parts.targets[name].deploy([one.service])
 
+    def _runnable(self, one: Deployed) -> None:
+        """What was kept, or came by another manager."""
+        self._install(one)
+        self._watch([one])
+
     def _ensure_cloud(self, one: Deployed) -> None:
         # With keys of its own, what a service writes to is not the manager's to make.
         outputs = () if has_keys(one) else one.service.outputs
@@ -324,16 +309,23 @@ class Manager:
 
     def _put(self, one: Deployed) -> None:
         """Store it, then let it take jobs."""
-        row = ServiceRow(one.name, one.source, one.token, one.owner, one.owner_name, one.created)
-        self.parts.state.put_service(row)
-        self._serve({**self._services, one.name: one})
+        with self._sharing.lock:
+            self.parts.state.put_service(row_of(one))
+            self._serve({**self._services, one.name: one})
+            self._sharing.idle.discard(one.name)
 
     def _take_away(self, one: Deployed) -> None:
         """Forget it, then let it take no jobs; targets that do not answer are left as they are."""
+        with self._sharing.lock:
+            self.parts.state.remove_service(one.name)
+            self._serve({k: v for k, v in self._services.items() if k != one.name})
+        self.dispatcher.drop(one.name)
+        self._forget(one)
+
+    def _forget(self, one: Deployed) -> None:
+        """Take from targets, and from memory, what they have of a service that is not any more."""
         name = one.name
-        self.parts.state.remove_service(name)
         self.parts.tokens.pop(name, None)
-        self._serve({k: v for k, v in self._services.items() if k != name})
         for ref in one.providers:
             self.parts.access.pop(ref, None)
         self.tenants.close(one)
@@ -355,7 +347,7 @@ class Manager:
         self._routes = routes(document)
         self._services = services
         self.served = document.services
-        self.dispatcher.serve(document.services, self._routes)
+        self.dispatcher.learn(document.services, self._routes)
 
     def _document(self, services: Mapping[str, Deployed]) -> Document:
         providers: dict[ProviderRef, StorageProvider] = {}
@@ -395,10 +387,12 @@ class Manager:
         return self._routes.match(event.provider, event.bucket, event.key)
 
     def make_room(self) -> None:
-        """TemporaryError when so many jobs wait that no more should come for a while."""
+        """Before anything is accepted: TemporaryError when so many jobs wait that no more should
+        come for a while. What may be accepted is known after it, whichever manager was told."""
         waiting = self.dispatcher.open_jobs
         if waiting >= self.settings.backlog:
             raise TemporaryError(f"{waiting} jobs wait; send it again later", delay=5.0)
+        self._sharing.refresh()
 
     def _inputs(self, one: Deployed) -> set[tuple[ProviderRef, str]]:
         return {(path.provider, path.bucket) for path in one.service.inputs}
@@ -440,7 +434,7 @@ class Manager:
     def _sweep(self) -> None:
         while True:
             try:
-                self._resume()
+                self._sharing.resume()
                 self._settle()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
@@ -448,8 +442,8 @@ class Manager:
                 LOG.warning("the inputs cannot be listed: %s", error)
             except Exception:
                 LOG.exception("looking for lost events failed")
-            pause = min(self.settings.reconcile, _SOON) if self._idle else self.settings.reconcile
-            if self.stopping.wait(pause):
+            most = _SOON if self._sharing.idle else self.settings.reconcile
+            if self.stopping.wait(min(self.settings.reconcile, most)):
                 return
 
     # --- placement --------------------------------------------------------------------------

@@ -1,34 +1,39 @@
 """What the manager remembers beside the jobs: services with their tokens, buckets, its settings.
 
-One SQLite file that only its owner can read. A service's token and the secrets that its users sent
-are in it as they are: clients read the token back, and jobs need the secrets.
+In a SQLite file that only its owner can read, or in tables beside the jobs. A service's token and
+the secrets that its users sent are in it as they are: clients read the token back, and jobs need
+the secrets.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
-from bridge.errors import PermanentError, TemporaryError
+from bridge.dispatch.database import (
+    Connection,
+    Database,
+    Desk,
+    Row,
+    SqliteFile,
+    migrate,
+    upsert,
+)
+from bridge.errors import BridgeError
 from bridge.secret import Secret
 from manager.service import Source
 
 __all__ = ["BucketRow", "ServiceRow", "ServiceStore"]
 
-T = TypeVar("T")
-
-# Only ever appended to: a released step is never edited.
+# Only ever appended to: a released step is never edited. The first files had no record of steps.
 _MIGRATIONS: Final = (
     """
-CREATE TABLE services (
+CREATE TABLE IF NOT EXISTS services (
     name TEXT PRIMARY KEY,
     source TEXT NOT NULL,
     token TEXT NOT NULL UNIQUE,
@@ -36,15 +41,29 @@ CREATE TABLE services (
     owner_name TEXT NOT NULL,
     created REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE buckets (
+CREATE TABLE IF NOT EXISTS buckets (
     name TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
     visibility TEXT NOT NULL,
     allowed_users TEXT NOT NULL,
     service TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """,
+)
+
+
+_STEPS: Final = [(f"step {number}", script) for number, script in enumerate(_MIGRATIONS, 1)]
+_SERVICE: Final = upsert(
+    "services", ["name"], ["source", "token", "owner", "owner_name", "created"]
+)
+_BUCKET: Final = upsert("buckets", ["name"], ["owner", "visibility", "allowed_users", "service"])
+_VALUE: Final = "SELECT value FROM settings WHERE name = ?"
+# The number of changes of the services, as JSON like every setting.
+_VERSION: Final = "services_version"
+_NEXT: Final = (
+    "INSERT INTO settings VALUES (?, '1') ON CONFLICT (name)"
+    " DO UPDATE SET value = CAST(CAST(settings.value AS INTEGER) + 1 AS TEXT)"
 )
 
 
@@ -72,63 +91,64 @@ class BucketRow:
 
 
 class ServiceStore:
-    """The file at `path`, made when it is not there. Thread-safe; what returns is on the disk.
+    """The tables in a database, or in the file at a path; made when they are not there.
 
-    Errors: TemporaryError when the file cannot be written now, PermanentError when it is broken or
-    newer than this program.
+    Thread-safe; what returns is on the disk. `shared`: whether other managers may have it too.
+    Errors: TemporaryError when it cannot be written now, PermanentError when it is broken or newer
+    than this program.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, place: Path | Database) -> None:
+        self._database = SqliteFile(place) if isinstance(place, Path) else place
+        self.shared = self._database.shared
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            with self._transaction() as connection:
-                _migrate(connection)
-        except (sqlite3.Error, OSError) as error:
-            hint = "name a writable folder on a local disk"
-            raise PermanentError(f"cannot open the state {path}: {error}", hint=hint) from error
+            with closing(self._database.connect(writing=True)) as connection:
+                migrate(connection, _STEPS, table="manager_migrations", what="the manager's state")
+            self._desk = Desk(self._database, writing=True)
+        except BridgeError:
+            raise
+        except Exception as error:
+            raise self._database.unusable(error, "the state") from error
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keeps other managers from changing services (`Database.exclusive`)."""
+        return self._database.exclusive()
+
+    def version(self) -> int:
+        """A number that is another after each change of the services."""
+        found: int = self.setting(_VERSION, 0)
+        return found
 
     def services(self) -> list[ServiceRow]:
         """All services, by name."""
-        rows = self._run(lambda c: c.execute("SELECT * FROM services ORDER BY name").fetchall())
+        rows = self._read("SELECT * FROM services ORDER BY name")
         return [_service(row) for row in rows]
 
     def put_service(self, row: ServiceRow) -> None:
         """Store a service; one of the same name is replaced."""
         values = (row.name, json.dumps(row.source), row.token.reveal())
-        self._execute(
-            "INSERT OR REPLACE INTO services VALUES (?, ?, ?, ?, ?, ?)",
-            *values,
-            row.owner,
-            row.owner_name,
-            row.created,
-        )
+        whose = (row.owner, row.owner_name, row.created)
+        self._execute(_SERVICE, *values, *whose, changed=True)
 
     def remove_service(self, name: str) -> None:
         """Forget a service; no error when there is none."""
-        self._execute("DELETE FROM services WHERE name = ?", name)
+        self._execute("DELETE FROM services WHERE name = ?", name, changed=True)
 
     def bucket(self, name: str) -> BucketRow | None:
         """One bucket, None when nothing is known of it."""
-        rows = self._run(
-            lambda c: c.execute("SELECT * FROM buckets WHERE name = ?", (name,)).fetchall()
-        )
+        rows = self._read("SELECT * FROM buckets WHERE name = ?", name)
         return _bucket(rows[0]) if rows else None
 
     def buckets(self) -> dict[str, BucketRow]:
         """All that is known, by name."""
-        rows = self._run(lambda c: c.execute("SELECT * FROM buckets").fetchall())
+        rows = self._read("SELECT * FROM buckets")
         return {row["name"]: _bucket(row) for row in rows}
 
     def put_bucket(self, row: BucketRow) -> None:
         """Store what is known of a bucket."""
         users = json.dumps(row.allowed_users)
         values = (row.name, row.owner, row.visibility, users, row.service)
-        self._execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)", *values)
+        self._execute(_BUCKET, *values)
 
     def remove_bucket(self, name: str) -> None:
         """Forget a bucket."""
@@ -136,18 +156,27 @@ class ServiceStore:
 
     def setting(self, name: str, default: Any) -> Any:
         """A value that was put, or the default."""
-        query = "SELECT value FROM settings WHERE name = ?"
-        rows = self._run(lambda c: c.execute(query, (name,)).fetchall())
+        rows = self._read(_VALUE, name)
         return json.loads(rows[0]["value"]) if rows else default
 
     def put_setting(self, name: str, value: Any) -> None:
         """Store a JSON value."""
-        self._execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, json.dumps(value))
+        self._execute(upsert("settings", ["name"], ["value"]), name, json.dumps(value))
+
+    def kept_setting(self, name: str, value: Any) -> Any:
+        """The value that is there; this one is put first when there is none."""
+
+        def work(connection: Connection) -> Any:
+            row = (name, json.dumps(value))
+            connection.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+            return json.loads(connection.execute(_VALUE, (name,)).fetchone()["value"])
+
+        return self._desk.write(work)
 
     def settings(self, prefix: str) -> list[str]:
         """Names of the values that were put under names that begin so."""
         query = "SELECT name FROM settings WHERE substr(name, 1, ?) = ? ORDER BY name"
-        rows = self._run(lambda c: c.execute(query, (len(prefix), prefix)).fetchall())
+        rows = self._read(query, len(prefix), prefix)
         return [row["name"] for row in rows]
 
     def remove_setting(self, name: str) -> None:
@@ -155,9 +184,8 @@ class ServiceStore:
         self._execute("DELETE FROM settings WHERE name = ?", name)
 
     def close(self) -> None:
-        """Close the file; nothing works after it."""
-        with self._lock:
-            self._connection.close()
+        """Let go of the database; nothing works after it."""
+        self._desk.close()
 
     def __enter__(self) -> Self:
         return self
@@ -170,43 +198,19 @@ class ServiceStore:
     ) -> None:
         self.close()
 
-    def _execute(self, query: str, *values: object) -> None:
-        self._run(lambda c: c.execute(query, values))
+    def _execute(self, query: str, *values: object, changed: bool = False) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(query, values)
+            if changed:
+                connection.execute(_NEXT, (_VERSION,))
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            with self._transaction() as connection:
-                return work(connection)
-        except sqlite3.Error as error:
-            raise TemporaryError(f"the manager's state cannot be used now: {error}") from error
+        self._desk.write(work)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+    def _read(self, query: str, *values: object) -> list[Row]:
+        return self._desk.read(lambda c: c.execute(query, values).fetchall())
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        raise PermanentError(
-            f"the manager's state has version {version}, this program knows {len(_MIGRATIONS)}",
-            hint="use the newer oscar-bridge that wrote it, or another folder",
-        )
-    for script in _MIGRATIONS[version:]:
-        # Not executescript: it would commit the transaction that makes this all or nothing.
-        for statement in filter(str.strip, script.split(";")):
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-
-
-def _service(row: sqlite3.Row) -> ServiceRow:
+def _service(row: Row) -> ServiceRow:
     return ServiceRow(
         name=row["name"],
         source=json.loads(row["source"]),
@@ -217,6 +221,6 @@ def _service(row: sqlite3.Row) -> ServiceRow:
     )
 
 
-def _bucket(row: sqlite3.Row) -> BucketRow:
+def _bucket(row: Row) -> BucketRow:
     users: Sequence[str] = json.loads(row["allowed_users"])
     return BucketRow(row["name"], row["owner"], row["visibility"], tuple(users), row["service"])

@@ -1,7 +1,7 @@
 """The durable queue: an event is committed before it is acknowledged, and then it happens.
 
-`SqliteStore` keeps the state, `Dispatcher` does the work: accept → place → submit → watch → retry.
-`bridge.dispatch.testing` has a target in memory.
+`SqliteStore` keeps the state (`SqlStore` in another database), `Dispatcher` does the work: accept →
+place → submit → watch → retry. `bridge.dispatch.testing` has a target in memory.
 """
 
 from bridge.dispatch.engine import Dispatcher
@@ -29,7 +29,7 @@ from bridge.dispatch.protocol import (
     Routes,
 )
 from bridge.dispatch.settings import Settings
-from bridge.dispatch.store import SqliteStore
+from bridge.dispatch.store import SqliteStore, SqlStore
 
 __all__ = [
     "Accepted",
@@ -52,6 +52,7 @@ __all__ = [
     "Refusal",
     "Routes",
     "Settings",
+    "SqlStore",
     "SqliteStore",
     "Usage",
 ]

@@ -45,6 +45,7 @@ class Core:
         self.changed = threading.Condition()
         self.version = 0
         self.placing = threading.Event()
+        self.prepare: Callable[[str], None] = lambda service: None
         self.lanes: Mapping[str, threading.Event] = {}
 
     def serve(self, services: Sequence[Service], routes: Routes) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bridge.dispatch._codec import event_text, path_key, tag
+from bridge.dispatch.database import Connection
 from bridge.dispatch.model import Accepted, Ignored, NewJob, Refusal
 from bridge.events import Event
 from bridge.targets import JobState
@@ -40,14 +40,14 @@ class _Row(NamedTuple):
     etag: str
 
 
-def accept(connection: sqlite3.Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
+def accept(connection: Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
     """The work of `JobStore.accept`."""
     rows = [_Row(item, *_object(item.event)) for item in items]
     some = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
     return [one for few in some for one in _accept_some(connection, few, at)]
 
 
-def _accept_some(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> list[Accepted]:
+def _accept_some(connection: Connection, rows: Sequence[_Row], at: float) -> list[Accepted]:
     """What is surely new takes one statement for all: each statement waits for Python's lock."""
     fresh = _fresh(connection, rows)
     _insert(connection, fresh, at)
@@ -63,14 +63,14 @@ def _accept_some(connection: sqlite3.Connection, rows: Sequence[_Row], at: float
     return found
 
 
-def _accept_one(connection: sqlite3.Connection, row: _Row, at: float) -> Accepted:
+def _accept_one(connection: Connection, row: _Row, at: float) -> Accepted:
     known = _known(connection, row)
     if known is None:
         _insert(connection, [row], at)
     return Accepted(known or row.item.id, row.item.service, new=known is None)
 
 
-def _fresh(connection: sqlite3.Connection, rows: Sequence[_Row]) -> list[_Row]:
+def _fresh(connection: Connection, rows: Sequence[_Row]) -> list[_Row]:
     """The rows whose names and objects nobody has, neither the store nor a row before them."""
     marks = ", ".join("?" * len(rows))
     names = {
@@ -91,7 +91,7 @@ def _fresh(connection: sqlite3.Connection, rows: Sequence[_Row]) -> list[_Row]:
     return fresh
 
 
-def _with_jobs(connection: sqlite3.Connection, rows: Sequence[_Row]) -> set[tuple[str, str]]:
+def _with_jobs(connection: Connection, rows: Sequence[_Row]) -> set[tuple[str, str]]:
     """Those objects and services among the rows that have had a job."""
     if not rows:
         return set()
@@ -109,7 +109,7 @@ def _marks(columns: int, rows: int) -> str:
     return ", ".join([one] * rows)
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> None:
+def _insert(connection: Connection, rows: Sequence[_Row], at: float) -> None:
     if not rows:
         return
     values: list[object] = []
@@ -118,13 +118,10 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[_Row], at: float) -> 
         values += (item.id, item.service, path, etag, item.event.sequencer or item.event.nonce)
         values += (JobState.ACCEPTED.value, at, at, item.caller)
     query = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {_marks(len(_COLUMNS), len(rows))}"  # noqa: S608
-    last = connection.execute(query, values).lastrowid
-    assert last is not None
-    # One statement numbers its rows in their order, without a gap.
-    numbers = range(last - len(rows) + 1, last + 1)
-    pairs = zip(numbers, rows, strict=True)
-    texts = [value for seq, row in pairs for value in (seq, event_text(row.item.event))]
-    connection.execute(f"INSERT INTO events VALUES {_marks(2, len(rows))}", texts)  # noqa: S608
+    connection.execute(query, values)
+    places = ", ".join(["((SELECT seq FROM jobs WHERE id = ?), ?)"] * len(rows))
+    texts = [text for row in rows for text in (row.item.id, event_text(row.item.event))]
+    connection.execute(f"INSERT INTO events VALUES {places}", texts)  # noqa: S608
     if connection.execute("SELECT 1 FROM expected WHERE path >= '' LIMIT 1").fetchone():
         connection.executemany(
             "DELETE FROM expected WHERE path = ? AND service = ?"
@@ -139,7 +136,7 @@ def _object(event: Event) -> tuple[str, str]:
     return path_key(event.provider, event.bucket, event.key), tag(event.etag)
 
 
-def _known(connection: sqlite3.Connection, row: _Row) -> str | None:
+def _known(connection: Connection, row: _Row) -> str | None:
     """The job that this event has already, if any."""
     item = row.item
     if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (item.id,)).fetchone():
@@ -152,7 +149,7 @@ def _known(connection: sqlite3.Connection, row: _Row) -> str | None:
     return _notified(connection, item, row.path, row.etag)
 
 
-def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) -> str | None:
+def _listed(connection: Connection, service: str, path: str, etag: str) -> str | None:
     """A listing sees what is there: any job for this content is the one."""
     row = connection.execute(
         "SELECT id FROM jobs WHERE path <> '' AND path = ? AND service = ? AND etag = ?"
@@ -162,7 +159,7 @@ def _listed(connection: sqlite3.Connection, service: str, path: str, etag: str) 
     return None if row is None else str(row["id"])
 
 
-def _notified(connection: sqlite3.Connection, item: NewJob, path: str, etag: str) -> str | None:
+def _notified(connection: Connection, item: NewJob, path: str, etag: str) -> str | None:
     """A notification is the one that a listing was ahead of, unless that one came already.
 
     The job then takes over its sequencer, so that the next write of the same content is a new job.
@@ -181,7 +178,7 @@ def _notified(connection: sqlite3.Connection, item: NewJob, path: str, etag: str
     return str(row["id"])
 
 
-def refuse(connection: sqlite3.Connection, refusal: Refusal) -> None:
+def refuse(connection: Connection, refusal: Refusal) -> None:
     """The work of `JobStore.refuse`."""
     connection.execute(
         "INSERT INTO refused (at, source, reason, size, body) VALUES (?, ?, ?, ?, ?)",
@@ -190,7 +187,7 @@ def refuse(connection: sqlite3.Connection, refusal: Refusal) -> None:
     _keep(connection, "refused", _KEPT_REFUSED, 1)
 
 
-def ignore(connection: sqlite3.Connection, events: Sequence[Ignored]) -> None:
+def ignore(connection: Connection, events: Sequence[Ignored]) -> None:
     """The work of `JobStore.ignore`."""
     connection.executemany(
         "INSERT INTO ignored (at, source, reason, event) VALUES (?, ?, ?, ?)",
@@ -199,11 +196,11 @@ def ignore(connection: sqlite3.Connection, events: Sequence[Ignored]) -> None:
     _keep(connection, "ignored", _KEPT_IGNORED, len(events))
 
 
-def _keep(connection: sqlite3.Connection, table: str, newest: int, added: int) -> None:
+def _keep(connection: Connection, table: str, newest: int, added: int) -> None:
     """Count what was added, and delete all but the newest rows."""
     connection.execute(
         "INSERT INTO totals VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+        " ON CONFLICT (name) DO UPDATE SET value = totals.value + excluded.value",
         (table, added),
     )
     connection.execute(

@@ -24,14 +24,13 @@ class Keeper:
     def __init__(self, core: Core, lanes: Mapping[str, Lane]) -> None:
         self._core = core
         self._lanes = lanes
+        self._others = False
 
     def start(self) -> None:
         """Take the lease and take over orphans, before anything else runs."""
         core = self._core
         core.store.lease(core.owner, core.clock() + core.settings.lease)
-        for owner in core.store.owners():
-            if owner != core.owner and is_gone(owner):
-                core.store.release(owner)
+        self._bury()
         self._adopt()
 
     def run(self) -> None:
@@ -43,8 +42,22 @@ class Keeper:
         if core.stopping.wait(core.settings.lease / 3):
             return
         core.store.lease(core.owner, core.clock() + core.settings.lease)
+        self._bury()
         self._adopt()
         self._tell_targets()
+
+    def _bury(self) -> None:
+        """End the leases of the dead; while others live, count anew what they have changed."""
+        core, others = self._core, False
+        for owner, until in core.store.owners().items():
+            if owner == core.owner:
+                continue
+            if until < core.clock() or is_gone(owner):
+                core.store.release(owner)
+            others = True
+        if others or self._others:
+            core.store.loads(core.tally.load)
+        self._others = others
 
     def _adopt(self) -> None:
         """Take over jobs whose dispatcher has died."""

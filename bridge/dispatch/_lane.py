@@ -153,6 +153,7 @@ class Lane:
 
     def _submit(self, record: JobRecord) -> None:
         try:
+            self._core.prepare(record.service)
             handle = self._target.submit(_job(record))
             self._submitted(record, handle)
         except TemporaryError as error:

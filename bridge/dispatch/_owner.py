@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["is_gone", "new_owner"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_PROCESSES: Final = Path("/proc/self/ns/pid")
 
 
 def _machine() -> str:
@@ -19,9 +20,14 @@ def _machine() -> str:
     return f"{socket.gethostname()}/{boot}"
 
 
+def _processes() -> str:
+    """What numbers of processes mean here: containers of one host name may each have their own."""
+    return str(_PROCESSES.stat().st_ino) if _PROCESSES.exists() else ""
+
+
 def new_owner() -> str:
     """A name for a dispatcher in this process, never used before."""
-    return f"{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
+    return f"{_machine()}/{os.getpid()}/{_processes()}-{secrets.token_hex(4)}"
 
 
 def is_gone(owner: str) -> bool:
@@ -37,6 +43,8 @@ def is_gone(owner: str) -> bool:
         # The same host name under another boot id is the same machine before its restart.
         host, _, boot = machine.rpartition("/")
         return bool(boot) and host == socket.gethostname() and _BOOT_ID.exists()
+    if rest.partition("-")[0] != _processes():
+        return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

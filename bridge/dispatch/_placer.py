@@ -52,10 +52,10 @@ class Placer:
         core.tally.settle()
 
     def _place(self, job: JobRecord) -> Change:
-        service = self._core.services.get(job.service)
-        if service is None:
-            return self._failed(job, f"service {job.service} is not deployed here")
         try:
+            service = self._service(job.service)
+            if service is None:
+                return self._failed(job, f"service {job.service} is not deployed here")
             return self._chosen(job, self._decision(job, service))
         except TemporaryError as error:
             counts = not isinstance(error, WaitError)
@@ -65,6 +65,12 @@ class Placer:
         except Exception as error:
             LOG.exception("placing job %s failed", job.id)
             return self._later(job, f"placement broke: {error!r}")
+
+    def _service(self, name: str) -> Service | None:
+        """The service; one that another dispatcher was given may be new to us."""
+        if name not in self._core.services:
+            self._core.prepare(name)
+        return self._core.services.get(name)
 
     def _decision(self, job: JobRecord, service: Service) -> Decision:
         return self._decide(service, job.event, self._snapshot(), seed=steps.seed(job.id))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rows import IS_OPEN, JOB
 from bridge.dispatch._rules import ended_attempt, permits, result
+from bridge.dispatch.database import Connection, Row, upsert
 from bridge.dispatch.model import Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
@@ -18,7 +18,7 @@ FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
 
 _CLAIM: Final = (
     f"{JOB} WHERE j.{IS_OPEN} AND j.state = ? AND j.target = ? AND j.due <= ?"
-    f" AND j.{FREE} ORDER BY j.due LIMIT ?"
+    f" AND j.{FREE} ORDER BY j.due LIMIT ? /*! FOR UPDATE OF j SKIP LOCKED */"
 )
 # Columns of a job that a change may set.
 _COLUMNS: Final = (
@@ -40,18 +40,43 @@ _COLUMNS: Final = (
     "owner",
 )
 _UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in _COLUMNS)} WHERE seq = :seq"  # noqa: S608
-_READ: Final = f"SELECT seq, service, {', '.join(_COLUMNS)} FROM jobs WHERE id = ?"  # noqa: S608
+_READ: Final = (
+    f"SELECT seq, service, {', '.join(_COLUMNS)} FROM jobs WHERE id = ? /*! FOR UPDATE */"  # noqa: S608
+)
+_ATTEMPT: Final = upsert(
+    "attempts",
+    ("seq", "number"),
+    (
+        "target",
+        "state",
+        "handle",
+        "placed",
+        "submitted",
+        "started",
+        "ended",
+        "exit_code",
+        "reason",
+        "log",
+    ),
+)
+_DECISION: Final = upsert("decisions", ("seq", "attempt"), ("taken", "decision"))
+_OUTPUT: Final = upsert("outputs", ("seq", "provider", "bucket", "key"), ("size", "etag"))
+_EXPECTED: Final = upsert(
+    "expected",
+    ("path", "service", "etag"),
+    ("producer", "provider", "bucket", "key", "size", "since"),
+)
 
 
 def claim(
-    connection: sqlite3.Connection,
+    connection: Connection,
     owner: str,
     *,
     state: JobState,
     target: str,
     now: float,
     limit: int,
-) -> list[sqlite3.Row]:
+) -> list[Row]:
     """The work of `JobStore.claim`; the caller makes values of the rows, in its own time."""
     found = connection.execute(_CLAIM, (state.value, target, now, now, limit)).fetchall()
     taken = [(owner, row["seq"]) for row in found]
@@ -59,12 +84,12 @@ def claim(
     return found
 
 
-def change(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
+def change(connection: Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
     """The work of `JobStore.change`."""
     return [_change(connection, wish) for wish in changes]
 
 
-def _change(connection: sqlite3.Connection, wish: Change) -> JobEvent | None:
+def _change(connection: Connection, wish: Change) -> JobEvent | None:
     row = connection.execute(_READ, (wish.job,)).fetchone()
     if row is None or not permits(JobState(row["state"]), row["attempt"], wish):
         return None
@@ -93,33 +118,28 @@ def _news(wish: Change, before: dict[str, Any], after: dict[str, Any]) -> JobEve
     )
 
 
-def _archive(connection: sqlite3.Connection, wish: Change, before: dict[str, Any]) -> None:
+def _archive(connection: Connection, wish: Change, before: dict[str, Any]) -> None:
     """Keep what became of the attempt that ends here."""
     ended = ended_attempt(before, wish)
-    connection.execute(
-        "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (before["seq"], *ended.values()),
-    )
+    connection.execute(_ATTEMPT, (before["seq"], *ended.values()))
 
 
-def _attach(connection: sqlite3.Connection, wish: Change, job: dict[str, Any]) -> None:
+def _attach(connection: Connection, wish: Change, job: dict[str, Any]) -> None:
     """Write what the change brings beside the job's own row."""
     seq = job["seq"]
     if wish.decision is not None:
-        connection.execute(
-            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
-            (seq, job["attempt"], wish.at, dumps(wish.decision)),
-        )
+        taken = (seq, job["attempt"], wish.at, dumps(wish.decision))
+        connection.execute(_DECISION, taken)
     if wish.outputs:
         connection.executemany(
-            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?)",
+            _OUTPUT,
             [(seq, o.provider, o.bucket, o.key, o.size, o.etag) for o in wish.outputs],
         )
     for follow_up in wish.expected:
         _expect(connection, follow_up)
 
 
-def _expect(connection: sqlite3.Connection, follow_up: Expected) -> None:
+def _expect(connection: Connection, follow_up: Expected) -> None:
     """Remember a follow-up, unless its job has come already."""
     output = follow_up.output
     path, etag = path_key(output.provider, output.bucket, output.key), tag(output.etag)
@@ -133,13 +153,10 @@ def _expect(connection: sqlite3.Connection, follow_up: Expected) -> None:
     ).fetchone()
     if came is None:
         at = (output.provider, output.bucket, output.key, output.size)
-        connection.execute(
-            "INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (follow_up.service, path, etag, follow_up.producer, *at, follow_up.since),
-        )
+        connection.execute(_EXPECTED, (*where, etag, follow_up.producer, *at, follow_up.since))
 
 
-def _since(connection: sqlite3.Connection, follow_up: Expected) -> float:
+def _since(connection: Connection, follow_up: Expected) -> float:
     """When the producer was submitted: an older job for the path is not its follow-up."""
     row = connection.execute(
         "SELECT coalesce(submitted, accepted) AS at FROM jobs WHERE id = ?", (follow_up.producer,)
@@ -147,7 +164,7 @@ def _since(connection: sqlite3.Connection, follow_up: Expected) -> float:
     return float(row["at"]) if row else 0.0
 
 
-def drop_expected(connection: sqlite3.Connection, expected: Sequence[Expected]) -> None:
+def drop_expected(connection: Connection, expected: Sequence[Expected]) -> None:
     """The work of `JobStore.met`."""
     connection.executemany(
         "DELETE FROM expected WHERE path = ? AND service = ? AND etag = ?",

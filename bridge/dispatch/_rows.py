@@ -1,13 +1,13 @@
-"""Rows of the SQLite store as values."""
+"""Rows of the job store as values."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bridge.dispatch._codec import event_from
+from bridge.dispatch.database import Connection, Row
 from bridge.dispatch.model import (
     Attempt,
     Expected,
@@ -55,7 +55,7 @@ _BEHIND: Final = {
 }
 
 
-def job(row: sqlite3.Row) -> JobRecord:
+def job(row: Row) -> JobRecord:
     """A row of JOB."""
     return JobRecord(
         id=row["id"],
@@ -82,7 +82,7 @@ def job(row: sqlite3.Row) -> JobRecord:
     )
 
 
-def attempt(row: sqlite3.Row) -> Attempt:
+def attempt(row: Row) -> Attempt:
     """A row of `attempts`."""
     return Attempt(
         number=row["number"],
@@ -116,35 +116,35 @@ def current_attempt(record: JobRecord) -> Attempt:
     )
 
 
-def output(row: sqlite3.Row) -> Output:
+def output(row: Row) -> Output:
     """A row of `outputs` or `expected`."""
     return Output(row["provider"], row["bucket"], row["key"], row["size"], row["etag"])
 
 
-def expected(row: sqlite3.Row) -> Expected:
+def expected(row: Row) -> Expected:
     """A row of `expected`."""
     return Expected(row["service"], row["producer"], output(row), row["since"])
 
 
-def refusal(row: sqlite3.Row) -> Refusal:
+def refusal(row: Row) -> Refusal:
     """A row of `refused`."""
     return Refusal(
         row["at"], row["source"], row["reason"], row["size"], bytes(row["body"]), row["number"]
     )
 
 
-def ignored(row: sqlite3.Row) -> Ignored:
+def ignored(row: Row) -> Ignored:
     """A row of `ignored`."""
     return Ignored(row["at"], row["source"], row["reason"], event_from(row["event"]))
 
 
-def usage(row: sqlite3.Row) -> Usage:
+def usage(row: Row) -> Usage:
     """A row of `usage_query`."""
     seconds = float(row["seconds"])
     return Usage(row["service"], row["target"], row["caller"], row["jobs"], row["runs"], seconds)
 
 
-def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
+def detail(connection: Connection, name: str) -> JobDetail | None:
     """All that the tables say of a job."""
     row = connection.execute(f"{JOB} WHERE j.id = ?", (name,)).fetchone()
     if row is None:
@@ -155,9 +155,9 @@ def detail(connection: sqlite3.Connection, name: str) -> JobDetail | None:
     wrote = connection.execute("SELECT * FROM outputs WHERE seq = ?", key)
     return JobDetail(
         job=record,
-        attempts=(*map(attempt, old), current_attempt(record)),
-        decisions=tuple(json.loads(row["decision"]) for row in taken),
-        outputs=tuple(map(output, wrote)),
+        attempts=(*map(attempt, old.fetchall()), current_attempt(record)),
+        decisions=tuple(json.loads(row["decision"]) for row in taken.fetchall()),
+        outputs=tuple(map(output, wrote.fetchall())),
     )
 
 
@@ -187,7 +187,7 @@ def jobs_query(
 def count_query(equal: Mapping[str, str], after: str) -> tuple[str, list[str]]:
     """The query of `JobStore.left` and its values."""
     where, values = _where((), equal, owned=(), stop=False, shown=True, newest=False, after=after)
-    return f"SELECT count(*) FROM jobs j{where}", values  # noqa: S608
+    return f"SELECT count(*) AS jobs FROM jobs j{where}", values  # noqa: S608
 
 
 def _where(

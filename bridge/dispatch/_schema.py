@@ -1,14 +1,10 @@
-"""The tables of the SQLite store, and how an older file becomes a newer one."""
+"""The tables of the job store, and how older ones become newer ones."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from typing import Final
 
-from bridge.errors import PermanentError
-
-__all__ = ["migrate"]
+__all__ = ["MIGRATIONS"]
 
 # An event has a row of its own, as a job's row is written again and again. What belongs to a job
 # is kept by its number and not by its name: numbers grow, so new rows are neighbours on the disk.
@@ -113,36 +109,7 @@ ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 """
 
 # Only ever appended to: a released step is never edited.
-_MIGRATIONS: Final = (
+MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
 )
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file up to this program's version; PermanentError when the file is newer."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _apply(connection)
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _apply(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations"
-        " (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied REAL NOT NULL)"
-    )
-    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()
-    if version > len(_MIGRATIONS):
-        raise PermanentError(
-            f"the job store has version {version}, this program knows {len(_MIGRATIONS)}",
-            hint="use the newer oscar-bridge that wrote it, or another state folder",
-        )
-    for number, (name, script) in enumerate(_MIGRATIONS[version:], version + 1):
-        # Not executescript: it would commit the transaction that makes this all or nothing.
-        for statement in filter(str.strip, script.split(";")):
-            connection.execute(statement)
-        connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, time.time()))

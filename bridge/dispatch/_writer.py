@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from bridge.errors import BridgeError, PermanentError, TemporaryError
+from bridge.dispatch.database import Connection, Database
+from bridge.errors import TemporaryError
 
-__all__ = ["Writer", "translate"]
+__all__ = ["Writer"]
 
 T = TypeVar("T")
 
@@ -21,24 +21,13 @@ _LOG: Final = logging.getLogger(__name__)
 _BATCH: Final = 256
 
 
-def translate(error: Exception) -> Exception:
-    """SQLite's errors as ours: what may pass (locked, full, cut off) is temporary."""
-    if isinstance(error, BridgeError) or not isinstance(error, sqlite3.Error):
-        return error
-    if isinstance(error, sqlite3.OperationalError):
-        return TemporaryError(
-            f"the job store cannot do this now: {error}",
-            hint="free disk space, or end the program that holds the database",
-        )
-    return PermanentError(f"the job store is damaged: {error}")
-
-
 @dataclass(slots=True)
 class _Task:
     """A piece of work; it may be run again after a rollback, so it only touches the database."""
 
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[Connection], Any]
     durable: bool
+    alone: bool
     after: Callable[[Any], None] | None
     answer: Future[Any]
 
@@ -47,23 +36,26 @@ class Writer:
     """Runs work on one connection, in its own thread, many pieces to a transaction.
 
     A batch with a durable piece is flushed to the disk before anyone gets an answer; others
-    survive the death of the process, but perhaps not the loss of power.
+    survive the death of the process, but perhaps not the loss of power. A batch with a piece that
+    must be alone waits for those of other processes.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self._database = database
         self._connection = connection
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
-        self._synchronous = ""
+        self._unsettled = False
         self._thread = threading.Thread(target=self._run, name="job-store", daemon=True)
         self._thread.start()
 
     def run(
         self,
-        work: Callable[[sqlite3.Connection], T],
+        work: Callable[[Connection], T],
         *,
         durable: bool = False,
+        alone: bool = False,
         after: Callable[[T], None] | None = None,
     ) -> T:
         """The work's answer, after it was committed. Blocks.
@@ -74,7 +66,9 @@ class Writer:
         with self._gate:
             if self._closed:
                 raise TemporaryError("the job store is closed")
-            self._tasks.put(_Task(work, durable, after, answer))
+            if self._unsettled:
+                raise TemporaryError("the database of the job store does not answer", delay=2.0)
+            self._tasks.put(_Task(work, durable, alone, after, answer))
         return answer.result()
 
     def close(self) -> None:
@@ -119,27 +113,38 @@ class Writer:
             _deliver(task, answer)
 
     def _transaction(self, batch: Sequence[_Task]) -> list[Any]:
-        self._set_synchronous("FULL" if any(task.durable for task in batch) else "NORMAL")
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.begin(
+            durable=any(task.durable for task in batch), alone=any(task.alone for task in batch)
+        )
         try:
             answers = [task.work(self._connection) for task in batch]
-            self._connection.execute("COMMIT")
+            self._end()
         finally:
-            # Some errors (disk full) have rolled back already; COMMIT has on success.
+            # Some errors (disk full) have rolled back already; a commit has on success.
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._connection.rollback()
         return answers
 
-    def _set_synchronous(self, value: str) -> None:
-        if value != self._synchronous:
-            self._connection.execute(f"PRAGMA synchronous = {value}")
-            self._synchronous = value
+    def _end(self) -> None:
+        """Commit. Where the server goes away meanwhile, nobody gets an answer before it is known
+        whether it did: a claim that nobody knows of would never be worked on."""
+        try:
+            self._connection.commit()
+        except Exception:
+            self._unsettled = True
+            try:
+                kept = self._connection.settle(lambda: not self._closed)
+            finally:
+                self._unsettled = False
+            if not kept:
+                raise
 
     def _fail(self, batch: Sequence[_Task], error: Exception) -> None:
         """Tell the callers; when one piece of work is at fault, the others get their own chance."""
-        if len(batch) == 1 or isinstance(error, sqlite3.OperationalError):
+        known = self._database.translate(error)
+        if len(batch) == 1 or isinstance(known, TemporaryError):
             for task in batch:
-                task.answer.set_exception(translate(error))
+                task.answer.set_exception(known)
             return
         for task in batch:
             self._commit([task])

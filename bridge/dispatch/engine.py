@@ -52,7 +52,10 @@ class Dispatcher:
 
     It accepts before `start` too. It closes neither the store nor the targets. All methods are
     thread-safe. `listing`, when given, is asked for follow-ups that do not come within
-    `settings.grace`; it is also the default of `reconcile`.
+    `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the name of a
+    service before a job of it is submitted, or is placed although the service is not known: where
+    others use the store too, it makes known and runnable what came by them. TemporaryError of it
+    means later.
     """
 
     def __init__(
@@ -67,8 +70,11 @@ class Dispatcher:
         settings: Settings | None = None,
         listing: Listing | None = None,
         clock: Callable[[], float] = time.time,
+        prepare: Callable[[str], None] | None = None,
     ) -> None:
         self._core = core = Core(store, services, routes, settings or Settings(), clock)
+        if prepare is not None:
+            core.prepare = prepare
         self._store = store
         self._listing = listing
         self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
@@ -142,12 +148,19 @@ class Dispatcher:
 
         Open jobs of a service that is not among them fail, wherever they are.
         """
-        core = self._core
-        gone = core.services.keys() - {service.name for service in services}
-        core.serve(services, routes)
-        for name in sorted(gone):
-            for record in self._open(name):
-                self._end(record.id, JobState.FAILED, f"service {name} was deleted")
+        for name in self.learn(services, routes):
+            self.drop(name)
+
+    def learn(self, services: Sequence[Service], routes: Routes) -> list[str]:
+        """As `serve`, but open jobs are left alone; the names of the services that are gone."""
+        gone = self._core.services.keys() - {service.name for service in services}
+        self._core.serve(services, routes)
+        return sorted(gone)
+
+    def drop(self, service: str) -> None:
+        """Let the open jobs of a service that was deleted fail, wherever they are."""
+        for record in self._open(service):
+            self._end(record.id, JobState.FAILED, f"service {service} was deleted")
 
     def _open(self, service: str) -> list[JobRecord]:
         found: list[JobRecord] = []

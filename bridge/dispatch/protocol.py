@@ -192,8 +192,13 @@ class JobStore(Protocol):
         included."""
         ...
 
-    def loads(self) -> Mapping[tuple[str, JobState], int]:
-        """How many open jobs each target has in each state; target "" is not placed yet."""
+    def loads(
+        self, heard: Callable[[Mapping[tuple[str, JobState], int]], None] | None = None
+    ) -> Mapping[tuple[str, JobState], int]:
+        """How many open jobs each target has in each state; target "" is not placed yet.
+
+        `heard` gets the answer as `watch` gets news: in the order of this process's commits.
+        """
         ...
 
     def expected(self, before: float | None = None) -> list[Expected]:

@@ -16,3 +16,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A new store in a file."""
     with open_store(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def file(store: SqliteStore) -> SqliteStore:
+    """The same, for what is said of SQLite alone; `store` is for every store."""
+    return store

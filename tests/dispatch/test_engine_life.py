@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import NotFoundError, TemporaryError
 from bridge.targets import Job, JobState
 from tests.dispatch.world import (
+    FAST,
     PATIENCE,
     PROVIDER,
     Polled,
@@ -214,3 +216,21 @@ def test_closing_twice_is_fine_and_frees_the_jobs(store: SqliteStore) -> None:
     running.close()
     assert store.owners() == {}
     assert not [t for t in threading.enumerate() if t.name.startswith(("dispatch-", "submit-"))]
+
+
+def test_what_another_dispatcher_did_is_counted_anew(tmp_path: Path) -> None:
+    settings = replace(FAST, lease=1.5)
+    target = FakeTarget("one", script=lambda job: Outcome(hold=True))
+    with open_store(tmp_path) as mine, open_store(tmp_path) as others:
+        mine.lease("long dead", 5.0)
+        with (
+            dispatcher(mine, {"one": target}, settings=settings) as first,
+            dispatcher(others, {"one": FakeTarget("one")}, settings=settings) as second,
+        ):
+            for number in range(20):
+                first.ingest(PROVIDER, body(f"in/{number}"))
+            second.ingest(PROVIDER, body("in/other"))
+            target.let_go()
+            until(mine.quiet)
+            until(lambda: (first.open_jobs, second.open_jobs) == (0, 0))
+            assert "long dead" not in mine.owners()

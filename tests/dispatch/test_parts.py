@@ -60,6 +60,12 @@ def test_an_owner_of_an_earlier_boot_is_gone() -> None:
     assert is_gone(f"{host}/another-boot/{os.getpid()}/{token}")
 
 
+def test_an_owner_in_another_container_may_be_alive() -> None:
+    """Of the same host name, on the same kernel: numbers of processes mean something else there."""
+    host, boot, _, token = new_owner().split("/")
+    assert not is_gone(f"{host}/{boot}/{2**22 + 1}/1-{token}")
+
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10),

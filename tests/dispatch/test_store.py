@@ -98,13 +98,13 @@ def test_threads_that_accept_the_same_event_at_once_make_one_job(store: SqliteSt
     assert len(store.jobs()) == 50
 
 
-def test_callers_at_the_same_time_share_commits(store: SqliteStore) -> None:
+def test_callers_at_the_same_time_share_commits(file: SqliteStore) -> None:
     commits = []
-    connection = store._writer._connection
+    connection = file._writer._connection
     connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda n: store.accept([new_job(f"in/{n}")], NOW), range(400)))
-    assert len(store.jobs()) == 400
+        list(pool.map(lambda n: file.accept([new_job(f"in/{n}")], NOW), range(400)))
+    assert len(file.jobs()) == 400
     assert len(commits) < 400
 
 
@@ -398,36 +398,35 @@ def test_what_jobs_have_used_is_summed_by_service_target_and_caller(store: Sqlit
     assert store.usage(NOW, NOW, service="t") == []
 
 
-def test_no_write_looks_through_a_whole_table(store: SqliteStore) -> None:
+def test_no_write_looks_through_a_whole_table(file: SqliteStore) -> None:
     """The statements as they are run, and how SQLite carries them out."""
     seen: set[str] = set()
-    store._writer._connection.set_trace_callback(seen.add)
+    file._writer._connection.set_trace_callback(seen.add)
     for sequencer in ("", "1", "2"):
-        store.accept([new_job("in/a", sequencer=sequencer)], NOW)
-    store.lease("one", NOW + 5)
-    (first, *_) = store.claim("one", JobState.ACCEPTED, NOW, 5)
-    change(store, first.id, JobState.PLACED, target="x", decision={}, release=True)
-    store.claim("one", JobState.PLACED, NOW + 9, 5, "x")
-    change(store, first.id, JobState.ACCEPTED, again=True)
-    finish(store, "in/b")
-    store.met(store.expected())
-    store.stopped(first.id)
-    plans = [(sql, step) for sql in seen for step in plan_of(store.path, sql)]
+        file.accept([new_job("in/a", sequencer=sequencer)], NOW)
+    file.lease("one", NOW + 5)
+    (first, *_) = file.claim("one", JobState.ACCEPTED, NOW, 5)
+    change(file, first.id, JobState.PLACED, target="x", decision={}, release=True)
+    file.claim("one", JobState.PLACED, NOW + 9, 5, "x")
+    change(file, first.id, JobState.ACCEPTED, again=True)
+    finish(file, "in/b")
+    file.met(file.expected())
+    file.stopped(first.id)
+    plans = [(sql, step) for sql in seen for step in plan_of(file.path, sql)]
     assert len(plans) > 10
     # `owners` has a row for each living dispatcher, so it may be looked through.
     assert not [p for p in plans if p[1].startswith("SCAN") and p[1] != "SCAN owners"]
 
 
-def test_open_jobs_are_found_by_index(store: SqliteStore) -> None:
+def test_open_jobs_are_found_by_index(file: SqliteStore) -> None:
     seen: set[str] = set()
-    assert store._reading is not None
-    store._reading.set_trace_callback(seen.add)
-    store.quiet()
-    store.next_due(JobState.PLACED, NOW, "x")
-    store.loads()
-    store.jobs(states=[JobState.RUNNING])
-    store.jobs(stop=True)
-    steps = [step for sql in seen for step in plan_of(store.path, sql) if " j" in step]
+    file._reading.connection.set_trace_callback(seen.add)  # type: ignore[attr-defined]
+    file.quiet()
+    file.next_due(JobState.PLACED, NOW, "x")
+    file.loads()
+    file.jobs(states=[JobState.RUNNING])
+    file.jobs(stop=True)
+    steps = [step for sql in seen for step in plan_of(file.path, sql) if " j" in step]
     assert len(steps) == 5
     assert all("INDEX jobs_" in step for step in steps), steps
 
@@ -484,8 +483,8 @@ def test_a_closed_store_refuses(tmp_path: Path) -> None:
         store.jobs()
 
 
-def test_the_file_is_for_its_owner_only(store: SqliteStore) -> None:
-    assert store.path.stat().st_mode & 0o077 == 0
+def test_the_file_is_for_its_owner_only(file: SqliteStore) -> None:
+    assert file.path.stat().st_mode & 0o077 == 0
 
 
 def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:

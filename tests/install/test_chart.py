@@ -50,6 +50,7 @@ def test_nothing_is_installed_before_the_secrets_are_named() -> None:
         {"storage": {"endpoint": "minio:9000", "existingSecret": "s"}},
         {"env": {"OSCAR_PASSWORD": "in the clear"}},
         {"env": {"MINIO_SECRET_KEY": "in the clear"}},
+        {"env": {"BRIDGE_DATABASE_URL": "postgresql://in:the@clear/"}},
         {"replicas": 2},
         {"oidc": {"enabled": True, "issuers": ["https://idp.example.org"]}},
         {"services": {"backend": "openfaas"}},
@@ -71,6 +72,19 @@ def test_one_manager_has_one_volume() -> None:
         "name": "state",
         "persistentVolumeClaim": {"claimName": "mine"},
     }
+
+
+def test_several_managers_have_a_database_and_no_volume() -> None:
+    more = {"replicas": 2, "database": {"existingSecret": "oscar-database"}}
+    made = rendered(**more)
+    assert ("PersistentVolumeClaim", "oscar-bridge") not in made
+    spec = made["Deployment", "oscar-bridge"]["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
+    assert [one["name"] for one in spec["template"]["spec"]["volumes"]] == ["scratch"]
+    found = variables(**more)
+    assert found["BRIDGE_DATABASE_URL"]["secretKeyRef"]["name"] == "oscar-database"
+    assert "BRIDGE_STATE" not in found
+    assert "BRIDGE_DATABASE_URL" not in variables()
 
 
 def test_the_manager_has_no_rights_on_its_node() -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from bridge.dispatch import SqliteStore
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._webhook import Server
 from bridge.local.executors import choose
@@ -29,7 +28,7 @@ from manager.app import create_app
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
-from manager.store import ServiceStore
+from manager.stores import open_stores
 from manager.throttle import Limits
 
 USER, PASSWORD = "oscar", "pass-word"
@@ -115,9 +114,10 @@ def serve(
     token: str = "",
     account: Account | None = None,
     volumes: Any = None,
+    database: str = "",
     **settings: Any,
 ) -> Live:
-    """A manager whose state is in the folder; all of it ends with the stack.
+    """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
     With an account, events of its S3 are pulled; `volumes` is what its target holds.
     """
@@ -140,9 +140,11 @@ def serve(
     if account:
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
         stack.callback(cloud.close)
+    where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
+    state, jobs = open_stores(where, stack)
     parts = Parts(
-        state=stack.enter_context(ServiceStore(folder / "manager.sqlite")),
-        jobs=stack.enter_context(SqliteStore(folder / "jobs.sqlite")),
+        state=state,
+        jobs=jobs,
         buckets=store,
         targets={"local": target},
         access=access,
