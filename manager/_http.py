@@ -21,6 +21,7 @@ __all__ = [
     "JSON_BODY",
     "NO_CONTENT",
     "Tidy",
+    "answer_to",
     "body_of",
     "empty",
     "handle_errors",
@@ -78,6 +79,13 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _async(_unreadable))
     app.add_exception_handler(BridgeError, _async(_failed))
     app.add_exception_handler(Exception, _async(_broken))
+
+
+def answer_to(error: Exception) -> Response:
+    """The answer to an error, where no application is that would look for it."""
+    if isinstance(error, Refused):
+        return _refused(error)
+    return _failed(error) if isinstance(error, BridgeError) else _broken(error)
 
 
 def _async(

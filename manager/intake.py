@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-
-from anyio import CapacityLimiter, to_thread
 
 from bridge.errors import TemporaryError
 from manager.cloud import MINIO
@@ -29,7 +28,7 @@ class Intake:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self._waiting: deque[_Waiting] = deque()
-        self._limiter = CapacityLimiter(1)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="manager-intake")
         self._worker: asyncio.Task[None] | None = None
 
     async def take(self, body: bytes) -> None:
@@ -41,11 +40,14 @@ class Intake:
         await answer
 
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                # Requests that have come together are read by now.
+                await asyncio.sleep(0)
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 bodies = [body for body, _ in batch]
-                errors = await to_thread.run_sync(self._accept, bodies, limiter=self._limiter)
+                errors = await loop.run_in_executor(self._thread, self._accept, bodies)
                 for (_, answer), error in zip(batch, errors, strict=True):
                     _tell(answer, error)
         finally:

@@ -14,9 +14,13 @@ from bridge.events import Event, EventKind
 __all__ = ["dumps", "event_from", "event_text", "outputs_of", "path_key", "tag"]
 
 
+# Made once: json.dumps makes one for each value.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
+
+
 def dumps(value: object) -> str:
     """Compact JSON in ASCII, so that text which is no Unicode fits too; unknown values as text."""
-    return json.dumps(value, separators=(",", ":"), default=str)
+    return _ENCODER.encode(value)
 
 
 _TEXTS = ("provider", "bucket", "key", "etag", "version", "sequencer", "time", "name", "nonce")

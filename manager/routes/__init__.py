@@ -1,1 +1,1 @@
-"""The routes, one module for each part of OSCAR's API. Each has `router(manager, gate)`."""
+"""The routes, one module for each part of OSCAR's API. Each has a `router`."""

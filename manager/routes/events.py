@@ -7,40 +7,26 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from manager._http import body_of, empty
+from manager._http import answer_to, body_of, empty
 from manager.auth import Refused, bearer
 from manager.core import Manager
-from manager.gate import Gate
 from manager.intake import Intake
 
-__all__ = ["router"]
+__all__ = ["Door", "router", "taking"]
 
+_PATH: Final = "/events"
 _LARGEST: Final = 4 * 2**20
 
-
-class _Direct(APIRoute):
-    """A route whose function gets the request as it is: the busiest one needs nothing parsed."""
-
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """See APIRoute."""
-        handler: Callable[[Request], Awaitable[Response]] = self.endpoint
-        return handler
+Take = Callable[[Request], Awaitable[Response]]
 
 
-def router(manager: Manager, gate: Gate) -> APIRouter:
-    """See the module."""
-    routes = APIRouter(tags=["events"])
+def taking(manager: Manager) -> Take:
+    """What answers a store that sends events."""
     intake = Intake(manager)
-    expected = manager.settings.webhook_token.reveal()
-
-    @routes.get("/events", include_in_schema=False)
-    @routes.head("/events", include_in_schema=False)
-    def probe() -> Response:
-        """How stores look whether somebody is there."""
-        return empty(200)
+    expected = manager.settings.webhook_token.reveal().encode()
 
     async def take(request: Request) -> Response:
         """Take a store's events: durable when it is answered, once each however often sent.
@@ -49,18 +35,47 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         answered with 200: to send it again would not help.
         """
         token = bearer(request.headers.get("authorization", ""))
-        if not expected or not hmac.compare_digest(token.encode(), expected.encode()):
+        if not expected or not hmac.compare_digest(token.encode(), expected):
             raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
         body = await body_of(request, _LARGEST)
         if body:
             await intake.take(body)
         return empty(200)
 
-    routes.add_api_route(
-        "/events",
-        take,
-        methods=["POST"],
-        response_class=Response,
-        route_class_override=_Direct,
-    )
+    return take
+
+
+def router(take: Take) -> APIRouter:
+    """See the module."""
+    routes = APIRouter(tags=["events"])
+
+    @routes.get(_PATH, include_in_schema=False)
+    @routes.head(_PATH, include_in_schema=False)
+    def probe() -> Response:
+        """How stores look whether somebody is there."""
+        return empty(200)
+
+    routes.add_api_route(_PATH, take, methods=["POST"], response_class=Response)
     return routes
+
+
+class Door:
+    """Lets events in before all other routes are looked at: they come by the thousand.
+
+    The application's own route describes them, and is not asked.
+    """
+
+    def __init__(self, app: ASGIApp, take: Take) -> None:
+        self._app = app
+        self._take = take
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            answer = await self._take(Request(scope, receive))
+        except Exception as error:
+            answer = answer_to(error)
+        await answer(scope, receive, send)
