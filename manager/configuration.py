@@ -29,6 +29,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BRIDGE_RECONCILE_INTERVAL": "300",
     "BRIDGE_RUNTIME_IMAGE": "",
     "BRIDGE_STATE": "/var/lib/oscar-bridge",
+    "BRIDGE_TRUSTED_PROXIES": "",
     "BRIDGE_WEBHOOK_TOKEN": "",
     "BRIDGE_WEBHOOK_URL": "",
     "CORS_ALLOWED_ORIGINS": "*",
