@@ -40,6 +40,10 @@ SETTINGS = Settings(
 def pytest_configure(config: pytest.Config) -> None:
     text = "contract(*ids): the differences that a test knows of, by their ids"
     config.addinivalue_line("markers", text)
+    text = (
+        "any_engine: about what is the same however work runs, so it is tried with processes only"
+    )
+    config.addinivalue_line("markers", text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,6 +55,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for number in mark.args
     ]
     kinds = [*KINDS, *(["given"] if GIVEN in os.environ else [])]
+    if any(metafunc.definition.iter_markers("any_engine")):
+        kinds.remove("container")
     chosen = [_parameter(kind, rows) for kind in kinds if not any(kind in r.missing for r in rows)]
     metafunc.parametrize("aws", chosen, indirect=True, scope="session")
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from bridge.fdl import limits
 from tests.contract.endpoint import Endpoint, code, message
 
+pytestmark = pytest.mark.any_engine
 image = pytest.mark.contract("lambda-image")
 checked = pytest.mark.contract("lambda-limits")
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.contract.endpoint import Endpoint, code, name
 
+pytestmark = pytest.mark.any_engine
 COUNT = 25
 
 

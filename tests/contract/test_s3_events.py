@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.contract.endpoint import Endpoint, code, message, name
 
+pytestmark = pytest.mark.any_engine
 KEYS = ["in/a b.txt", "in/a+b.txt", "in/50%.txt", "in/ünï ☃.txt", "in/x=1&y='2'.txt", "in/deep/er"]
 CREATED = ["s3:ObjectCreated:*"]
 

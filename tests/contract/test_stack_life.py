@@ -22,7 +22,7 @@ from tests.contract.stacks import (
     zip_function,
 )
 
-pytestmark = pytest.mark.contract("cfn-stacks")
+pytestmark = [pytest.mark.contract("cfn-stacks"), pytest.mark.any_engine]
 
 VERSION = """
 import os

@@ -22,7 +22,7 @@ from tests.contract.stacks import (
     zip_function,
 )
 
-pytestmark = pytest.mark.contract("cfn-stacks")
+pytestmark = [pytest.mark.contract("cfn-stacks"), pytest.mark.any_engine]
 
 # Puts what it gets where the message says, and gives back the messages that say so.
 CONSUMER = """

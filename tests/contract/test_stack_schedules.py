@@ -9,7 +9,7 @@ import pytest
 from tests.contract.endpoint import Endpoint
 from tests.contract.stacks import Stack, arn, kind, queue_policy, trust, zip_function
 
-pytestmark = pytest.mark.contract("cfn-stacks")
+pytestmark = [pytest.mark.contract("cfn-stacks"), pytest.mark.any_engine]
 
 CUSTOM = """
 import json, urllib.request
