@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 
 _PR_SET_CHILD_SUBREAPER = 36
 _STEP = 0.01
+# Where /proc/<pid>/stat says when a process began, counted from its state on: proc(5).
+_BEGAN = 19
 # A process that forks faster than it can be found loses after so many rounds of SIGKILL.
 _ROUNDS = 500
 
@@ -51,8 +53,10 @@ def descendants() -> set[int]:
 def end_all(spare: set[int], grace: float, each: Callable[[], object]) -> int:
     """End every descendant but `spare`: SIGTERM, `grace` seconds, SIGKILL. How many there were.
 
-    Returns once none is left, all reaped. `each` is called while it waits.
+    What a script starts in answer to SIGTERM, to tidy up, has the `grace` for it. Returns once none
+    is left, all reaped. `each` is called while it waits.
     """
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
     alive = _living(spare)
     seen = set(alive)
     _signal(alive, signal.SIGTERM)
@@ -61,8 +65,8 @@ def end_all(spare: set[int], grace: float, each: Callable[[], object]) -> int:
         each()
         time.sleep(_STEP)
         alive = _living(spare)
-        # What was started by a dying process has not had the signal yet.
-        _signal(alive - seen, signal.SIGTERM)
+        # What was started while the others were looked for has not had the signal yet.
+        _signal({pid for pid in alive - seen if _began(pid) < begun}, signal.SIGTERM)
         seen |= alive
     for _ in range(_ROUNDS):
         if not alive:
@@ -89,8 +93,15 @@ def _over(pid: int) -> bool:
         return not fields or fields[0] in "ZX"
 
 
+def _began(pid: int) -> float:
+    """When a process began, in seconds since the start of the machine, up to a tick too late."""
+    fields = _stat(pid)
+    return (int(fields[_BEGAN]) + 1) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
+    # Parents first: a script whose command dies before it hears itself goes on, or ends as if done.
+    for pid in sorted(pids):
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
