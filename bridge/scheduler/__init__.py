@@ -12,6 +12,7 @@ from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
+from bridge.scheduler._together import Link, Together, Totals, Transfer, decide_together
 from bridge.scheduler.model import (
     Candidate,
     Decision,
@@ -31,6 +32,7 @@ __all__ = [
     "Estimate",
     "FargateSize",
     "LambdaSize",
+    "Link",
     "Offer",
     "Policy",
     "Prices",
@@ -39,9 +41,13 @@ __all__ = [
     "Snapshot",
     "TargetState",
     "Term",
+    "Together",
+    "Totals",
+    "Transfer",
     "as_json",
     "batch_platform",
     "decide",
+    "decide_together",
     "fargate_size",
     "from_json",
     "lambda_size",

@@ -42,6 +42,7 @@ class Assumptions:
     run_annotation: str
     price_fallback_trust: float
     output_ratio: float
+    object_bytes: int
     freshness_half_life: float
     seconds_per_byte: Mapping[str, float]
 
@@ -57,6 +58,7 @@ def assumptions() -> Assumptions:
         run_annotation=str(found["run_annotation"]),
         price_fallback_trust=float(found["price_fallback_trust"]),
         output_ratio=float(found["output_ratio"]),
+        object_bytes=int(found["object_mb"] * 1_000_000),
         freshness_half_life=float(found["freshness_half_life"]),
         seconds_per_byte=speeds,
     )

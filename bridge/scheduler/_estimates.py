@@ -69,8 +69,8 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
     assume = assumptions()
     quote = _with_egress(_quote(service, spec, prices), service, spec, prices)
     guess, said = _guess(service, assume)
-    from_s3 = _route(spec, prices, assume, s3=True, outward=False)
-    elsewhere = _route(spec, prices, assume, s3=False, outward=False)
+    from_s3 = route(spec, prices, assume, s3=True, outward=False)
+    elsewhere = route(spec, prices, assume, s3=False, outward=False)
     return Standing(
         first_choice=is_first_choice(service, spec),
         reasons=refusals(FILTERS.spec.items(), service, spec),
@@ -187,7 +187,7 @@ def _with_egress(quote: Quote, service: Service, spec: TargetSpec, prices: Price
     return replace(quote, notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
 
 
-def _route(
+def route(
     spec: TargetSpec, prices: Prices, assume: Assumptions, *, s3: bool, outward: bool
 ) -> Route:
     """A byte between the target and a store that is S3 or somewhere else."""
@@ -208,8 +208,7 @@ def _out(
     if not outputs:
         return Route(0.0)
     routes = [
-        _route(spec, prices, assume, s3=path.provider.type == "s3", outward=True)
-        for path in outputs
+        route(spec, prices, assume, s3=path.provider.type == "s3", outward=True) for path in outputs
     ]
     ratio = assume.output_ratio / len(routes)
     price = sum((route.price for route in routes), _FREE) * Decimal(ratio)

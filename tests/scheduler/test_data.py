@@ -17,7 +17,10 @@ from bridge.scheduler._terms import TERMS
 
 def sections() -> list[tuple[str, dict[str, Any]]]:
     prices, starts = table("prices"), table("starts")
-    found = [(f"prices.{name}", prices[name]) for name in ("lambda", "fargate", "egress")]
+    found = [
+        (f"prices.{name}", prices[name])
+        for name in ("lambda", "fargate", "egress", "between_regions")
+    ]
     return found + [(f"starts.{k}", v) for k, v in starts.items() if isinstance(v, dict)]
 
 
@@ -38,6 +41,7 @@ def test_every_price_is_a_positive_exact_number() -> None:
         assert set(task.vcpu_hour) == set(task.gb_hour) == {"amd64", "arm64"}
         assert all(0 < task.gb_hour[a] < task.vcpu_hour[a] < 1 for a in task.vcpu_hour)
     assert all(0 < price < 1 for price in prices.egress.values())
+    assert 0 < prices.between_regions < prices.egress[prices.default_region]
     for by_region in (prices.functions, prices.fargate, prices.egress):
         assert prices.default_region in by_region
 
@@ -53,6 +57,7 @@ def test_every_kind_of_target_has_a_typical_start(kind: str) -> None:
 def test_assumptions_are_usable() -> None:
     found = assumptions()
     assert found.run_seconds > 0
+    assert found.object_bytes == 10_000_000
     assert 0 < found.price_fallback_trust < 1
     assert set(found.seconds_per_byte) == {"aws", "internet", "site"}
 
