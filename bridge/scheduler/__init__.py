@@ -5,6 +5,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 """
 
 from bridge.scheduler._decide import decide
+from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer
@@ -14,6 +15,7 @@ from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambd
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler.model import (
     Candidate,
+    Cause,
     Decision,
     Estimate,
     Offer,
@@ -27,6 +29,7 @@ from bridge.scheduler.model import (
 __all__ = [
     "POLICIES",
     "Candidate",
+    "Cause",
     "Decision",
     "Estimate",
     "FargateSize",
@@ -41,11 +44,13 @@ __all__ = [
     "Term",
     "as_json",
     "batch_platform",
+    "cause_in",
     "decide",
     "fargate_size",
     "from_json",
     "lambda_size",
     "list_prices",
     "offer",
+    "snapshot_in",
     "snapshot_of",
 ]
