@@ -5,6 +5,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 """
 
 from bridge.scheduler._decide import decide
+from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer
@@ -15,6 +16,7 @@ from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler._together import Link, Together, Totals, Transfer, decide_together
 from bridge.scheduler.model import (
     Candidate,
+    Cause,
     Decision,
     Estimate,
     Offer,
@@ -28,6 +30,7 @@ from bridge.scheduler.model import (
 __all__ = [
     "POLICIES",
     "Candidate",
+    "Cause",
     "Decision",
     "Estimate",
     "FargateSize",
@@ -46,6 +49,7 @@ __all__ = [
     "Transfer",
     "as_json",
     "batch_platform",
+    "cause_in",
     "decide",
     "decide_together",
     "fargate_size",
@@ -53,5 +57,6 @@ __all__ = [
     "lambda_size",
     "list_prices",
     "offer",
+    "snapshot_in",
     "snapshot_of",
 ]

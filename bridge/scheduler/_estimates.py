@@ -20,7 +20,7 @@ from bridge.scheduler._filters import FILTERS, refusals
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Estimate, Offer, Reason, Room, TargetState
+from bridge.scheduler.model import Cause, Estimate, Offer, Reason, Room, TargetState
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -217,7 +217,7 @@ def _out(
 
 def estimated(
     name: str,
-    event: Event | None,
+    event: Event | Cause | None,
     state: TargetState,
     known: Standing,
     reasons: tuple[Reason, ...],
@@ -257,7 +257,7 @@ def estimated(
     )
 
 
-def _transfer(event: Event | None, known: Standing) -> tuple[float, Decimal]:
+def _transfer(event: Event | Cause | None, known: Standing) -> tuple[float, Decimal]:
     if event is None or event.size is None or event.size <= 0:
         return 0.0, _FREE
     provider = event.provider or known.input_provider

@@ -14,7 +14,7 @@ from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._estimates import Standing, estimated, standing
 from bridge.scheduler._filters import FILTERS, refusals
 from bridge.scheduler._prices import Prices, list_prices
-from bridge.scheduler.model import Offer, TargetState
+from bridge.scheduler.model import Cause, Offer, TargetState
 
 _KEPT: Final = 1024
 
@@ -56,7 +56,7 @@ def ask_for(service: Service, prices: Prices | None) -> Ask:
 
 
 def offer(
-    service: Service, event: Event | None, state: TargetState, prices: Prices | None = None
+    service: Service, event: Event | Cause | None, state: TargetState, prices: Prices | None = None
 ) -> Offer:
     """What a target offers for one job of the service, started by `event` (None: none yet).
 
@@ -69,7 +69,9 @@ def offer(
     return make_offer(service, ask.standing(state.spec), event, state)
 
 
-def make_offer(service: Service, known: Standing, event: Event | None, state: TargetState) -> Offer:
+def make_offer(
+    service: Service, known: Standing, event: Event | Cause | None, state: TargetState
+) -> Offer:
     """The offer of a target where the service's standing is known."""
     reasons = known.reasons
     refused = refusals(_STATE, service, state)

@@ -59,10 +59,19 @@ class TargetState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All targets at one moment; what a decision is a function of."""
+    """All targets at one moment; what a decision is a function of. `taken` is when, RFC 3339."""
 
     targets: tuple[TargetState, ...]
     taken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a decision looks at of the event that starts a job; it may stand for the event."""
+
+    identity: str = ""
+    provider: str = ""
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,8 @@ class Decision:
     `target` is "" when nothing is feasible. `candidates` are sorted best first, infeasible last.
     `reason` is one sentence for a person. `fallback` are the feasible targets of
     `placement.fallback`, in its order, to be tried when `target` does not take the job.
+    `snapshot` and `cause` are what it was made from, None where that was not kept; two decisions
+    that say the same are equal whatever they were made from.
     """
 
     service: str
@@ -136,6 +147,8 @@ class Decision:
     candidates: tuple[Candidate, ...] = ()
     event: str = ""
     fallback: tuple[str, ...] = ()
+    snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
+    cause: Cause | None = field(default=None, compare=False)
 
     @property
     def chosen(self) -> Candidate | None:
