@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.errors import PlacementError
 from bridge.scheduler._given import cause_in, given, snapshot_in
-from bridge.scheduler.model import Candidate, Decision, Offer, Reason, Term
+from bridge.scheduler.model import Candidate, Decision, Instead, Offer, Reason, Term
 
 _VERSION: Final = 1
 
@@ -19,7 +19,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
     A decision holds names, numbers and sentences made of them, so there is nothing to hide. Under
     `given` is what it was made from: `snapshot_in` and `cause_in` read that.
     """
-    return {
+    found = {
         "version": _VERSION,
         "service": decision.service,
         "event": decision.event,
@@ -30,6 +30,21 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "fallback": list(decision.fallback),
         "candidates": [_candidate(candidate) for candidate in decision.candidates],
         "given": given(decision),
+    }
+    if decision.trial:
+        found["trial"] = decision.trial
+    if decision.instead:
+        found["instead"] = [_instead(one) for one in decision.instead]
+    return found
+
+
+def _instead(one: Instead) -> dict[str, Any]:
+    return {
+        "role": one.role,
+        "policy": one.policy,
+        "target": one.target,
+        "finish": one.finish,
+        "cost": str(one.cost),
     }
 
 
@@ -86,9 +101,17 @@ def from_json(data: Mapping[str, Any]) -> Decision:
             fallback=tuple(data["fallback"]),
             snapshot=snapshot_in(data) if data.get("given") else None,
             cause=cause_in(data),
+            trial=data.get("trial", ""),
+            instead=tuple(_read_instead(one) for one in data.get("instead", ())),
         )
     except (KeyError, TypeError, InvalidOperation) as error:
         raise PlacementError(f"not a stored decision: {error!r}") from error
+
+
+def _read_instead(data: Mapping[str, Any]) -> Instead:
+    return Instead(
+        data["role"], data["policy"], data["target"], data["finish"], Decimal(data["cost"])
+    )
 
 
 def _read_candidate(data: Mapping[str, Any]) -> Candidate:

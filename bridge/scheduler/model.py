@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 from bridge.fdl.model import TargetKind, TargetSpec
 
@@ -129,6 +130,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Instead:
+    """What a policy that did not decide would have done with the job, in `finish` seconds and USD.
+
+    `role` says why it was asked: the `primary` policy, where a canary decided, or a `shadow`.
+    `target` is "" when it found none.
+    """
+
+    role: Literal["primary", "shadow"]
+    policy: str
+    target: str
+    finish: float
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The chosen target and every other candidate with its reasons.
 
@@ -136,7 +152,8 @@ class Decision:
     `reason` is one sentence for a person. `fallback` are the feasible targets of
     `placement.fallback`, in its order, to be tried when `target` does not take the job.
     `snapshot` and `cause` are what it was made from, None where that was not kept; two decisions
-    that say the same are equal whatever they were made from.
+    that say the same are equal whatever they were made from. `trial` is "canary" when a policy on
+    trial decided, `instead` what others would have done.
     """
 
     service: str
@@ -149,6 +166,8 @@ class Decision:
     fallback: tuple[str, ...] = ()
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
     cause: Cause | None = field(default=None, compare=False)
+    trial: Literal["", "canary"] = ""
+    instead: tuple[Instead, ...] = ()
 
     @property
     def chosen(self) -> Candidate | None:

@@ -111,7 +111,7 @@ def test_what_crosses_between_sites_has_its_price() -> None:
 TOGETHER = """
 targets:
   near: {kind: kubernetes}
-  far: {kind: kubernetes}
+  far: {kind: knative}
 functions:
   bridge:
   - &stage
