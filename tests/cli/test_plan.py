@@ -111,7 +111,7 @@ def test_what_crosses_between_sites_has_its_price() -> None:
 TOGETHER = """
 targets:
   near: {kind: kubernetes}
-  far: {kind: knative}
+  far: {kind: kubernetes}
 functions:
   bridge:
   - &stage
@@ -124,21 +124,22 @@ functions:
     output: [{storage_provider: minio, path: data/mid}]
     placement: {targets: [near], policy: fastest}
   - <<: *stage
-    name: second
+    name: third
     input: [{storage_provider: minio, path: data/mid}]
     output: [{storage_provider: minio, path: data/out}]
     placement: {targets: [far, near], policy: fastest}
 """
 
 
+# Alone, the lot would send the third stage away from its data.
 def test_a_service_is_placed_where_its_pipeline_wants_it(tmp_path: Path) -> None:
     path = write(tmp_path, {"pipe.yaml": TOGETHER, "stage.sh": "true\n"}) / "pipe.yaml"
     found = bridge("plan", path, "--offline", "--json").json
     assert {d["service"]: d["target"] for d in found["decisions"]} == dict.fromkeys(
-        ("first", "second"), "near"
+        ("first", "third"), "near"
     )
     whole = found["pipeline"]
-    assert whole["moved"] == ["second"]
+    assert whole["moved"] == ["third"]
     assert (whole["whole"]["crossings"], whole["alone"]["crossings"]) == (0, 1)
     assert "alone it would be far" in found["decisions"][1]["reason"]
     said = bridge("plan", path, "--offline").out
