@@ -89,7 +89,7 @@ def _defaults(kind: Hashable) -> Mapping[str, Any]:
 
 def _fields(value: Any, service: str) -> dict[str, Any]:
     found = {}
-    for name, default in _defaults(type(value)).items():
+    for name, default in _defaults(cast(Hashable, type(value))).items():
         said = getattr(value, name)
         if said is not default and said != default:
             plain = _plain(said, service)
@@ -113,7 +113,7 @@ def _plain(value: Any, service: str) -> Any:
 
 
 def _made(kind: type[_T], values: Mapping[str, Any], service: str, **more: Any) -> _T:
-    readers = _readers(kind)
+    readers = _readers(cast(Hashable, kind))
     read = {name: readers[name](said, service) for name, said in values.items() if name in readers}
     return kind(**{**read, **more})
 
