@@ -20,7 +20,9 @@ from bridge.fdl.model import TargetSpec
 from bridge.scheduler.model import Cause, Decision, Snapshot, TargetState
 
 _T = TypeVar("_T")
-_UNSAID: Final = frozenset({"name", "settings", "implied", "place", "spec", "targets"})
+_UNSAID: Final = frozenset(
+    {"name", "settings", "implied", "place", "spec", "targets", "sizes", "smallest"}
+)
 
 
 def given(decision: Decision) -> dict[str, Any] | None:
@@ -34,11 +36,20 @@ def given(decision: Decision) -> dict[str, Any] | None:
     found["targets"] = {
         state.spec.name: {
             "spec": _fields(state.spec, decision.service),
-            **_fields(state, decision.service),
+            **_fields(_for_size(state, decision), decision.service),
         }
         for state in snapshot.targets
     }
     return found
+
+
+def _for_size(state: TargetState, decision: Decision) -> TargetState:
+    """The state with the one estimate that the decision was made on."""
+    run = state.runs.get(decision.service)
+    if run is None or not run.sizes or decision.cause is None:
+        return state
+    run = run.of(decision.cause.size)
+    return dataclasses.replace(state, runs={decision.service: run})
 
 
 def snapshot_in(stored: Mapping[str, Any]) -> Snapshot:
