@@ -9,10 +9,10 @@ from bridge.cli.output import console, money, seconds, table
 from bridge.errors import UsageError
 from bridge.scheduler import (
     POLICIES,
+    Hop,
     Link,
     Together,
     Totals,
-    Transfer,
     decide_together,
     snapshot_of,
 )
@@ -42,9 +42,9 @@ def placed(document: Document, pipeline: Pipeline, policy: str) -> Together:
 
 def print_whole(found: Together) -> None:
     """The crossings with their price, and whether the whole differs from each service alone."""
-    if not found.transfers:
+    if not found.hops:
         return
-    out, crossings = console(), [way for way in found.transfers if way.crosses]
+    out, crossings = console(), [way for way in found.hops if way.crosses]
     if crossings:
         title = f"crossings between sites, for each object of {found.size / 1e6:g} MB"
         rows = [_row(way) for way in crossings]
@@ -53,7 +53,7 @@ def print_whole(found: Together) -> None:
     out.print(_sentence(found), markup=False, soft_wrap=True)
 
 
-def _row(way: Transfer) -> tuple[str, ...]:
+def _row(way: Hop) -> tuple[str, ...]:
     return (
         _end(way.link.writer, way.origin),
         _end(way.link.reader, way.destination),
@@ -89,7 +89,7 @@ def whole_json(found: Together) -> dict[str, Any]:
         "moved": list(found.moved),
         "whole": _totals(found.whole),
         "alone": _totals(found.alone),
-        "transfers": [
+        "hops": [
             {
                 "from": way.link.writer,
                 "origin": way.origin,
@@ -100,7 +100,7 @@ def whole_json(found: Together) -> dict[str, Any]:
                 "cost": _text(way.cost),
                 "crosses": way.crosses,
             }
-            for way in found.transfers
+            for way in found.hops
         ],
     }
 

@@ -8,12 +8,12 @@ from bridge.scheduler._decide import decide
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
-from bridge.scheduler._offers import offer
+from bridge.scheduler._offers import offer, run_cost
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
-from bridge.scheduler._together import Link, Together, Totals, Transfer, decide_together
+from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
 from bridge.scheduler.model import (
     Candidate,
     Cause,
@@ -24,8 +24,10 @@ from bridge.scheduler.model import (
     Reason,
     Room,
     Snapshot,
+    Spent,
     TargetState,
     Term,
+    Transfer,
 )
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Decision",
     "Estimate",
     "FargateSize",
+    "Hop",
     "Instead",
     "LambdaSize",
     "Link",
@@ -44,6 +47,7 @@ __all__ = [
     "Reason",
     "Room",
     "Snapshot",
+    "Spent",
     "TargetState",
     "Term",
     "Together",
@@ -59,6 +63,7 @@ __all__ = [
     "lambda_size",
     "list_prices",
     "offer",
+    "run_cost",
     "snapshot_in",
     "snapshot_of",
 ]

@@ -20,7 +20,9 @@ from bridge.fdl.model import TargetSpec
 from bridge.scheduler.model import Cause, Decision, Snapshot, TargetState
 
 _T = TypeVar("_T")
-_UNSAID: Final = frozenset({"name", "settings", "implied", "place", "spec", "targets"})
+_UNSAID: Final = frozenset(
+    {"name", "settings", "implied", "place", "spec", "targets", "sizes", "smallest"}
+)
 
 
 def given(decision: Decision) -> dict[str, Any] | None:
@@ -34,11 +36,20 @@ def given(decision: Decision) -> dict[str, Any] | None:
     found["targets"] = {
         state.spec.name: {
             "spec": _fields(state.spec, decision.service),
-            **_fields(state, decision.service),
+            **_fields(_for_size(state, decision), decision.service),
         }
         for state in snapshot.targets
     }
     return found
+
+
+def _for_size(state: TargetState, decision: Decision) -> TargetState:
+    """The state with the one estimate that the decision was made on."""
+    run = state.runs.get(decision.service)
+    if run is None or not run.sizes or decision.cause is None:
+        return state
+    run = run.of(decision.cause.size)
+    return dataclasses.replace(state, runs={decision.service: run})
 
 
 def snapshot_in(stored: Mapping[str, Any]) -> Snapshot:
@@ -89,7 +100,7 @@ def _defaults(kind: Hashable) -> Mapping[str, Any]:
 
 def _fields(value: Any, service: str) -> dict[str, Any]:
     found = {}
-    for name, default in _defaults(type(value)).items():
+    for name, default in _defaults(cast(Hashable, type(value))).items():
         said = getattr(value, name)
         if said is not default and said != default:
             plain = _plain(said, service)
@@ -113,7 +124,7 @@ def _plain(value: Any, service: str) -> Any:
 
 
 def _made(kind: type[_T], values: Mapping[str, Any], service: str, **more: Any) -> _T:
-    readers = _readers(kind)
+    readers = _readers(cast(Hashable, kind))
     read = {name: readers[name](said, service) for name, said in values.items() if name in readers}
     return kind(**{**read, **more})
 

@@ -51,7 +51,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class Hop:
     """One object on its way between two stages that are placed: seconds, and USD for leaving AWS.
 
     `crosses` says that it goes from one site to another: AWS's regions are sites, and clusters,
@@ -84,7 +84,7 @@ class Together:
     """
 
     decisions: tuple[Decision, ...]
-    transfers: tuple[Transfer, ...]
+    hops: tuple[Hop, ...]
     whole: Totals
     alone: Totals
     moved: tuple[str, ...]
@@ -131,7 +131,7 @@ def decide_together(
         found[name] = _moved(stages[name], chosen[name])
     return Together(
         tuple(found[s.name] for s in services),
-        tuple(way for plan in plans for way in plan.transfers(chosen)),
+        tuple(way for plan in plans for way in plan.hops(chosen)),
         _totals(plans, chosen),
         _totals(plans, everywhere),
         moved,
@@ -270,7 +270,7 @@ class _Plan:
         price = self._prices.between_regions / _GIB if in_aws else Decimal(0)
         return _times(Route(assume.seconds_per_byte["internet"] - near, price), self._size)
 
-    def transfers(self, chosen: Mapping[str, str]) -> list[Transfer]:
+    def hops(self, chosen: Mapping[str, str]) -> list[Hop]:
         """What each link takes when the stages are placed so."""
         found = []
         for link in self._links:
@@ -285,7 +285,7 @@ class _Plan:
                 crosses = False
             crosses = crosses or not all(_store_is_local(link, spec) for spec in specs)
             found.append(
-                Transfer(
+                Hop(
                     link,
                     chosen.get(link.writer, ""),
                     chosen.get(link.reader, ""),
@@ -297,8 +297,8 @@ class _Plan:
         return found
 
     def totals(self, chosen: Mapping[str, str]) -> Totals:
-        """Stages and transfers together."""
-        ways = self.transfers(chosen)
+        """Stages and hops together."""
+        ways = self.hops(chosen)
         offers = [stage.options[chosen[name]].offer for name, stage in self._stages.items()]
         return Totals(
             sum(o.finish for o in offers) + sum(way.seconds for way in ways),

@@ -161,7 +161,7 @@ def test_a_crossing_costs_what_leaves_aws_and_the_slower_way() -> None:
     services = [replace(stage("a", "pinned"), pin="aws-lambda"),
                 replace(stage("b", "pinned"), pin="my-cluster")]  # fmt: skip
     found = decide_together(services, [Link("a", "b", "s3.default")], snapshot(FUNCTIONS, CLUSTER))
-    (way,) = [one for one in found.transfers if one.link == Link("a", "b", "s3.default")]
+    (way,) = [one for one in found.hops if one.link == Link("a", "b", "s3.default")]
     assert (way.origin, way.destination, way.crosses) == ("aws-lambda", "my-cluster", True)
     size = Decimal(found.size) / 2**30
     assert way.cost == pytest.approx(list_prices().egress["us-east-1"] * size)
@@ -175,7 +175,7 @@ def test_between_regions_the_price_is_that_of_regions() -> None:
     services = [replace(stage("a", "pinned"), pin="aws-lambda"),
                 replace(stage("b", "pinned"), pin="far")]  # fmt: skip
     found = decide_together(services, [Link("a", "b", "s3.default")], snapshot(FUNCTIONS, FAR))
-    (way,) = [one for one in found.transfers if one.crosses]
+    (way,) = [one for one in found.hops if one.crosses]
     assert float(way.cost) == pytest.approx(0.02 * found.size / 2**30)
 
 
@@ -183,7 +183,7 @@ def test_services_without_links_and_without_a_target_are_as_alone() -> None:
     big = replace(stage("b"), pin="nowhere")
     found = decide_together([stage("a"), big], [Link("a", "b", "s3.default")], snapshot(QUEUE))
     assert targets(found) == {"a": "aws-batch", "b": ""}
-    assert (found.transfers, found.moved, found.whole.crossings) == ((), (), 0)
+    assert (found.hops, found.moved, found.whole.crossings) == ((), (), 0)
 
 
 def test_what_the_lot_would_set_apart_stays_together() -> None:
