@@ -252,6 +252,8 @@ def estimated(
         estimate.confidence * quote.trust,
         max(state.age, 0.0),
         notes,
+        quote.rate.fixed,
+        moved,
     )
 
 

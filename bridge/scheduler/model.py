@@ -137,7 +137,9 @@ class Reason:
 class Offer:
     """What a target offers for one job: feasible or not, seconds, USD, and how sure that is.
 
-    `notes` say in plain words what the numbers rest on when that is not a measurement.
+    Of the cost, `request` is paid for each job however long it runs, `egress` for its data that
+    leaves AWS; the rest is for the time. `notes` say in plain words what the numbers rest on when
+    that is not a measurement.
     """
 
     target: str
@@ -152,6 +154,8 @@ class Offer:
     confidence: float = 0.0
     age: float = 0.0
     notes: tuple[str, ...] = ()
+    request: Decimal = Decimal(0)
+    egress: Decimal = Decimal(0)
 
     @property
     def finish(self) -> float:
