@@ -49,6 +49,8 @@ def test_the_keys() -> None:
         "transfer",
         "finish",
         "cost",
+        "request",
+        "egress",
         "confidence",
         "age",
         "notes",
