@@ -359,7 +359,7 @@ def _drop(stage: _Stage, target: str, seconds: float, cost: Decimal) -> float:
     for term in stage.options[target].terms:
         more, grain = added.get(term.name, (0.0, 0.0))
         if more > 0:
-            lost += term.weight * term.value * more / (term.raw + grain + more)
+            lost += term.weight * term.value * more / ((term.raw or 0.0) + grain + more)
     return lost
 
 
