@@ -4,6 +4,7 @@ A target makes an Offer for a service; a policy weighs the offers; a Decision ho
 every other candidate and its reasons. Limits, prices and typical start times are dated data.
 """
 
+from bridge.scheduler._batch import decide_all
 from bridge.scheduler._decide import decide
 from bridge.scheduler._filters import Passing
 from bridge.scheduler._given import cause_in, snapshot_in
@@ -69,6 +70,7 @@ __all__ = [
     "batch_platform",
     "cause_in",
     "decide",
+    "decide_all",
     "decide_together",
     "fargate_size",
     "from_json",
