@@ -102,10 +102,12 @@ def _fields(value: Any, service: str) -> dict[str, Any]:
     found = {}
     for name, default in _defaults(cast(Hashable, type(value))).items():
         said = getattr(value, name)
-        if said is not default and said != default:
-            plain = _plain(said, service)
-            if plain is not None:
-                found[name] = plain
+        if said is default or said == default:
+            continue
+        if not isinstance(said, Mapping):
+            found[name] = _plain(said, service)
+        elif service in said:
+            found[name] = _plain(said[service], service)
     return found
 
 
@@ -114,8 +116,6 @@ def _plain(value: Any, service: str) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal):
         return str(value)
-    if isinstance(value, Mapping):
-        return _plain(value[service], service) if service in value else None
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, tuple):
