@@ -51,6 +51,7 @@ class Assumptions:
     object_bytes: int
     freshness_half_life: float
     deadline_margin: float
+    deadline_run_margin: float
     hedge_factor: float
     hedge_least: float
     seconds_per_byte: Mapping[str, float]
@@ -70,6 +71,7 @@ def assumptions() -> Assumptions:
         object_bytes=int(found["object_mb"] * 1_000_000),
         freshness_half_life=float(found["freshness_half_life"]),
         deadline_margin=float(found["deadline_margin"]),
+        deadline_run_margin=float(found["deadline_run_margin"]),
         hedge_factor=float(found["hedge_factor"]),
         hedge_least=float(found["hedge_least"]),
         seconds_per_byte=speeds,

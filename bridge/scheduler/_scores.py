@@ -85,10 +85,10 @@ def just_in_time(one: Seen, limit: float) -> int:
 
     Longer is by a margin, for the run by as much as 1 in 20 takes where that was measured.
     """
-    offer, margin = one.offer, assumptions().deadline_margin
-    around = offer.wait + offer.start + offer.transfer
-    run = offer.run * margin if offer.late is None else max(offer.late, offer.run)
-    return int(around * margin + run > limit)
+    offer, assume = one.offer, assumptions()
+    around = (offer.wait + offer.start + offer.transfer) * assume.deadline_margin
+    usual = offer.run * assume.deadline_run_margin
+    return int(around + (usual if offer.late is None else max(offer.late, offer.run)) > limit)
 
 
 def within_budget(

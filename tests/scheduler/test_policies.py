@@ -154,7 +154,7 @@ def test_deadline_takes_what_is_free_and_surely_in_time_and_else_the_cheapest_th
         own = state(CLUSTER, run=40.0, queued=queued)
         return snapshot(own, state(FUNCTIONS, run=40.0), state(QUEUE, run=40.0))
 
-    asked = placed(service(memory=2 * GIB), deadline=150.0)
+    asked = placed(service(memory=2 * GIB), deadline=180.0)
     assert taken("deadline", now(0), asked) == "my-cluster"
     assert taken("deadline", now(7), asked) == "my-cluster"
     # In time by a little: not taken while Batch is surely in time, and cheaper than Lambda.
