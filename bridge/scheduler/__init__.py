@@ -11,9 +11,11 @@ from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer, run_cost
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
+from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, replay
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
+from bridge.scheduler._trials import Trial, instead_of
 from bridge.scheduler.model import (
     Candidate,
     Cause,
@@ -32,19 +34,24 @@ from bridge.scheduler.model import (
 
 __all__ = [
     "POLICIES",
+    "Actual",
     "Candidate",
     "Cause",
+    "Comparison",
     "Decision",
     "Estimate",
     "FargateSize",
+    "Figures",
     "Hop",
     "Instead",
     "LambdaSize",
     "Link",
     "Offer",
+    "Past",
     "Policy",
     "Prices",
     "Reason",
+    "Report",
     "Room",
     "Snapshot",
     "Spent",
@@ -53,6 +60,7 @@ __all__ = [
     "Together",
     "Totals",
     "Transfer",
+    "Trial",
     "as_json",
     "batch_platform",
     "cause_in",
@@ -60,9 +68,11 @@ __all__ = [
     "decide_together",
     "fargate_size",
     "from_json",
+    "instead_of",
     "lambda_size",
     "list_prices",
     "offer",
+    "replay",
     "run_cost",
     "snapshot_in",
     "snapshot_of",
