@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.errors import PlacementError
 from bridge.fdl.model import Service
 from bridge.scheduler._decide import decide
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import from_json
+from bridge.scheduler._offers import offer
+from bridge.scheduler._policies import policy_named
 from bridge.scheduler._trials import instead_of
-from bridge.scheduler.model import Decision, Instead
+from bridge.scheduler.model import Decision, Estimate, Instead
 
 _FREE: Final = Decimal(0)
 
@@ -26,12 +28,19 @@ _FREE: Final = Decimal(0)
 @dataclass(frozen=True, slots=True)
 class Actual:
     """What became of a job: seconds from its event until it ran and until it was over, None while
-    that is not known. `failed` when it is over and has not succeeded."""
+    that is not known, and between the two. `failed` when it is over and has not succeeded."""
 
     target: str = ""
     wait: float | None = None
     seconds: float | None = None
     failed: bool = False
+
+    @property
+    def run(self) -> float | None:
+        """Seconds that it ran."""
+        if self.seconds is None or self.wait is None:
+            return None
+        return max(self.seconds - self.wait, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,11 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
+class _Ended(NamedTuple):
+    actual: Actual
+    cost: Decimal
+
+
 def replay(history: Iterable[Past], services: Mapping[str, Service], policy: str = "") -> Report:
     """Decide all of it again under `policy`, and compare what was on trial at the time.
 
@@ -98,6 +112,8 @@ def replay(history: Iterable[Past], services: Mapping[str, Service], policy: str
     services that are not there any more, are left out and counted. PlacementError for a policy
     that does not exist.
     """
+    if policy:
+        policy_named(policy)
     report = Report()
     rows: dict[tuple[str, str], Comparison] = {}
     for past in history:
@@ -111,12 +127,13 @@ def replay(history: Iterable[Past], services: Mapping[str, Service], policy: str
             report.left_out[error.message] += 1
             continue
         report.jobs += 1
-        _add_ended(report, decision, service, past.actual)
+        actual = _Ended(past.actual, _paid(decision, service, past.actual))
+        _add_ended(report, decision, service, actual)
         found = [("replay", policy, instead_of(again, "shadow"))] if again is not None else []
         found += [_trial(decision, one) for one in decision.instead]
         for role, name, other in found:
             row = rows.setdefault((role, name), Comparison(role, name))
-            _compare(row, instead_of(decision, "primary"), other, service, past.actual)
+            _compare(row, instead_of(decision, "primary"), other, service, actual)
     report.comparisons = list(rows.values())
     return report
 
@@ -135,7 +152,7 @@ def _trial(decision: Decision, other: Instead) -> tuple[str, str, Instead]:
 
 
 def _compare(
-    row: Comparison, taken: Instead, other: Instead, service: Service, actual: Actual
+    row: Comparison, taken: Instead, other: Instead, service: Service, actual: _Ended
 ) -> None:
     row.jobs += 1
     _add(row.taken, taken, service)
@@ -157,20 +174,34 @@ def _add(figures: Figures, said: Instead, service: Service) -> None:
     figures.misses += _misses(service, said.finish)
 
 
-def _add_ended(report: Report, decision: Decision, service: Service, actual: Actual) -> None:
+def _add_ended(report: Report, decision: Decision, service: Service, actual: _Ended) -> None:
     key = decision.policy, decision.trial
     _add_actual(report.ended.setdefault(key, Figures()), service, actual)
 
 
-def _add_actual(figures: Figures, service: Service, actual: Actual) -> None:
+def _add_actual(figures: Figures, service: Service, ended: _Ended) -> None:
     """A job that is not over, or never ran, has no time that could be compared."""
+    actual = ended.actual
     figures.failed += actual.failed
     if actual.seconds is None or actual.wait is None:
         return
     figures.jobs += 1
     figures.wait += actual.wait
     figures.seconds += actual.seconds
+    figures.cost += ended.cost
     figures.misses += _misses(service, actual.seconds)
+
+
+def _paid(decision: Decision, service: Service, actual: Actual) -> Decimal:
+    """What a job that ran for so long costs at list prices, with its data as it was foreseen."""
+    states = decision.snapshot.targets if decision.snapshot else ()
+    state = next((one for one in states if one.spec.name == actual.target), None)
+    if state is None or actual.run is None:
+        return _FREE
+    measured = replace(state, runs={service.name: Estimate(actual.run, 1.0)})
+    offers = (one.offer for one in decision.candidates)
+    data = sum((one.egress for one in offers if one.target == actual.target), _FREE)
+    return offer(service, None, measured).cost + data
 
 
 def _misses(service: Service, seconds: float) -> bool:

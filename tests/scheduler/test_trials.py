@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from bridge.errors import PlacementError, UsageError
-from bridge.scheduler import Actual, Decision, Past, Trial, as_json, decide, from_json, replay
+from bridge.scheduler import (
+    Actual,
+    Decision,
+    Past,
+    Trial,
+    as_json,
+    decide,
+    from_json,
+    list_prices,
+    offer,
+    replay,
+)
 from tests.scheduler.make import CLUSTER, FUNCTIONS, event, placed, service, snapshot, state
 
 ASKED = placed(service(), policy="fastest", deadline=20.0)
@@ -104,6 +115,11 @@ def test_another_policy_would_have_cost_less_and_been_late() -> None:
     assert row.other.cost == 0 < row.taken.cost
     assert row.other.seconds > row.taken.seconds
     assert (row.actual.jobs, row.actual.seconds, row.actual.failed) == (3, 49.0, 1)
+    # Runs of 24 and 11 seconds on the function; the third was on the cluster.
+    measured = state(FUNCTIONS, 35.0)
+    assert row.actual.cost == pytest.approx(
+        offer(ASKED, None, measured).cost + list_prices().functions["us-east-1"].request
+    )
     late = replay(history(), {"resize": ASKED}, "cheapest").comparisons[0]
     assert (late.actual.misses, late.taken.misses) == (1, 0)
 
