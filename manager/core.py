@@ -48,6 +48,7 @@ from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.tenants import Tenants
+from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, give_volume
 
@@ -113,7 +114,10 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
-        self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
+        self.trials = Trials(settings.trial)
+        self.quotas = Quotas(
+            parts.state, parts.jobs, lambda: self._services, place=self.trials.decide
+        )
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,

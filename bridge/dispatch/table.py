@@ -197,6 +197,18 @@ class JobTable:
                 break
         return found
 
+    def decided(self, service: str, since: float, limit: int) -> list[JobDetail]:
+        """The newest jobs (of a service, or "") since then that have a decision, newest first."""
+        items = self._of_service(service) if service else self._of_all(set(), limit)
+        found: list[JobDetail] = []
+        for item in items:
+            job = _items.record(item)
+            if job.accepted < since or len(found) >= limit:
+                break
+            if (detail := _items.detail(item, job)).decisions:
+                found.append(detail)
+        return found
+
     def open_since(self, before: float) -> Iterator[JobRecord]:
         """Open jobs that have not changed since `before`, the longest first."""
         items = self._pages(
@@ -226,6 +238,15 @@ class JobTable:
             if number >= most:
                 break
         return counts
+
+    def busy(self, most: int) -> dict[str, tuple[int, int]]:
+        """Jobs that are with each target, and that wait for it, counted up to `most` jobs."""
+        found: dict[str, tuple[int, int]] = {}
+        for (target, state), count in self.loads(most).items():
+            running, queued = found.get(target, (0, 0))
+            there = state in (JobState.SUBMITTED, JobState.RUNNING)
+            found[target] = (running + count, queued) if there else (running, queued + count)
+        return found
 
     def _item(self, job: str) -> Item | None:
         with translated(f"job {job}"):

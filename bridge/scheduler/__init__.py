@@ -4,6 +4,7 @@ A target makes an Offer for a service; a policy weighs the offers; a Decision ho
 every other candidate and its reasons. Limits, prices and typical start times are dated data.
 """
 
+from bridge.scheduler._constraints import constraints
 from bridge.scheduler._decide import decide
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
@@ -15,7 +16,7 @@ from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, 
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
-from bridge.scheduler._trials import Trial, instead_of
+from bridge.scheduler._trials import VARIABLES, Trial, instead_of
 from bridge.scheduler.model import (
     Candidate,
     Cause,
@@ -60,10 +61,12 @@ __all__ = [
     "Together",
     "Totals",
     "Transfer",
+    "VARIABLES",
     "Trial",
     "as_json",
     "batch_platform",
     "cause_in",
+    "constraints",
     "decide",
     "decide_together",
     "fargate_size",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -13,6 +14,9 @@ from bridge.fdl.model import Service
 from bridge.scheduler._decide import decide
 from bridge.scheduler._policies import policy_named
 from bridge.scheduler.model import Cause, Decision, Instead, Snapshot
+
+VARIABLES: Final = ("BRIDGE_POLICY_CANARY", "BRIDGE_POLICY_SHADOW")
+"""What a manager and the dispatcher on AWS are told their trial with."""
 
 _CANARY: Final = re.compile(r"([a-z][a-z0-9-]*):(\d+(?:\.\d+)?)%")
 
@@ -35,6 +39,11 @@ class Trial:
         for policy in filter(None, (name, shadow.strip())):
             _check(policy)
         return cls(name, share, shadow.strip())
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Trial:
+        """What the variables VARIABLES say: the canary, and the shadow. Errors as `read`'s."""
+        return cls.read(*(environment.get(name, "") for name in VARIABLES))
 
     def takes(self, seed: int) -> bool:
         """Whether the canary decides the job of that seed; always the same for the same job."""
