@@ -30,7 +30,8 @@ class BridgeBase(Construct):
 
     `base` names everything; other stacks find it by those names alone, so there is one for a
     prefix in an account and region. `code` is the folder of the dispatcher (`cdk.code.assemble`),
-    `assets` the bucket that services' documents are in, `alarms` the ARN of a topic, `trials` variables for the dispatcher.
+    `assets` the bucket that services' documents are in, `alarms` the ARN of a topic,
+    `trials` variables for the dispatcher.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 from bridge.errors import UsageError
-from bridge.scheduler import VARIABLES, Trial
+from bridge.scheduler import TRIAL_VARIABLES, Trial
 
 __all__ = ["Assets", "Images", "Settings"]
 
@@ -132,7 +132,7 @@ def _matching(text: str, pattern: re.Pattern[str], key: str, hint: str) -> str:
 def _trials(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of policies on trial; UsageError for a trial that makes no sense."""
     Trial.of(environment)
-    return {name: environment[name] for name in VARIABLES if environment.get(name)}
+    return {name: environment[name] for name in TRIAL_VARIABLES if environment.get(name)}
 
 
 def _one_of(text: str, allowed: tuple[str, ...], key: str) -> str:

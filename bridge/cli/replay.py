@@ -85,7 +85,8 @@ def _print_comparison(out: Console, row: Mapping[str, Any]) -> None:
         "shadow": f"{row['policy']}, the shadow",
         "canary": f"{row['policy']}, the canary",
     }[row["role"]]
-    elsewhere = f"{row['elsewhere']} of {row['jobs']} jobs would have gone elsewhere"
+    went = "went" if row["role"] == "canary" else "would have gone"
+    elsewhere = f"{row['elsewhere']} of {row['jobs']} jobs {went} elsewhere"
     taken, other = labels[row["role"]]
     rows = [
         _figures(taken, row["taken"]),

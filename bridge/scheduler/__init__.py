@@ -16,7 +16,7 @@ from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, 
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
-from bridge.scheduler._trials import VARIABLES, Trial, instead_of
+from bridge.scheduler._trials import TRIAL_VARIABLES, Trial, instead_of
 from bridge.scheduler.model import (
     Candidate,
     Cause,
@@ -35,6 +35,7 @@ from bridge.scheduler.model import (
 
 __all__ = [
     "POLICIES",
+    "TRIAL_VARIABLES",
     "Actual",
     "Candidate",
     "Cause",
@@ -61,7 +62,6 @@ __all__ = [
     "Together",
     "Totals",
     "Transfer",
-    "VARIABLES",
     "Trial",
     "as_json",
     "batch_platform",

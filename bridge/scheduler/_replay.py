@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -17,10 +17,10 @@ from bridge.fdl.model import Service
 from bridge.scheduler._decide import decide
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import from_json
-from bridge.scheduler._offers import offer
+from bridge.scheduler._offers import run_cost
 from bridge.scheduler._policies import policy_named
 from bridge.scheduler._trials import instead_of
-from bridge.scheduler.model import Decision, Estimate, Instead
+from bridge.scheduler.model import Decision, Instead
 
 _FREE: Final = Decimal(0)
 
@@ -198,10 +198,9 @@ def _paid(decision: Decision, service: Service, actual: Actual) -> Decimal:
     state = next((one for one in states if one.spec.name == actual.target), None)
     if state is None or actual.run is None:
         return _FREE
-    measured = replace(state, runs={service.name: Estimate(actual.run, 1.0)})
     offers = (one.offer for one in decision.candidates)
     data = sum((one.egress for one in offers if one.target == actual.target), _FREE)
-    return offer(service, None, measured).cost + data
+    return run_cost(service, state.spec, actual.run) + data
 
 
 def _misses(service: Service, seconds: float) -> bool:

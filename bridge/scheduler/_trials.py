@@ -15,7 +15,7 @@ from bridge.scheduler._decide import decide
 from bridge.scheduler._policies import policy_named
 from bridge.scheduler.model import Cause, Decision, Instead, Snapshot
 
-VARIABLES: Final = ("BRIDGE_POLICY_CANARY", "BRIDGE_POLICY_SHADOW")
+TRIAL_VARIABLES: Final = ("BRIDGE_POLICY_CANARY", "BRIDGE_POLICY_SHADOW")
 """What a manager and the dispatcher on AWS are told their trial with."""
 
 _CANARY: Final = re.compile(r"([a-z][a-z0-9-]*):(\d+(?:\.\d+)?)%")
@@ -42,8 +42,8 @@ class Trial:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Trial:
-        """What the variables VARIABLES say: the canary, and the shadow. Errors as `read`'s."""
-        return cls.read(*(environment.get(name, "") for name in VARIABLES))
+        """What the TRIAL_VARIABLES say, the canary's and the shadow's. Errors as `read`'s."""
+        return cls.read(*(environment.get(name, "") for name in TRIAL_VARIABLES))
 
     def takes(self, seed: int) -> bool:
         """Whether the canary decides the job of that seed; always the same for the same job."""

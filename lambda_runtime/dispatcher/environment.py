@@ -29,7 +29,7 @@ class Environment:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Environment:
-        """PermanentError names the variable that is not set; UsageError for a trial that is none."""
+        """PermanentError names the variable that is not set; UsageError for a senseless trial."""
 
         def given(name: str) -> str:
             if not environ.get(name):
