@@ -61,13 +61,13 @@ def _print(out: Console, found: Explanation) -> None:
     from bridge.scheduler import from_json
 
     for line in _head(found):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, markup=False)
     if not found.decisions:
         out.print("nothing is decided about it yet")
         return
     *earlier, last = [from_json(one) for one in found.decisions]
     for number, decision in enumerate(earlier, start=1):
-        out.print(f"attempt {number}: {decision.reason}", markup=False, soft_wrap=True)
+        out.print(f"attempt {number}: {decision.reason}", markup=False)
     _print_decision(out, last)
 
 
