@@ -176,6 +176,8 @@ def _print_terms(out: Console, able: Sequence[Candidate]) -> None:
 
 
 def _raw(term: Term) -> str:
+    if term.raw is None:
+        return "not known"
     if term.unit == "s":
         return seconds(term.raw)
     if term.unit == "USD":
@@ -191,7 +193,10 @@ def _refusals(decision: Decision) -> Iterator[str]:
 
 
 def _others(decision: Decision) -> Iterator[str]:
-    """What policies that did not decide would have done."""
+    """What policies that did not decide would have done, and who is asked next."""
+    if decision.hedge is not None:
+        after = seconds(decision.hedge.after)
+        yield f"{decision.hedge.target} is asked instead when it has not begun after {after}"
     for one in decision.instead:
         where = (
             f"have taken {one.target}: about {seconds(one.finish)}, {money(one.cost)} USD"

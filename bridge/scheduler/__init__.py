@@ -6,6 +6,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 
 from bridge.scheduler._constraints import constraints
 from bridge.scheduler._decide import decide
+from bridge.scheduler._filters import Passing
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
@@ -15,6 +16,7 @@ from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, replay
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
+from bridge.scheduler._terms import Scale, Seen, TermKind
 from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
 from bridge.scheduler._trials import TRIAL_VARIABLES, Trial, instead_of
 from bridge.scheduler.model import (
@@ -22,7 +24,10 @@ from bridge.scheduler.model import (
     Cause,
     Decision,
     Estimate,
+    Hedge,
+    Image,
     Instead,
+    Machines,
     Offer,
     Reason,
     Room,
@@ -44,21 +49,28 @@ __all__ = [
     "Estimate",
     "FargateSize",
     "Figures",
+    "Hedge",
     "Hop",
+    "Image",
     "Instead",
     "LambdaSize",
     "Link",
+    "Machines",
     "Offer",
+    "Passing",
     "Past",
     "Policy",
     "Prices",
     "Reason",
     "Report",
     "Room",
+    "Scale",
+    "Seen",
     "Snapshot",
     "Spent",
     "TargetState",
     "Term",
+    "TermKind",
     "Together",
     "Totals",
     "Transfer",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.errors import PlacementError
 from bridge.scheduler._given import cause_in, given, snapshot_in
-from bridge.scheduler.model import Candidate, Decision, Instead, Offer, Reason, Term
+from bridge.scheduler.model import Candidate, Decision, Hedge, Instead, Offer, Reason, Term
 
 _VERSION: Final = 1
 
@@ -35,6 +35,8 @@ def as_json(decision: Decision) -> dict[str, Any]:
         found["trial"] = decision.trial
     if decision.instead:
         found["instead"] = [_instead(one) for one in decision.instead]
+    if decision.hedge:
+        found["hedge"] = {"target": decision.hedge.target, "after": decision.hedge.after}
     return found
 
 
@@ -55,7 +57,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "target": offer.target,
         "kind": offer.kind,
         "feasible": offer.feasible,
-        "reasons": [{"filter": r.filter, "sentence": r.sentence} for r in offer.reasons],
+        "reasons": [_reason(reason) for reason in offer.reasons],
         "wait": offer.wait,
         "start": offer.start,
         "run": offer.run,
@@ -66,10 +68,16 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "egress": str(offer.egress),
         "confidence": offer.confidence,
         "age": offer.age,
+        "late": offer.late,
         "notes": list(offer.notes),
         "score": candidate.score,
         "terms": [_term(term) for term in candidate.terms],
     }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    said = {"filter": reason.filter, "sentence": reason.sentence}
+    return {**said, "passing": True} if reason.passing else said
 
 
 def _term(term: Term) -> dict[str, Any]:
@@ -105,6 +113,7 @@ def from_json(data: Mapping[str, Any]) -> Decision:
             snapshot=snapshot_in(data) if data.get("given") else None,
             cause=cause_in(data),
             trial=data.get("trial", ""),
+            hedge=Hedge(**data["hedge"]) if data.get("hedge") else None,
             instead=tuple(_read_instead(one) for one in data.get("instead", ())),
         )
     except (KeyError, TypeError, InvalidOperation) as error:
@@ -128,7 +137,9 @@ def _read_candidate(data: Mapping[str, Any]) -> Candidate:
             target=data["target"],
             kind=data["kind"],
             feasible=data["feasible"],
-            reasons=tuple(Reason(r["filter"], r["sentence"]) for r in data["reasons"]),
+            reasons=tuple(
+                Reason(r["filter"], r["sentence"], r.get("passing", False)) for r in data["reasons"]
+            ),
             wait=data["wait"],
             start=data["start"],
             run=data["run"],
@@ -138,6 +149,7 @@ def _read_candidate(data: Mapping[str, Any]) -> Candidate:
             egress=Decimal(data.get("egress", 0)),
             confidence=data["confidence"],
             age=data["age"],
+            late=data.get("late"),
             notes=tuple(data["notes"]),
         ),
         score=data["score"],

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from bridge.fdl import _placement
 from bridge.fdl.model import TargetKind
 from bridge.scheduler import POLICIES, list_prices
 from bridge.scheduler._data import assumptions, start_of, table
@@ -73,4 +74,10 @@ def test_policies_weigh_terms_that_exist(name: str) -> None:
     policy = POLICIES[name]
     assert policy.name == name
     assert set(policy.weights) <= set(TERMS)
-    assert sum(policy.weights.values()) == pytest.approx(1)
+    assert all(weight > 0 for weight in policy.weights.values())
+    assert policy.weights or policy.score
+
+
+def test_the_grammar_knows_the_same_words() -> None:
+    assert set(_placement.POLICIES) == set(POLICIES)
+    assert set(_placement.TERMS) == set(TERMS)

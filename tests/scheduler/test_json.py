@@ -53,6 +53,7 @@ def test_the_keys() -> None:
         "egress",
         "confidence",
         "age",
+        "late",
         "notes",
         "score",
         "terms",
