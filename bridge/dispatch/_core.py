@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bridge.dispatch._hooks import Hooks
 from bridge.dispatch._owner import new_owner
 from bridge.dispatch._tally import Tally
-from bridge.dispatch.model import Change, JobEvent
+from bridge.dispatch.model import Accepted, Change, JobEvent, NewJob
 from bridge.dispatch.protocol import JobStore, Routes
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
@@ -46,6 +47,7 @@ class Core:
         self.version = 0
         self.placing = threading.Event()
         self.prepare: Callable[[str], None] = lambda service: None
+        self.share: Callable[[str], str] = lambda service: ""
         self.lanes: Mapping[str, threading.Event] = {}
 
     def serve(self, services: Sequence[Service], routes: Routes) -> None:
@@ -61,6 +63,11 @@ class Core:
     def routes(self) -> Routes:
         """Which services an object starts."""
         return self._serving[1]
+
+    def accept(self, items: Sequence[NewJob]) -> list[Accepted]:
+        """Make jobs, see JobStore; each has its service's share of the queue."""
+        shared = [replace(item, share=self.share(item.service)) for item in items]
+        return self.store.accept(shared, self.clock())
 
     def heard(self, news: Sequence[JobEvent]) -> None:
         """The store's news: count them, pass them on, wake whoever has work now."""

@@ -1,4 +1,4 @@
-"""The SQL of what happens to a job after it was accepted: claims and changes."""
+"""The SQL of what happens to a job after it was accepted: changes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bridge.dispatch._codec import dumps, path_key, tag
-from bridge.dispatch._rows import IS_OPEN, JOB
 from bridge.dispatch._rules import ended_attempt, permits, result
-from bridge.dispatch.database import Connection, Row, upsert
+from bridge.dispatch.database import Connection, upsert
 from bridge.dispatch.model import Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
-__all__ = ["FREE", "change", "claim", "drop_expected"]
+__all__ = ["change", "drop_expected"]
 
-FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
-
-_CLAIM: Final = (
-    f"{JOB} WHERE j.{IS_OPEN} AND j.state = ? AND j.target = ? AND j.due <= ?"
-    f" AND j.{FREE} ORDER BY j.due LIMIT ? /*! FOR UPDATE OF j SKIP LOCKED */"
-)
 # Columns of a job that a change may set.
 _COLUMNS: Final = (
     "state",
@@ -66,22 +59,6 @@ _EXPECTED: Final = upsert(
     ("path", "service", "etag"),
     ("producer", "provider", "bucket", "key", "size", "since"),
 )
-
-
-def claim(
-    connection: Connection,
-    owner: str,
-    *,
-    state: JobState,
-    target: str,
-    now: float,
-    limit: int,
-) -> list[Row]:
-    """The work of `JobStore.claim`; the caller makes values of the rows, in its own time."""
-    found = connection.execute(_CLAIM, (state.value, target, now, now, limit)).fetchall()
-    taken = [(owner, row["seq"]) for row in found]
-    connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
-    return found
 
 
 def change(connection: Connection, changes: Sequence[Change]) -> list[JobEvent | None]:

@@ -55,7 +55,8 @@ class Dispatcher:
     `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the name of a
     service before a job of it is submitted, or is placed although the service is not known: where
     others use the store too, it makes known and runnable what came by them. TemporaryError of it
-    means later.
+    means later. `share` says whose a service's jobs are: those of one wait for each other, and as
+    many jobs are placed and submitted for any of them while there are some.
     """
 
     def __init__(
@@ -71,10 +72,13 @@ class Dispatcher:
         listing: Listing | None = None,
         clock: Callable[[], float] = time.time,
         prepare: Callable[[str], None] | None = None,
+        share: Callable[[str], str] | None = None,
     ) -> None:
         self._core = core = Core(store, services, routes, settings or Settings(), clock)
         if prepare is not None:
             core.prepare = prepare
+        if share is not None:
+            core.share = share
         self._store = store
         self._listing = listing
         self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
@@ -194,7 +198,7 @@ class Dispatcher:
         now, routes = self._core.clock(), self._core.routes
         found = [_received.read(provider, body, headers, routes, now) for body in bodies]
         items = [item for one in found for item in one.items]
-        accepted = iter(self._store.accept(items, now) if items else ())
+        accepted = iter(self._core.accept(items) if items else ())
         if ignored := [event for one in found for event in one.ignored]:
             self._store.ignore(ignored)
         for one in found:
@@ -236,7 +240,7 @@ class Dispatcher:
         items = [NewJob(job_id(service, event), service, event, caller) for event in found]
         if job and len(items) == 1:
             items = [replace(items[0], id=job)]
-        return tuple(self._store.accept(items, self._core.clock())) if items else ()
+        return tuple(self._core.accept(items)) if items else ()
 
     def replay(self, job: str, *, nonce: str = "") -> str:
         """Accept the event of a job once more; the new job of it, durable on return.
@@ -249,7 +253,7 @@ class Dispatcher:
             raise NotFoundError(f"there is no job {job!r} of a service that is here")
         event = replace(record.event, nonce=nonce or secrets.token_hex(16))
         item = NewJob(job_id(record.service, event), record.service, event, record.caller)
-        return self._store.accept([item], self._core.clock())[0].job
+        return self._core.accept([item])[0].job
 
     def reconcile(
         self,

@@ -34,13 +34,17 @@ OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, Jo
 class NewJob:
     """One event for one service, to be accepted. `id` is `bridge.events.job_id` of both.
 
-    `caller` is who called the service, "" for an event of a store.
+    `caller` is who called the service, "" for an event of a store. Those of one `share` wait for
+    each other, and not for the jobs of other shares. `trace` is the W3C `traceparent` that the
+    job's spans belong under, "" for none.
     """
 
     id: str
     service: str
     event: Event
     caller: str = ""
+    share: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class JobRecord:
 
     `tries` counts the submits of this attempt that the target refused for now; `due` is when the
     next step may be taken. `stop` says that the target still has to be told to cancel it, `hidden`
-    that users do not see it any more, `caller` who called the service.
+    that users do not see it any more, `caller` who called the service, `trace` is a NewJob's.
     """
 
     id: str
@@ -149,6 +153,7 @@ class JobRecord:
     stop: bool = False
     hidden: bool = False
     caller: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

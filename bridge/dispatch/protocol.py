@@ -115,7 +115,11 @@ class JobStore(Protocol):
     def claim(
         self, owner: str, state: JobState, now: float, limit: int, target: str = ""
     ) -> list[JobRecord]:
-        """Take free jobs in this state (of this target) that are due, the longest due first."""
+        """Take free jobs in this state (of this target) that are due, the longest due first.
+
+        Where several shares have such jobs, each has as many turns as any other, from one call to
+        the next, too.
+        """
         ...
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
@@ -143,7 +147,8 @@ class JobStore(Protocol):
         ...
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
-        """When the next free job in this state is due; None when there is none."""
+        """When the next free job in this state is due, `now` for one that is; None when there is
+        none."""
         ...
 
     def job(self, job: str) -> JobRecord | None:

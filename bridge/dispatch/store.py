@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from bridge.dispatch import _intake, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
+from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
 from bridge.dispatch.database import Connection, Database, Desk, SqliteFile, migrate, upsert
 from bridge.dispatch.model import (
@@ -44,6 +45,8 @@ class SqlStore:
         self._database = database
         self._reporting = threading.Lock()
         self._watchers: list[Callable[[Sequence[JobEvent]], None]] = []
+        # Only the writing thread uses it.
+        self._turns = Turns()
         try:
             writing = database.connect(writing=True)
             migrate(writing, MIGRATIONS, table="migrations", what="the job store")
@@ -92,7 +95,7 @@ class SqlStore:
     ) -> list[JobRecord]:
         """See JobStore."""
         rows = self._writer.run(
-            lambda c: _progress.claim(c, owner, state=state, target=target, now=now, limit=limit)
+            lambda c: self._turns.claim(c, owner, state=state, target=target, now=now, limit=limit)
         )
         return [_rows.job(row) for row in rows]
 
@@ -133,12 +136,7 @@ class SqlStore:
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
         """See JobStore."""
-        query = (
-            f"SELECT min(due) AS due FROM jobs WHERE {_rows.IS_OPEN} AND state = ? AND target = ?"  # noqa: S608
-            f" AND {_progress.FREE}"
-        )
-        row = self._read(lambda c: c.execute(query, (state.value, target, now)).fetchone())
-        return None if row["due"] is None else float(row["due"])
+        return self._read(lambda c: next_due(c, state, target, now))
 
     def job(self, job: str) -> JobRecord | None:
         """See JobStore."""
