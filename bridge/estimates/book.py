@@ -35,6 +35,9 @@ class Estimates:
     `dropped`, by what they were.
     """
 
+    MARK: Final = (json.dumps([_VERSION]), json.dumps(_FORMAT))
+    """Among what is kept, the name and text that say in which form the rest is."""
+
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
         self._pairs: dict[str, dict[str, Pair]] = {}
@@ -105,6 +108,11 @@ class Estimates:
         known.breaker = known.breaker.after(ok=ok, at=at)
         known.changed = True
         return known.breaker.state(at)
+
+    def breaker(self, target: str, now: float) -> str:
+        """What the target's breaker says: `closed`, `open` or `half-open`."""
+        known = self._targets.get(target)
+        return "closed" if known is None else known.breaker.state(now)
 
     def _drop(self, what: str) -> None:
         self.dropped[what] += 1
@@ -192,10 +200,7 @@ class Estimates:
 
     def changes(self) -> dict[str, str]:
         """What has changed since the last call, as texts by name; `restored` reads them."""
-        found = {json.dumps(key): _text(value) for key, value in self._changes()}
-        if found:
-            found[json.dumps([_VERSION])] = _text(_FORMAT)
-        return found
+        return {json.dumps(key): _text(value) for key, value in self._changes()}
 
     def _changes(self) -> Iterator[tuple[Sequence[str], Any]]:
         for service, pairs in self._pairs.items():
@@ -215,10 +220,11 @@ class Estimates:
             self._dropping = False
             yield (_DROPPED,), dict(self.dropped)
 
-    @staticmethod
-    def readable(kept: Mapping[str, str]) -> bool:
+    @classmethod
+    def readable(cls, kept: Mapping[str, str]) -> bool:
         """Whether `restore` understands what was kept; nothing at all is not."""
-        return kept.get(json.dumps([_VERSION])) == _text(_FORMAT)
+        name, text = cls.MARK
+        return kept.get(name) == text
 
     def restore(self, kept: Mapping[str, str]) -> Self:
         """Take what `changes` gave, of this or another process, for what it names."""
