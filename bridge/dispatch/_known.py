@@ -7,12 +7,12 @@ in one transaction, which fails when another manager was faster: then everything
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.lessons import observation
 from bridge.dispatch.model import JobEvent, Lesson
 from bridge.errors import BridgeError
@@ -20,22 +20,23 @@ from bridge.estimates import Accuracy, Estimates
 from bridge.fdl.model import TargetSpec
 from bridge.scheduler import Snapshot, Spent, run_cost
 
+if TYPE_CHECKING:
+    from bridge.dispatch._core import Core
+
 __all__ = ["Known"]
 
+LOG: Final = logging.getLogger("bridge.dispatch")
 _BATCH: Final = 500
 _PAUSE: Final = 0.5
 _LOOK: Final = 5.0
 
 
 class Known:
-    """Thread-safe. `owner` says who pays for a service; "" for nobody."""
+    """Thread-safe. `specs` are the targets by name, for their prices."""
 
-    def __init__(
-        self, core: Core, specs: Mapping[str, TargetSpec], owner: Callable[[str], str]
-    ) -> None:
+    def __init__(self, core: Core, specs: Mapping[str, TargetSpec]) -> None:
         self._core = core
         self._specs = specs
-        self._owner = owner
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._book = Estimates()
@@ -46,13 +47,13 @@ class Known:
 
     def informed(self, snapshot: Snapshot, service: str) -> Snapshot:
         """The snapshot with what is known of a service, for a decision about it."""
-        owner, now = self._owner(service), self._core.clock()
+        owner, now = self._core.share(service), self._core.clock()
         with self._lock:
             return self._book.informed(snapshot, service, now, owner=owner)
 
     def spent(self, service: str) -> Spent:
         """What the service and its owner have spent."""
-        owner, now = self._owner(service), self._core.clock()
+        owner, now = self._core.share(service), self._core.clock()
         with self._lock:
             return self._book.spent(service, now, owner=owner)
 
@@ -79,9 +80,9 @@ class Known:
         now = self._core.clock()
         with self._lock:
             before = self._book.breaker(target, now)
-            if ok and before == "closed" and not self._book.refusing(target):
+            if not self._book.submitted(target, now, ok=ok):
                 return
-            after = self._book.submitted(target, now, ok=ok)
+            after = self._book.breaker(target, now)
             self._submits.append((target, now, ok))
         self._news.set()
         if after != before:
@@ -97,9 +98,20 @@ class Known:
             store.relearn(Estimates.MARK)
             version, kept = store.kept()
         with self._lock:
-            self._book, self._version = Estimates().restore(kept), version
-            for target, at, ok in self._submits:
+            self._book = Estimates()
+            self._take(version, kept, {target for target, _, _ in self._submits})
+        self._news.set()
+
+    def _take(self, version: int, kept: Mapping[str, str], targets: Set[str] = frozenset()) -> None:
+        """Know what others have stored, and on top of it our own submits since (to `targets`)."""
+        targets = self._book.restore(kept) | targets
+        self._version = version
+        for target, at, ok in self._submits:
+            if target in targets:
                 self._book.submitted(target, at, ok=ok)
+
+    def wake(self) -> None:
+        """Look now."""
         self._news.set()
 
     def run(self) -> None:
@@ -118,13 +130,12 @@ class Known:
         """Learn from some attempts that are over; how many they were."""
         store = self._core.store
         version, theirs = store.kept(self._version)
-        if theirs:
-            self.load()
         found = store.lessons(_BATCH)
         with self._lock:
+            if theirs:
+                self._take(version, theirs)
             drifted = [lesson for lesson in found if self._observe(lesson)]
             changes, submits = self._book.changes(), len(self._submits)
-            version = self._version
         if not found and not changes:
             return 0
         try:
@@ -143,7 +154,7 @@ class Known:
         return len(found)
 
     def _observe(self, lesson: Lesson) -> bool:
-        seen = observation(lesson, self._price, self._owner(lesson.service))
+        seen = observation(lesson, self._price)
         return seen is not None and self._book.observe(seen, self._core.clock())
 
     def _price(self, service: str, target: str, seconds: float) -> Decimal:

@@ -19,7 +19,7 @@ _HISTORY: Final = 100_000
 
 _LESSONS: Final = (
     "SELECT l.seq, l.number AS lesson, j.attempt AS number, j.service, j.target, j.state, j.handle,"
-    " j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason, j.log, j.report"
+    " j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason, j.log, j.report, j.share"
     " FROM lessons l JOIN jobs j ON j.seq = l.seq ORDER BY l.seq, l.number LIMIT ?"
 )
 _VERSION: Final = "SELECT coalesce(max(version), 0) AS version FROM estimates"
@@ -49,9 +49,8 @@ def _lesson(connection: Connection, row: Row, *, compared: bool) -> Lesson:
     last = row["number"] == row["lesson"]
     attempt = _rows.attempt(row) if last else _rows.attempt(_archived(connection, key))
     report: Mapping[str, Any] = json.loads(row["report"]) if last else {}
-    return Lesson(
-        key[0], row["service"], attempt, last, report, _decision(connection, key, read=compared)
-    )
+    decision = _decision(connection, key) if compared else None
+    return Lesson(key[0], row["service"], attempt, last, report, decision, row["share"])
 
 
 def _archived(connection: Connection, key: tuple[int, int]) -> Row:
@@ -60,11 +59,7 @@ def _archived(connection: Connection, key: tuple[int, int]) -> Row:
     return found
 
 
-def _decision(
-    connection: Connection, key: tuple[int, int], *, read: bool
-) -> Mapping[str, Any] | None:
-    if not read:
-        return None
+def _decision(connection: Connection, key: tuple[int, int]) -> Mapping[str, Any] | None:
     query = "SELECT decision FROM decisions WHERE seq = ? AND attempt = ?"
     row = connection.execute(query, key).fetchone()
     found: Mapping[str, Any] | None = None if row is None else json.loads(row["decision"])

@@ -16,7 +16,7 @@ Price = Callable[[str, str, float], Decimal]
 """(service, target, seconds) → USD; 0 where there is no price."""
 
 
-def observation(lesson: Lesson, price: Price, owner: str = "") -> Observation | None:
+def observation(lesson: Lesson, price: Price) -> Observation | None:
     """What the attempt says of its service and its target; None when it never had a target.
 
     Only runs that succeeded say how long a run takes. A start is counted where no waiting for room
@@ -45,7 +45,7 @@ def observation(lesson: Lesson, price: Price, owner: str = "") -> Observation | 
         stage_out=_moved(phases, "stage_out", _written(report.get("outputs"))),
         failed=_failed(lesson),
         cost=price(lesson.service, one.target, ran) if ran and ran > 0 else Decimal(0),
-        owner=owner,
+        owner=lesson.share,
         predicted=_prediction(said),
     )
 

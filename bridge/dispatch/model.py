@@ -191,7 +191,7 @@ class Lesson:
 
     `seq` is the store's number of the job. `last` says that the job ended with it; only then there
     is a report. `decision` is the stored one that began it, None without, or where many attempts
-    end together and this one is not compared.
+    end together and this one is not compared. `share` says who pays, "" for nobody.
     """
 
     seq: int
@@ -200,6 +200,7 @@ class Lesson:
     last: bool
     report: Mapping[str, Any] = field(default_factory=dict)
     decision: Mapping[str, Any] | None = None
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from bridge.estimates._money import Ledger
 from bridge.estimates._pair import Pair
@@ -99,15 +99,15 @@ class Estimates:
             if name:
                 self._spent.setdefault((kind, name), Ledger()).add(seen.cost, at)
 
-    def submitted(self, target: str, at: float, *, ok: bool) -> str:
-        """A target took a job, or refused it for now; what its breaker says then."""
+    def submitted(self, target: str, at: float, *, ok: bool) -> bool:
+        """A target took a job, or refused it for now; whether that says anything new."""
         known = self._targets.get(target)
         if ok and (known is None or (known.breaker.opened is None and not known.breaker.refused)):
-            return "closed"
+            return False
         known = self._target(target)
         known.breaker = known.breaker.after(ok=ok, at=at)
         known.changed = True
-        return known.breaker.state(at)
+        return True
 
     def breaker(self, target: str, now: float) -> str:
         """What the target's breaker says: `closed`, `open` or `half-open`."""
@@ -226,8 +226,10 @@ class Estimates:
         name, text = cls.MARK
         return kept.get(name) == text
 
-    def restore(self, kept: Mapping[str, str]) -> Self:
-        """Take what `changes` gave, of this or another process, for what it names."""
+    def restore(self, kept: Mapping[str, str]) -> set[str]:
+        """Take what `changes` gave, of this or another process, in place of what is known of the
+        same; the targets among it."""
+        targets = set()
         for name, text in kept.items():
             kind, *names = json.loads(name)
             data = json.loads(text)
@@ -235,11 +237,12 @@ class Estimates:
                 self._pairs.setdefault(names[0], {})[names[1]] = Pair.from_json(data)
             elif kind == _TARGET:
                 self._targets[names[0]] = TargetTimes.from_json(data)
+                targets.add(names[0])
             elif kind == _SPENT:
                 self._spent[names[0], names[1]] = Ledger.from_json(data)
             elif kind == _DROPPED:
                 self.dropped = Counter(data)
-        return self
+        return targets
 
 
 def _compare(pair: Pair, seen: Observation, said: Prediction, run: float) -> None:
