@@ -96,9 +96,8 @@ class Sketch:
         self.count += other.count
 
     def as_json(self) -> dict[str, Any]:
-        """The sketch as plain values; weights to six digits."""
-        least = self._total * _NOTHING
-        bins = {str(b): float(f"{w:.6g}") for b, w in sorted(self._bins.items()) if w > least}
+        """The sketch as plain values."""
+        bins = {str(place): weight for place, weight in sorted(self._bins.items())}
         return {"from": self._landmark, "count": self.count, "bins": bins}
 
     @classmethod
