@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from bridge.dispatch.model import Lesson
+from bridge.dispatch.model import JobDetail, Lesson
 from bridge.estimates import Observation, Prediction
 from bridge.targets import JobState
 
-__all__ = ["Price", "observation"]
+__all__ = ["Price", "lessons_of", "observation"]
 
 Price = Callable[[str, str, float], Decimal]
 """(service, target, seconds) → USD; 0 where there is no price."""
@@ -50,11 +50,28 @@ def observation(lesson: Lesson, price: Price) -> Observation | None:
     )
 
 
+def lessons_of(detail: JobDetail) -> list[Lesson]:
+    """What there is to learn from a job that is over. Only the last attempt has a decision."""
+    *earlier, last = detail.attempts
+    decision = detail.decisions[-1] if detail.decisions else None
+    job = detail.job
+    return [
+        *(Lesson(0, job.service, one, last=False) for one in earlier),
+        Lesson(0, job.service, last, last=True, report=_report(detail), decision=decision),
+    ]
+
+
+def _report(detail: JobDetail) -> dict[str, Any]:
+    """The report with the outputs that are kept beside it."""
+    return {**detail.job.report, "outputs": [{"size": one.size} for one in detail.outputs]}
+
+
 def _failed(lesson: Lesson) -> bool | None:
-    """Whether the target let the attempt down: not when its script ran and failed by itself."""
+    """Whether the target let the attempt down: not when its script ran and failed by itself, nor
+    when it was taken back before it ran."""
     one = lesson.attempt
     if not lesson.last:
-        return True
+        return None if one.state is JobState.CANCELLED else True
     if one.state is JobState.FAILED:
         return None if one.exit_code is None else False
     return {JobState.SUCCEEDED: False, JobState.DEAD: True}.get(one.state)
