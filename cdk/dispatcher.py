@@ -201,7 +201,7 @@ def _of_storage(base: Base, assets: str) -> Iterator[Statement]:
     table = base.arn("dynamodb", f"table/{base.table}")
     change = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "Query")
     yield Statement(tuple(f"dynamodb:{a}" for a in change), (table, f"{table}/index/*"))
-    folders = ("reports", "runs", "events")
+    folders = ("reports", "runs", "events", "estimates")
     objects = tuple(base.s3_arn(f"{base.bucket}/{folder}/*") for folder in folders)
     yield Statement(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), objects)
     yield Statement(("s3:ListBucket",), (base.s3_arn(base.bucket),))

@@ -128,6 +128,7 @@ class Manager:
             listing=self._listing,
             clock=clock,
             prepare=self._sharing.prepare,
+            share=self._owner_of,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
@@ -235,6 +236,10 @@ class Manager:
             self.tenants.release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
+
+    def _owner_of(self, name: str) -> str:
+        one = self._services.get(name)
+        return one.owner if one else ""
 
     def _is_cloud(self, provider: StorageProvider) -> bool:
         return is_cloud(provider, self.parts.cloud_endpoint)

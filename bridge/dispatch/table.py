@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from bridge.dispatch import _items
@@ -197,17 +198,13 @@ class JobTable:
                 break
         return found
 
-    def decided(self, service: str, since: float, limit: int) -> list[JobDetail]:
-        """The newest jobs (of a service, or "") since then that have a decision, newest first."""
+    def details(self, service: str, limit: int, since: float = 0.0) -> list[JobDetail]:
+        """The newest jobs since then, of a service or of all (""), with all that their items say,
+        newest first."""
         items = self._of_service(service) if service else self._of_all(set(), limit)
-        found: list[JobDetail] = []
-        for item in items:
-            job = _items.record(item)
-            if job.accepted < since or len(found) >= limit:
-                break
-            if (detail := _items.detail(item, job)).decisions:
-                found.append(detail)
-        return found
+        jobs = ((item, _items.record(item)) for item in islice(items, limit))
+        recent = takewhile(lambda one: one[1].accepted >= since, jobs)
+        return [_items.detail(item, job) for item, job in recent]
 
     def open_since(self, before: float) -> Iterator[JobRecord]:
         """Open jobs that have not changed since `before`, the longest first."""

@@ -72,7 +72,7 @@ class AwsSide:
 
     def compared(self, policy: str, service: str, since: float, limit: int) -> dict[str, Any]:
         """See `Side.compared`; the services are as they are deployed now."""
-        details = self._table.decided(service, since, limit)
+        details = self._table.details(service, limit, since)
         past = [one for one in map(audit.past_of, details) if one is not None]
         names = dict.fromkeys(str(one.decision["service"]) for one in past)
         known = {name: found[1] for name in names if (found := self._deployed(name)) is not None}
