@@ -216,6 +216,8 @@ def test_a_shadow_is_asked_and_does_not_decide() -> None:
     assert (other.role, other.policy, other.target) == ("shadow", "cheapest", "aws-batch")
     assert other.cost == decision.candidates[1].offer.cost
     assert from_json(stored(decision)) == decision
+    wrong = placed(asked, policy="fastest", shadow="deadline")
+    assert decide(wrong, None, now).target == "aws-lambda"
     (nothing,) = decide(asked, None, snapshot()).instead
     assert nothing.target == ""
 
