@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from bridge.fdl.model import Service
@@ -206,8 +207,10 @@ def budget(service: Service, offer: Offer, spent: Spent) -> str:
         cost, most = words.money(offer.cost), words.money(limit)
         if offer.cost > limit:
             return f"a job would cost {cost} there; the {period}'s budget is {most}"
-        have = f"{words.money(gone)} of {most} are spent"
-        return Passing(f"a job would cost {cost} there; {have} this {period}")
+        left = words.money(max(limit - gone, Decimal(0)))
+        return Passing(
+            f"a job would cost {cost} there; of the {period}'s budget of {most} {left} is left"
+        )
     return ""
 
 
