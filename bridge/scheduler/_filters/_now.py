@@ -129,7 +129,8 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    usual = state.start_late is None is state.mean_run and (run is None or run.late is None)
+    usual = state.start_late is None and (run is None or run.late is None)
+    usual = usual and state.mean_run is None and state.mean_cpu is None
     if not seldom and usual and state.breaker == "closed":
         return True
     return all(0 <= value <= top for _, value, top in _values(name, state))
@@ -146,6 +147,7 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("start", state.start or 0.0, _MOST),
         ("start_late", state.start_late or 0.0, _MOST),
         ("mean_run", state.mean_run or 0.0, _MOST),
+        ("mean_cpu", state.mean_cpu or 0.0, _MOST),
         ("age", abs(state.age), _MOST),
         ("run", run.run, _MOST),
         ("confidence", run.confidence, 1),
