@@ -13,7 +13,7 @@ from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
 from bridge.dispatch.model import Change, JobRecord
-from bridge.dispatch.protocol import Forgets, Leases, Notifies
+from bridge.dispatch.protocol import Forgets, Leases, Notifies, Withdraws
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
@@ -50,6 +50,8 @@ class Lane:
         self._with_target: set[str] = set()
         self._resume: list[_Resume] = []
         self._late: list[JobUpdate] = []
+        self._flying: set[str] = set()
+        self._held: dict[str, JobRecord] = {}
         self._handed: deque[tuple[JobRecord, Change]] = deque()
         self._recording = threading.Lock()
         self._submitting = 0
@@ -76,7 +78,8 @@ class Lane:
             self._begin(record)
         with self._lock:
             self._with_target.update(r.id for r in records)
-            self._resume += [_Resume(now, record) for record in records]
+            self._resume += [_Resume(now, record) for record in records if not record.moving]
+            self._held |= {record.id: record for record in records if record.moving}
         self.wake.set()
 
     def drop(self, job: str) -> None:
@@ -84,6 +87,7 @@ class Lane:
         with self._lock:
             self._watch.pop(job, None)
             self._with_target.discard(job)
+            self._held.pop(job, None)
             self._paused = 0.0
         self.wake.set()
 
@@ -114,7 +118,7 @@ class Lane:
             # What has ended meanwhile is not to be run again.
             self._poll()
         for record in due:
-            if record.id in self._watch:
+            if record.id in self._watch and record.id not in self._held:
                 self._hand_over(record)
         return bool(due)
 
@@ -140,6 +144,61 @@ class Lane:
                 return 0
             return min(self._room - len(self._watch), 4 * self._parallel - self._submitting)
 
+    # --- giving back ------------------------------------------------------------------------
+
+    @property
+    def held(self) -> list[JobRecord]:
+        """Jobs that the target is asked to give back."""
+        with self._lock:
+            return list(self._held.values())
+
+    def hold(self, record: JobRecord) -> bool:
+        """Do not submit the job any more; False where that comes too late, or it can never be
+        given back."""
+        if not isinstance(self._target, Withdraws):
+            return False
+        if record.state is JobState.PLACED:
+            self._begin(record)
+        with self._lock:
+            known = self._watch.get(record.id)
+            if known is None or known.state is JobState.RUNNING or record.id in self._flying:
+                return False
+            self._resume = [r for r in self._resume if r.record.id != record.id]
+            self._held[record.id] = record
+            known.moving = True
+        return True
+
+    def unhold(self, job: str) -> None:
+        """The job is not to be given back, or it has begun."""
+        with self._lock:
+            self._held.pop(job, None)
+            if (entry := self._watch.get(job)) is not None:
+                entry.moving = False
+
+    def withdraw(self, record: JobRecord) -> bool | None:
+        """See Withdraws, of a job that is held."""
+        assert isinstance(self._target, Withdraws)
+        try:
+            return self._target.withdraw(_job(record))
+        except TemporaryError:
+            if isinstance(self._target, Leases) and self._has_let_go(record):
+                return True
+            raise
+
+    def let_be(self, record: JobRecord) -> None:
+        """The target does not give the job back: ask for its news as after a restart."""
+        self.unhold(record.id)
+        with self._lock:
+            if record.id in self._watch:
+                self._resume.append(_Resume(self._core.clock(), record))
+        self.wake.set()
+
+    def gone(self, job: str) -> None:
+        """The job was given back: nothing that the target still says of it counts."""
+        self._forget(job)
+
+    # --- handing over -----------------------------------------------------------------------
+
     def _begin(self, record: JobRecord) -> None:
         """Follow the job from before its submit, as its news may be faster than our thread."""
         entry = watched(record, self._core)
@@ -149,12 +208,12 @@ class Lane:
     def _hand_over(self, record: JobRecord) -> None:
         with self._lock:
             self._submitting += 1
+            self._flying.add(record.id)
         self._pool.submit(self._submit, record)
 
     def _submit(self, record: JobRecord) -> None:
         try:
-            self._core.prepare(record.service)
-            handle = self._target.submit(_job(record))
+            handle = self._fly(record)
             self._submitted(record, handle)
         except TemporaryError as error:
             self._refused(record, error)
@@ -169,6 +228,14 @@ class Lane:
                 low = self._submitting <= self._parallel
             if low:
                 self.wake.set()
+
+    def _fly(self, record: JobRecord) -> str:
+        try:
+            self._core.prepare(record.service)
+            return self._target.submit(_job(record))
+        finally:
+            with self._lock:
+                self._flying.discard(record.id)
 
     def _submitted(self, record: JobRecord, handle: str) -> None:
         core, states = self._core, {record.state}
@@ -250,16 +317,23 @@ class Lane:
         """Go to the next fallback target, or be dead."""
         core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
-        fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
-        if fallback and not self._has_let_go(record):
+        detail = core.store.detail(record.id)
+        fallback = steps.next_fallback(detail, core.lanes.keys())
+        elsewhere = bool(fallback) or steps.can_go_elsewhere(detail, core.lanes.keys())
+        if elsewhere and self.hold(record):
+            # The mover asks for it back, as the target may have it all the same.
+            wish = Change(record.id, record.attempt, record.state, core.clock(), reason=why)
+            core.persist([replace(wish, moving=True, tries=record.tries)])
+            return
+        if elsewhere and not self._has_let_go(record):
             due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
             with self._lock:
                 self._resume.append(_Resume(due, record))
             return
-        if fallback:
+        if elsewhere:
             # A submit that was refused may have arrived all the same.
             self._try_stop(record.id)
-        core.persist([steps.given_up(record, why, fallback, core.clock())])
+        core.persist([steps.given_up(record, why, fallback, core.clock(), elsewhere=elsewhere)])
         self.drop(record.id)
 
     def _has_let_go(self, record: JobRecord) -> bool:
@@ -334,6 +408,8 @@ class Lane:
             if entry is not None and entry.attempt == change.attempt:
                 entry.state = change.state
                 entry.handle = entry.handle or update.handle
+        if change.state is JobState.RUNNING:
+            self.unhold(change.job)
 
     def _forget(self, job: str) -> None:
         self.drop(job)

@@ -32,6 +32,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "exit_code": None,
     "report": "{}",
     "log": "",
+    "moving": 0,
 }
 """What belongs to one attempt only, as it is when the attempt begins."""
 
@@ -80,6 +81,8 @@ def set_by(change: Change) -> dict[str, Any]:
         values["stop"] = 1
     if change.release:
         values["owner"] = ""
+    if change.moving is not None:
+        values["moving"] = int(change.moving)
     return values
 
 
@@ -89,6 +92,9 @@ def result(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
     if change.again:
         after.update(FRESH, attempt=job["attempt"] + 1)
     after.update(set_by(change))
+    if after["moving"] and change.state not in (JobState.PLACED, JobState.SUBMITTED):
+        # What has begun is not given back any more.
+        after["moving"] = 0
     name = stamp(change)
     if name and after[name] is None:
         after[name] = change.at
@@ -100,7 +106,7 @@ def ended_attempt(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
     return {
         "number": job["attempt"],
         "target": job["target"],
-        "state": JobState.FAILED.value,
+        "state": (JobState.CANCELLED if change.unrun else JobState.FAILED).value,
         "handle": job["handle"],
         "placed": job["placed"],
         "submitted": job["submitted"],

@@ -108,8 +108,14 @@ ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 """
 
+# A wish to take a job back from its target must outlive us: the target may have heard of it.
+_V3: Final = """
+ALTER TABLE jobs ADD COLUMN moving INTEGER NOT NULL DEFAULT 0;
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
+    ("jobs that are taken back from their target", _V3),
 )

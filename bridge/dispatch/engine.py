@@ -16,6 +16,7 @@ from bridge.dispatch import _received, _reconcile
 from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
 from bridge.dispatch._lane import Lane
+from bridge.dispatch._mover import Mover
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
     OPEN_STATES,
@@ -81,6 +82,7 @@ class Dispatcher:
         core.lanes = {name: lane.wake for name, lane in self._lanes.items()}
         self._keeper = Keeper(core, self._lanes)
         self._placer = Placer(core, self._lanes.keys(), decide, snapshot)
+        self._mover = Mover(core, self._lanes, decide, snapshot)
         self._threads: list[threading.Thread] = []
         core.tally.load(store.loads())
         self._unwatch = store.watch(core.heard)
@@ -90,7 +92,11 @@ class Dispatcher:
     def start(self) -> None:
         """Take over what a dead dispatcher left, and begin to work."""
         self.restore()
-        work = {"keep": self._keeper.run, "place": self._placer.run}
+        work = {
+            "keep": self._keeper.run,
+            "place": self._placer.run,
+            "move": self._mover.run,
+        }
         for name, lane in self._lanes.items():
             work |= {f"submit-{name}": lane.submit_loop, f"watch-{name}": lane.watch_loop}
         if self._listing is not None:

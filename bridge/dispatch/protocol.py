@@ -16,6 +16,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.events import Event
 from bridge.fdl.model import Service
@@ -23,7 +24,16 @@ from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
-__all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
+__all__ = [
+    "Decide",
+    "Forgets",
+    "JobStore",
+    "Leases",
+    "Listing",
+    "Notifies",
+    "Routes",
+    "Withdraws",
+]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""
@@ -77,6 +87,21 @@ class Leases(Protocol):
         ...
 
 
+@runtime_checkable
+class Withdraws(Protocol):
+    """A target that can give an attempt back which has not begun."""
+
+    def withdraw(self, job: Job) -> bool | None:
+        """Ask for the attempt back, if need be more than once.
+
+        True: it has not begun and never will, whatever submit of it is under way or comes later,
+        and nothing more is said of it. False: it has begun, or is over. None: it is not known yet,
+        so ask again. After a first call that did not answer False, the attempt is not submitted
+        again, also not by another process. TemporaryError when the target cannot be asked.
+        """
+        ...
+
+
 class JobStore(Protocol):
     """The durable state of the queue. Thread-safe; many processes may share one.
 
@@ -113,9 +138,30 @@ class JobStore(Protocol):
         ...
 
     def claim(
-        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+        self,
+        owner: str,
+        state: JobState,
+        now: float,
+        limit: int,
+        target: str = "",
+        *,
+        job: str = "",
     ) -> list[JobRecord]:
-        """Take free jobs in this state (of this target) that are due, the longest due first."""
+        """Take free jobs in this state (of this target) that are due, the longest due first.
+
+        With `job` only that one, if it is among them.
+        """
+        ...
+
+    def waiting(
+        self, owner: str, services: Sequence[str], before: float, now: float, limit: int
+    ) -> list[Waiting]:
+        """Jobs of these services that were placed before that time and do not run yet.
+
+        They are free, or with a target by this owner. For each service on each target `limit` at
+        most, and of those the ones that most others are ahead of, the last one first. Those that
+        are being taken back already are left out.
+        """
         ...
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:

@@ -23,6 +23,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.errors import BridgeError
 from bridge.targets import JobState
@@ -88,13 +89,33 @@ class SqlStore:
         return {row["id"]: row["until"] for row in rows}
 
     def claim(
-        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+        self,
+        owner: str,
+        state: JobState,
+        now: float,
+        limit: int,
+        target: str = "",
+        *,
+        job: str = "",
     ) -> list[JobRecord]:
         """See JobStore."""
         rows = self._writer.run(
-            lambda c: _progress.claim(c, owner, state=state, target=target, now=now, limit=limit)
+            lambda c: _progress.claim(
+                c, owner, state=state, target=target, now=now, limit=limit, job=job
+            )
         )
         return [_rows.job(row) for row in rows]
+
+    def waiting(
+        self, owner: str, services: Sequence[str], before: float, now: float, limit: int
+    ) -> list[Waiting]:
+        """See JobStore."""
+        rows = self._read(
+            lambda c: _progress.waiting(
+                c, owner, services=services, before=before, now=now, limit=limit
+            )
+        )
+        return [_rows.waiting(row) for row in rows]
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
         """See JobStore."""
