@@ -179,19 +179,17 @@ class Lane:
         """See Withdraws, of a job that is held."""
         assert isinstance(self._target, Withdraws)
         try:
-            return self._target.withdraw(_job(record))
+            return self._target.withdraw(_job(record), record.handle)
         except TemporaryError:
             if isinstance(self._target, Leases) and self._has_let_go(record):
                 return True
             raise
 
     def let_be(self, record: JobRecord) -> None:
-        """The target does not give the job back: ask for its news as after a restart."""
+        """The target does not give the job back; what we have not submitted has to be followed."""
         self.unhold(record.id)
-        with self._lock:
-            if record.id in self._watch:
-                self._resume.append(_Resume(self._core.clock(), record))
-        self.wake.set()
+        if record.moving or record.state is JobState.PLACED:
+            self.resume([replace(record, moving=False, state=JobState.RUNNING)])
 
     def gone(self, job: str) -> None:
         """The job was given back: nothing that the target still says of it counts."""
@@ -320,10 +318,11 @@ class Lane:
         detail = core.store.detail(record.id)
         fallback = steps.next_fallback(detail, core.lanes.keys())
         elsewhere = bool(fallback) or steps.can_go_elsewhere(detail, core.lanes.keys())
-        if elsewhere and self.hold(record):
-            # The mover asks for it back, as the target may have it all the same.
-            wish = Change(record.id, record.attempt, record.state, core.clock(), reason=why)
-            core.persist([replace(wish, moving=True, tries=record.tries)])
+        if elsewhere and isinstance(self._target, Withdraws):
+            # It may have arrived all the same: the mover asks for it back, unless it runs already.
+            if self.hold(record):
+                wish = Change(record.id, record.attempt, record.state, core.clock(), reason=why)
+                core.persist([replace(wish, moving=True, tries=record.tries)])
             return
         if elsewhere and not self._has_let_go(record):
             due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
@@ -408,8 +407,6 @@ class Lane:
             if entry is not None and entry.attempt == change.attempt:
                 entry.state = change.state
                 entry.handle = entry.handle or update.handle
-        if change.state is JobState.RUNNING:
-            self.unhold(change.job)
 
     def _forget(self, job: str) -> None:
         self.drop(job)

@@ -165,7 +165,8 @@ class Mover:
         if given:
             self._place_anew(lane, job)
         elif given is False:
-            self._mark(job, moving=False, why="")
+            # It has begun, or is over and says so soon.
+            self._mark(replace(job, state=JobState.RUNNING), moving=False, why="")
             lane.let_be(job)
 
     def _place_anew(self, lane: Lane, job: JobRecord) -> None:

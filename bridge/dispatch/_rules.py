@@ -92,9 +92,6 @@ def result(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
     if change.again:
         after.update(FRESH, attempt=job["attempt"] + 1)
     after.update(set_by(change))
-    if after["moving"] and change.state not in (JobState.PLACED, JobState.SUBMITTED):
-        # What has begun is not given back any more.
-        after["moving"] = 0
     name = stamp(change)
     if name and after[name] is None:
         after[name] = change.at

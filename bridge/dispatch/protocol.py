@@ -91,13 +91,13 @@ class Leases(Protocol):
 class Withdraws(Protocol):
     """A target that can give an attempt back which has not begun."""
 
-    def withdraw(self, job: Job) -> bool | None:
-        """Ask for the attempt back, if need be more than once.
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """Ask for the attempt back, if need be more than once; also what another process submitted.
 
-        True: it has not begun and never will, whatever submit of it is under way or comes later,
-        and nothing more is said of it. False: it has begun, or is over. None: it is not known yet,
-        so ask again. After a first call that did not answer False, the attempt is not submitted
-        again, also not by another process. TemporaryError when the target cannot be asked.
+        True: it does not run there and never will; False: it has begun, or is over; None: it is
+        not known yet, so ask again. Nobody submits the attempt while its target is asked. `handle`
+        is what `submit` has answered, "" when that is not known. TemporaryError when the target
+        cannot be asked.
         """
         ...
 

@@ -213,8 +213,9 @@ class BusyTarget(FakeTarget):
                 return f"{self.name}/{job.id}/{job.attempt}"
             return FakeTarget.submit(self, job)
 
-    def withdraw(self, job: Job) -> bool | None:
+    def withdraw(self, job: Job, handle: str) -> bool | None:
         """See bridge.dispatch.protocol.Withdraws."""
+        del handle
         with self._lock:
             run = self._open.get(job.id)
             if run is not None and run.told is JobState.RUNNING:
