@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.dispatch import steps
+from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
 from bridge.dispatch.model import Change, JobRecord
-from bridge.dispatch.protocol import Forgets, Leases, Notifies, Withdraws
+from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
@@ -61,6 +62,11 @@ class Lane:
         parallel = core.settings.parallel_submits
         self._parallel = min(slots, parallel) if slots else parallel
         self._room = 2 * slots if slots else core.settings.outstanding
+        self._bundling = 0
+        self._bundler = None
+        if isinstance(target, Bundles):
+            self._bundler = Bundler(core, target, self)
+            self._room = max(self._room, target.bundle_sizes[1])
         self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix=f"submit-{name}")
         if isinstance(target, Notifies):
             target.on_news(self._news.set)
@@ -91,10 +97,12 @@ class Lane:
             self._paused = 0.0
         self.wake.set()
 
-    def stop(self, job: str) -> None:
+    def stop(self, record: JobRecord) -> None:
         """Tell the target to cancel; raises what the target raises."""
-        self._target.cancel(job)
-        self.drop(job)
+        if isinstance(self._target, Bundles) and record.handle:
+            self._target.follow(record.id, record.attempt, record.handle, record.service)
+        self._target.cancel(record.id)
+        self.drop(record.id)
 
     # --- submitting -------------------------------------------------------------------------
 
@@ -131,9 +139,14 @@ class Lane:
         due = core.store.next_due(JobState.PLACED, now, self.name)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
-        for record in core.store.claim(core.owner, JobState.PLACED, now, room, self.name):
+        records = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        for record in records:
             self._begin(record)
+        bundles, alone = self._bundler.sorted(records) if self._bundler else ([], records)
+        for record in alone:
             self._hand_over(record)
+        for bundle in bundles:
+            self._hand_over_all(bundle)
         return 0.0
 
     def _free(self, now: float) -> int:
@@ -142,6 +155,9 @@ class Lane:
             # Few claims of many jobs are cheaper than many of few.
             if self._paused > now or self._submitting > self._parallel:
                 return 0
+            if self._bundler:
+                # While one bundle is on its way, the next one gathers.
+                return 0 if self._bundling else self._room - len(self._watch)
             return min(self._room - len(self._watch), 4 * self._parallel - self._submitting)
 
     # --- giving back ------------------------------------------------------------------------
@@ -209,17 +225,33 @@ class Lane:
             self._flying.add(record.id)
         self._pool.submit(self._submit, record)
 
+    def _hand_over_all(self, bundle: Sequence[JobRecord]) -> None:
+        with self._lock:
+            self._bundling += 1
+            self._flying.update(record.id for record in bundle)
+        self._pool.submit(self._submit_all, bundle)
+
+    def _submit_all(self, bundle: Sequence[JobRecord]) -> None:
+        assert self._bundler is not None
+        try:
+            self._bundler.submit(bundle)
+        finally:
+            with self._lock:
+                self._bundling -= 1
+                self._flying.difference_update(record.id for record in bundle)
+            self.wake.set()
+
     def _submit(self, record: JobRecord) -> None:
         try:
             handle = self._fly(record)
-            self._submitted(record, handle)
+            self.submitted(record, handle)
         except TemporaryError as error:
-            self._refused(record, error)
+            self.refused(record, error)
         except BridgeError as error:
-            self._finish(record, JobState.FAILED, error.message)
+            self.finish(record, JobState.FAILED, error.message)
         except Exception as error:
             LOG.exception("submitting job %s to %s broke", record.id, self.name)
-            self._refused(record, TemporaryError(f"submit broke: {error!r}"))
+            self.refused(record, TemporaryError(f"submit broke: {error!r}"))
         finally:
             with self._lock:
                 self._submitting -= 1
@@ -230,12 +262,17 @@ class Lane:
     def _fly(self, record: JobRecord) -> str:
         try:
             self._core.prepare(record.service)
+            if record.handle and isinstance(self._target, Bundles):
+                # The job may be one of many of a bundle, which `submit` knows nothing of.
+                self._target.follow(record.id, record.attempt, record.handle, record.service)
+                return record.handle
             return self._target.submit(_job(record))
         finally:
             with self._lock:
                 self._flying.discard(record.id)
 
-    def _submitted(self, record: JobRecord, handle: str) -> None:
+    def submitted(self, record: JobRecord, handle: str) -> None:
+        """Record that the target has the job."""
         core, states = self._core, {record.state}
         with self._lock:
             self._with_target.add(record.id)
@@ -287,7 +324,10 @@ class Lane:
 
     # --- when the target does not take a job --------------------------------------------------
 
-    def _refused(self, record: JobRecord, error: TemporaryError) -> None:
+    def refused(self, record: JobRecord, error: TemporaryError) -> None:
+        """Record that the target does not take the job now, or give up."""
+        with self._lock:
+            self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
         later = steps.submit_later(record, error, now, core.settings, counts=not busy)
@@ -342,7 +382,8 @@ class Lane:
         since = None if record.state is JobState.PLACED else record.submitted
         return self._target.has_let_go(_job(record), since)
 
-    def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
+    def finish(self, record: JobRecord, state: JobState, reason: str) -> None:
+        """Record the end of a job that was not submitted."""
         self._core.persist([steps.ended(record, state, reason, self._core.clock())])
         self.drop(record.id)
 

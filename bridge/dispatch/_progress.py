@@ -22,10 +22,11 @@ _CLAIM: Final = (
 )
 # The last of each service in each line: who is behind all others has the longest to wait.
 _WAITING: Final = (
-    "WITH line AS (SELECT seq, service, target, state, placed, owner, tries, reason, moving,"  # noqa: S608
+    "WITH line AS (SELECT j.*,"  # noqa: S608
     " row_number() OVER (PARTITION BY target ORDER BY due, seq) - 1 AS ahead"
-    f" FROM jobs WHERE {IS_OPEN} AND state IN ('placed', 'submitted')),"
-    " late AS (SELECT seq, ahead, owner = '' AND tries = 0 AND reason = '' AS untouched,"
+    f" FROM jobs j WHERE {IS_OPEN} AND state IN ('placed', 'submitted')),"
+    " late AS (SELECT seq, ahead,"
+    " owner = '' AND tries = 0 AND reason = '' AND handle = '' AS untouched,"
     " row_number() OVER (PARTITION BY target, service ORDER BY ahead DESC) AS back"
     " FROM line WHERE moving = 0 AND placed <= ? AND service IN ({services})"
     f" AND (state = 'submitted' AND owner = ? OR state = 'placed' AND {FREE}))"

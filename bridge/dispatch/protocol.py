@@ -25,6 +25,7 @@ from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
 __all__ = [
+    "Bundles",
     "Decide",
     "Forgets",
     "JobStore",
@@ -99,6 +100,35 @@ class Withdraws(Protocol):
         is what `submit` has answered, "" when that is not known. TemporaryError when the target
         cannot be asked.
         """
+        ...
+
+
+@runtime_checkable
+class Bundles(Protocol):
+    """A target that takes many jobs of one service in one call. They are followed one by one."""
+
+    @property
+    def bundle_sizes(self) -> tuple[int, int]:
+        """How few and how many jobs a bundle may have."""
+        ...
+
+    def prepare(self, jobs: Sequence[Job]) -> str:
+        """Make a bundle ready; its root, which is never the same twice. Nothing of it runs yet."""
+        ...
+
+    def launch(self, service: str, root: str, size: int) -> str:
+        """Submit a bundle; the root of the handles of its jobs, `<root>:<number>` from 0."""
+        ...
+
+    def settle(self, service: str, root: str) -> str:
+        """What `launch` has answered; "" when it was not called and cannot succeed any more.
+
+        TemporaryError as long as that is not known.
+        """
+        ...
+
+    def follow(self, job: str, attempt: int, handle: str, service: str) -> None:
+        """Tell of this run as of one that `submit` has answered for."""
         ...
 
 

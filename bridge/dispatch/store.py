@@ -119,7 +119,11 @@ class SqlStore:
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
         """See JobStore."""
-        durable = any(wish.state is JobState.CANCELLED for wish in changes)
+        # Of a bundle, who is in it must be known before it is launched.
+        durable = any(
+            wish.state is JobState.CANCELLED or (wish.state is JobState.PLACED and wish.handle)
+            for wish in changes
+        )
         # Whether a follow-up has come already must stay so until it is expected.
         alone = any(wish.expected for wish in changes)
 
