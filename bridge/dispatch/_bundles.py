@@ -87,13 +87,14 @@ class Bundler:
         root = self._target.prepare(
             [Job(one.id, one.service, one.event, one.attempt) for one in records]
         )
-        if not self._mark(records, [f"{root}:{number}" for number in range(len(records))]):
+        numbered = [replace(one, handle=f"{root}:{n}") for n, one in enumerate(records)]
+        if len(self._marked(numbered)) < len(records):
+            # Somebody was cancelled meanwhile, and must not be in it; or we stop.
             if not self._core.stopping.is_set():
-                # Somebody was cancelled meanwhile, and must not be in it.
-                self._settle([replace(one, handle=f"{root}:0") for one in records])
+                self._settle(numbered)
             return
         launched = self._target.launch(service, root, len(records))
-        for number, record in enumerate(records):
+        for number, record in enumerate(numbered):
             self._submitted(record, f"{launched}:{number}")
 
     def _settle(self, records: Sequence[JobRecord]) -> None:
@@ -102,20 +103,19 @@ class Bundler:
             for record in records:
                 self._submitted(record, f"{launched}:{record.handle.rpartition(':')[2]}")
             return
-        self._mark(records, [""] * len(records))
-        for record in records:
-            # They are bundled anew with whatever else is there then.
-            error = TemporaryError(f"the bundle {_root(record)} was not launched")
-            self._lane.refused(replace(record, handle=""), error)
+        left = self._marked([replace(record, handle="") for record in records])
+        if len(left) >= self._target.bundle_sizes[0]:
+            self._launch(left)
+            return
+        for record in left:
+            self._lane.refused(record, TemporaryError("its bundle was not launched"))
 
-    def _mark(self, records: Sequence[JobRecord], handles: Sequence[str]) -> bool:
-        """Put the handles on record; False where a job is not ours to submit any more."""
+    def _marked(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Put the handles on record; those jobs that are still ours to submit."""
         now, state = self._core.clock(), JobState.PLACED
-        wishes = [
-            Change(one.id, one.attempt, state, now, handle=handle)
-            for one, handle in zip(records, handles, strict=True)
-        ]
-        return None not in self._core.persist(wishes)
+        wishes = [Change(one.id, one.attempt, state, now, handle=one.handle) for one in records]
+        answers = self._core.persist(wishes)
+        return [one for one, answer in zip(records, answers, strict=True) if answer is not None]
 
     def _submitted(self, record: JobRecord, handle: str) -> None:
         # Before it is stored: a cancel that overtook us has to find it.

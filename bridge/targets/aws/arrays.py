@@ -93,7 +93,7 @@ def settle_array(account: Account, queue: str, name: str) -> str:
     if claim.batch_job:
         return claim.batch_job
     if claim.holder != _FENCE:
-        raise TargetUnavailable(f"array {name} is being submitted by somebody else", delay=5.0)
+        raise TargetUnavailable(f"array {name} is being submitted by somebody else")
     found = find_job(account, queue, name) if claim.again else ""
     if found:
         claims.keep(name, 1, claim._replace(handed=True, batch_job=found))
