@@ -168,7 +168,7 @@ from bridge.targets.aws import BatchTarget, submission
 from tests.dispatch.world import open_store
 from tests.targets.aws.test_arrays import other_dispatcher
 
-submission._PATIENCE = 0.5
+submission._PATIENCE = 0.2
 POINTS = {
     "prepared": (BatchTarget, "prepare", "after"),
     "marked": (BatchTarget, "launch", "before"),
@@ -196,7 +196,7 @@ for folder, points in json.loads(sys.argv[4]):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, point
 """
 LIVES = (
-    ("prepared", "marked", "settled", "claimed", "settled", "submitted", "settled"),
+    ("prepared", "marked", "settled", "claimed", "submitted"),
     ("launched",),
 )
 
@@ -215,7 +215,7 @@ def test_killed_at_any_line_each_job_is_submitted_once(
 ) -> None:
     service = place.service("true")
     settings = place.account.settings
-    monkeypatch.setattr(submission, "_PATIENCE", 0.5)
+    monkeypatch.setattr(submission, "_PATIENCE", 0.2)
     with environment_disabled(place):
         stores = []
         for number, _ in enumerate(LIVES):
