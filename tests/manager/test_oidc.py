@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,21 +13,13 @@ from bridge.errors import TemporaryError
 from manager import oidc
 from manager.oidc import Oidc, OidcSettings
 
-from .conftest import Live, basic, echo, serve
+from .conftest import Live, basic, echo
 from .issuer import MEMBER, Provider
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
-    settings = OidcSettings((provider.url,), ("lab",), "oscar")
-    with ExitStack() as stack:
-        yield serve(tmp_path_factory.mktemp("oidc"), stack, oidc=settings)
+def live(shared: Live) -> Live:
+    return shared
 
 
 def test_a_members_token_is_taken_and_its_groups_may_be_elsewhere(

@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from bridge.targets.kubernetes import HeldVolume
-from bridge.targets.kubernetes.connection import AlreadyThere
-from manager.oidc import OidcSettings
-
-from .conftest import Answer, Live, echo, serve
+from .conftest import Answer, Live, echo
+from .issuer import MEMBER, Provider
 from .test_jobs import finished, jobs_of
-from .test_oidc import Provider
 from .test_stream import block, read_until, stream
-
-MEMBER = {"group_membership": ["lab"]}
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    made = Provider()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-class Held:
-    """Volumes in memory, as a cluster holds them."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, HeldVolume] = {}
-
-    def all(self) -> list[HeldVolume]:
-        return list(self.found.values())
-
-    def find(self, name: str) -> HeldVolume | None:
-        return self.found.get(name)
-
-    def create(self, name: str, size: int, owner: str) -> HeldVolume:
-        if name in self.found:
-            raise AlreadyThere(name)
-        self.found[name] = HeldVolume(name, f"{size >> 20}Mi", owner, "", "pending")
-        return self.found[name]
-
-    def give(self, name: str, owner: str) -> None:
-        raise AssertionError(f"{name} is {owner}'s already")
-
-    def delete(self, name: str) -> None:
-        del self.found[name]
 
 
 @dataclass
@@ -68,19 +27,16 @@ class Tenants:
 
 
 @pytest.fixture(scope="module")
-def tenants(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Tenants]:
-    settings = OidcSettings((provider.url,), ("lab",), "oscar")
-    with ExitStack() as stack:
-        held: Any = Held()
-        live = serve(tmp_path_factory.mktemp("others"), stack, volumes=held, oidc=settings)
-        ann, bob = (provider.header(name, **MEMBER) for name in ("ann", "bob"))
-        for body in (echo(name="private"), echo(name="open", visibility="public")):
-            assert live.ask("POST", "/system/services", body, ann).status == 201
-            assert live.ask("POST", f"/job/{body['name']}", b"x", ann).status == 201
-        assert live.ask("POST", "/job/open", b"y", bob).status == 201
-        finished(live, "open", 2)
-        (job,) = finished(live, "private")
-        yield Tenants(live, ann, bob, job)
+def tenants(shared: Live, provider: Provider) -> Tenants:
+    live = shared
+    ann, bob = (provider.header(name, **MEMBER) for name in ("ann", "bob"))
+    for body in (echo(name="private"), echo(name="open", visibility="public")):
+        assert live.ask("POST", "/system/services", body, ann).status == 201
+        assert live.ask("POST", f"/job/{body['name']}", b"x", ann).status == 201
+    assert live.ask("POST", "/job/open", b"y", bob).status == 201
+    finished(live, "open", 2)
+    (job,) = finished(live, "private")
+    return Tenants(live, ann, bob, job)
 
 
 CLOSED = [
