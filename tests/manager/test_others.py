@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bridge.targets.kubernetes import HeldVolume
+
 from .conftest import Answer, Live, echo
 from .issuer import MEMBER, Provider
 from .test_jobs import finished, jobs_of
@@ -138,6 +140,32 @@ def test_volumes_from_their_making_to_their_end(tenants: Tenants) -> None:
     assert tenants.ask("ann", "DELETE", "/system/services/mounts").status == 204
     assert tenants.ask("ann", "DELETE", f"{path}/data").status == 204
     assert tenants.ask("ann", "GET", f"{path}/data").status == 404
+
+
+def test_a_volume_ends_with_its_service_unless_it_is_to_stay(tenants: Tenants) -> None:
+    target: Any = tenants.live.manager.parts.targets["local"]
+
+    def ended(name: str, policy: str, other: str = "") -> int:
+        """What becomes of a volume that a cluster has made with a service."""
+        volume = {"size": "1Gi", "mount_path": "/data", "lifecycle_policy": policy}
+        path = f"/system/volumes/{name}"
+        service = echo(name=name, volume=volume)
+        assert tenants.ask("ann", "POST", "/system/services", service).status == 201
+        target.volumes.found[name] = HeldVolume(name, "1Gi", "ann", name, "ready")
+        assert tenants.ask("ann", "GET", path).json["lifecycle_policy"] == policy
+        if other:
+            mounts = echo(name=other, volume={"name": name, "mount_path": "/data"})
+            assert tenants.ask("ann", "POST", "/system/services", mounts).status == 201
+        assert tenants.ask("ann", "DELETE", f"/system/services/{name}").status == 204
+        assert tenants.ask("bob", "GET", path).status == 404
+        return tenants.ask("ann", "GET", path).status
+
+    assert ended("goes", "delete") == 404
+    assert ended("stays", "retain") == 200
+    assert ended("lent", "delete", other="borrows") == 200
+    kept = tenants.ask("ann", "GET", "/system/volumes/stays").json
+    assert (kept["owner_user"], kept["lifecycle_policy"]) == ("ann", "retain")
+    assert tenants.ask("ann", "DELETE", "/system/volumes/stays").status == 204
 
 
 def test_a_name_that_was_anothers_brings_nothing_of_his(tenants: Tenants) -> None:
