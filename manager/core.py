@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -49,6 +50,7 @@ from manager.spending import Spending
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
+from manager.tracing import Tracing
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
 
@@ -76,7 +78,8 @@ class Parts:
     where no service may). `measure` says how the targets stand; by default only their load is
     known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
     may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
-    reach a service's buckets only, see `manager.accounts`. Nothing of it is closed here.
+    reach a service's buckets only, see `manager.accounts`. `tracing` makes spans of jobs. Nothing
+    of it is closed here.
     """
 
     state: ServiceStore
@@ -90,6 +93,7 @@ class Parts:
     nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
     accounts: AccountServer | None = None
+    tracing: Tracing | None = None
 
 
 class Manager:
@@ -133,6 +137,7 @@ class Manager:
             clock=clock,
             prepare=self._sharing.prepare,
             share=self._owner_of,
+            tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
@@ -148,6 +153,8 @@ class Manager:
         """Make all services runnable, begin to work, and look for events that never came."""
         self._sharing.start()
         self.dispatcher.start()
+        if (tracing := self.parts.tracing) is not None:
+            self.dispatcher.subscribe(partial(tracing.follow, self.parts.jobs))
         self._sweeper.start()
         self.ready = True
 

@@ -31,7 +31,7 @@ class _Resume:
 
 
 def _job(record: JobRecord) -> Job:
-    return Job(record.id, record.service, record.event, record.attempt)
+    return Job(record.id, record.service, record.event, record.attempt, record.trace)
 
 
 class Lane:

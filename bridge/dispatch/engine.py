@@ -27,7 +27,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
 )
-from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
 from bridge.events import job_id
@@ -73,12 +73,14 @@ class Dispatcher:
         clock: Callable[[], float] = time.time,
         prepare: Callable[[str], None] | None = None,
         share: Callable[[str], str] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._core = core = Core(store, services, routes, settings or Settings(), clock)
         if prepare is not None:
             core.prepare = prepare
         if share is not None:
             core.share = share
+        core.tracing = tracing
         self._store = store
         self._listing = listing
         self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
@@ -240,7 +242,8 @@ class Dispatcher:
         items = [NewJob(job_id(service, event), service, event, caller) for event in found]
         if job and len(items) == 1:
             items = [replace(items[0], id=job)]
-        return tuple(self._core.accept(items)) if items else ()
+        trace = events.trace_of(headers.get("traceparent", ""))
+        return tuple(self._core.accept(items, trace)) if items else ()
 
     def replay(self, job: str, *, nonce: str = "") -> str:
         """Accept the event of a job once more; the new job of it, durable on return.
@@ -253,7 +256,7 @@ class Dispatcher:
             raise NotFoundError(f"there is no job {job!r} of a service that is here")
         event = replace(record.event, nonce=nonce or secrets.token_hex(16))
         item = NewJob(job_id(record.service, event), record.service, event, record.caller)
-        return self._core.accept([item])[0].job
+        return self._core.accept([item], record.trace)[0].job
 
     def reconcile(
         self,

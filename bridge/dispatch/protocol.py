@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from bridge.dispatch.model import (
@@ -23,7 +24,16 @@ from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
-__all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
+__all__ = [
+    "Decide",
+    "Forgets",
+    "JobStore",
+    "Leases",
+    "Listing",
+    "Notifies",
+    "Routes",
+    "Tracing",
+]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""
@@ -44,6 +54,16 @@ class Decide(Protocol):
         self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int = 0
     ) -> Decision:
         """Choose a target for one job."""
+        ...
+
+
+class Tracing(Protocol):
+    """Says in which trace jobs are."""
+
+    def accepting(
+        self, items: Sequence[NewJob], parent: str
+    ) -> AbstractContextManager[Sequence[NewJob]]:
+        """Around the commit of these jobs: the same with their `trace`; `parent` is a caller's."""
         ...
 
 

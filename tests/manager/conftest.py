@@ -33,6 +33,7 @@ from manager.oidc import OidcSettings
 from manager.settings import Settings
 from manager.stores import open_stores
 from manager.throttle import Limits
+from manager.tracing import Tracing
 
 from .issuer import Provider
 
@@ -124,6 +125,7 @@ def serve(
     token: str = "",
     account: Account | None = None,
     volumes: Any = None,
+    tracing: Tracing | None = None,
     database: str = "",
     **settings: Any,
 ) -> Live:
@@ -161,6 +163,7 @@ def serve(
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
         accounts=MinioAccounts(lambda: store.settings),
+        tracing=tracing,
     )
     # Many tests try what is wrong, from one address.
     settings.setdefault("limits", Limits(10**6, 10**6))
