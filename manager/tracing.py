@@ -192,22 +192,22 @@ def _nanos(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def tracing_of(environment: Mapping[str, str]) -> Tracing | None:
+def tracing_of(variables: Mapping[str, str]) -> Tracing | None:
     """What OpenTelemetry's own variables ask for, or a host program has set up; None for nothing.
 
     Spans go to `OTEL_EXPORTER_OTLP_ENDPOINT` by OTLP over HTTP, from a thread of their own, and are
     lost rather than waited for.
     """
-    wanted = environment.get("OTEL_TRACES_EXPORTER", "")
-    asked = bool(wanted) or any(environment.get(name) for name in _ENDPOINTS)
-    if wanted not in ("", _OTLP) or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    wanted = variables.get("OTEL_TRACES_EXPORTER", "")
+    asked = bool(wanted) or any(variables.get(name) for name in _ENDPOINTS)
+    if wanted not in ("", _OTLP) or variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     if not asked:
         there = trace.get_tracer_provider()
         silent = isinstance(there, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
         return None if silent else Tracing(there)
     try:
-        return Tracing(_exporting(environment))
+        return Tracing(_exporting(variables))
     except ImportError:
         _LOG.warning(
             "the environment asks for traces (OTEL_…), and OpenTelemetry's SDK is not installed:"
@@ -216,7 +216,7 @@ def tracing_of(environment: Mapping[str, str]) -> Tracing | None:
         return None
 
 
-def _exporting(environment: Mapping[str, str]) -> TracerProvider:
+def _exporting(variables: Mapping[str, str]) -> TracerProvider:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  an extra
         OTLPSpanExporter,
     )
@@ -224,7 +224,7 @@ def _exporting(environment: Mapping[str, str]) -> TracerProvider:
     from opentelemetry.sdk.trace import TracerProvider as Provider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    named = environment.get("OTEL_SERVICE_NAME") or "service.name=" in environment.get(
+    named = variables.get("OTEL_SERVICE_NAME") or "service.name=" in variables.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
     provider = Provider(resource=Resource.create({} if named else {"service.name": _NAME}))
