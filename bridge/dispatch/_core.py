@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Final
 
 from bridge.dispatch._hooks import Hooks
+from bridge.dispatch._known import Known
 from bridge.dispatch._owner import new_owner
 from bridge.dispatch._tally import Tally
 from bridge.dispatch.model import Accepted, Change, JobEvent, NewJob
 from bridge.dispatch.protocol import JobStore, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
-from bridge.fdl.model import Service
+from bridge.fdl.model import Service, TargetSpec
 from bridge.targets import JobState
 
 __all__ = ["LOG", "Core"]
@@ -33,7 +34,9 @@ class Core:
         services: Sequence[Service],
         routes: Routes,
         settings: Settings,
+        *,
         clock: Callable[[], float],
+        specs: Mapping[str, TargetSpec],
     ) -> None:
         self.store = store
         self.serve(services, routes)
@@ -41,6 +44,7 @@ class Core:
         self.clock = clock
         self.owner = new_owner()
         self.tally = Tally()
+        self.known = Known(self, specs)
         self.hooks = Hooks()
         self.stopping = threading.Event()
         self.changed = threading.Condition()
@@ -80,6 +84,7 @@ class Core:
         """The store's news: count them, pass them on, wake whoever has work now."""
         self.tally.update(news)
         self.hooks.publish(news)
+        self.known.heard(news)
         for event in news:
             if event.state is JobState.ACCEPTED:
                 self.placing.set()

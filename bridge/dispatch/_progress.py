@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from bridge.dispatch import _lessons
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rules import ended_attempt, permits, result
 from bridge.dispatch.database import Connection, upsert
@@ -76,6 +77,8 @@ def _change(connection: Connection, wish: Change) -> JobEvent | None:
         _archive(connection, wish, before)
     if after != before:
         connection.execute(_UPDATE, after)
+    if (wish.again or wish.state.final) and before["target"]:
+        _lessons.enter(connection, before["seq"], before["attempt"])
     _attach(connection, wish, after)
     return _news(wish, before, after)
 

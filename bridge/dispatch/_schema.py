@@ -117,9 +117,25 @@ CREATE INDEX jobs_open ON jobs (state, target, share, due)
     WHERE state IN ('accepted', 'placed', 'submitted', 'running');
 """
 
+# Attempts that are over and that nothing was learned from yet, and what was learned: see `_known`.
+_V4: Final = """
+CREATE TABLE lessons (
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (seq, number)
+) WITHOUT ROWID;
+CREATE TABLE estimates (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX estimates_by_version ON estimates (version);
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
     ("jobs by who shares the queue, and their traces", _V3),
+    ("what is learned from jobs", _V4),
 )

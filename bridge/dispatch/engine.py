@@ -15,6 +15,7 @@ from bridge import events
 from bridge.dispatch import _received, _reconcile
 from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
+from bridge.dispatch._known import Known
 from bridge.dispatch._lane import Lane
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
@@ -75,7 +76,10 @@ class Dispatcher:
         share: Callable[[str], str] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        self._core = core = Core(store, services, routes, settings or Settings(), clock)
+        specs = {name: target.spec for name, target in targets.items()}
+        self._core = core = Core(
+            store, services, routes, settings or Settings(), clock=clock, specs=specs
+        )
         if prepare is not None:
             core.prepare = prepare
         if share is not None:
@@ -95,8 +99,13 @@ class Dispatcher:
 
     def start(self) -> None:
         """Take over what a dead dispatcher left, and begin to work."""
+        self._core.known.load()
         self.restore()
-        work = {"keep": self._keeper.run, "place": self._placer.run}
+        work = {
+            "keep": self._keeper.run,
+            "place": self._placer.run,
+            "learn": self._core.known.run,
+        }
         for name, lane in self._lanes.items():
             work |= {f"submit-{name}": lane.submit_loop, f"watch-{name}": lane.watch_loop}
         if self._listing is not None:
@@ -124,6 +133,7 @@ class Dispatcher:
         core = self._core
         core.stopping.set()
         core.placing.set()
+        core.known.wake()
         for lane in self._lanes.values():
             lane.wake.set()
         with core.changed:
@@ -323,6 +333,11 @@ class Dispatcher:
     def store(self) -> JobStore:
         """Where everything that is known of jobs can be asked."""
         return self._store
+
+    @property
+    def known(self) -> Known:
+        """What was learned of services and targets from the jobs that ran."""
+        return self._core.known
 
     def running(self, target: str) -> int:
         """Jobs that run on the target now, as far as it has said."""

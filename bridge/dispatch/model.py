@@ -20,6 +20,7 @@ __all__ = [
     "JobDetail",
     "JobEvent",
     "JobRecord",
+    "Lesson",
     "NewJob",
     "Output",
     "Refusal",
@@ -182,6 +183,24 @@ class JobDetail:
     attempts: tuple[Attempt, ...] = ()
     decisions: tuple[Mapping[str, Any], ...] = ()
     outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An attempt that is over and that nothing was learned from yet.
+
+    `seq` is the store's number of the job. `last` says that the job ended with it; only then there
+    is a report. `decision` is the stored one that began it, None without, or where many attempts
+    end together and this one is not compared. `share` says who pays, "" for nobody.
+    """
+
+    seq: int
+    service: str
+    attempt: Attempt
+    last: bool
+    report: Mapping[str, Any] = field(default_factory=dict)
+    decision: Mapping[str, Any] | None = None
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)

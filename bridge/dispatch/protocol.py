@@ -14,6 +14,7 @@ from bridge.dispatch.model import (
     JobDetail,
     JobEvent,
     JobRecord,
+    Lesson,
     NewJob,
     Refusal,
     Usage,
@@ -244,6 +245,26 @@ class JobStore(Protocol):
 
     def totals(self) -> Mapping[str, int]:
         """Counters since the store was made: `refused` and `ignored`."""
+        ...
+
+    def lessons(self, limit: int) -> list[Lesson]:
+        """Attempts that are over and that nothing was learned from yet, those of old jobs first."""
+        ...
+
+    def kept(self, since: int = 0) -> tuple[int, Mapping[str, str]]:
+        """What was learned: its version, and the texts by name that changed after that version."""
+        ...
+
+    def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
+        """Keep these texts as the next version, and be done with these lessons, both or neither.
+
+        False, and nothing is kept, when the version is not `version` any more.
+        """
+        ...
+
+    def relearn(self, mark: tuple[str, str]) -> None:
+        """Forget what was learned and learn from history again (the newest 100,000 jobs), unless
+        the text `mark` is kept already; it is kept then."""
         ...
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bridge.dispatch import _intake, _progress, _rows
+from bridge.dispatch import _intake, _lessons, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
 from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
@@ -21,6 +21,7 @@ from bridge.dispatch.model import (
     JobDetail,
     JobEvent,
     JobRecord,
+    Lesson,
     NewJob,
     Refusal,
     Usage,
@@ -248,6 +249,22 @@ class SqlStore:
         """See JobStore."""
         rows = self._read(lambda c: c.execute("SELECT name, value FROM totals").fetchall())
         return {"refused": 0, "ignored": 0} | {row["name"]: row["value"] for row in rows}
+
+    def lessons(self, limit: int) -> list[Lesson]:
+        """See JobStore."""
+        return self._read(lambda c: _lessons.lessons(c, limit))
+
+    def kept(self, since: int = 0) -> tuple[int, Mapping[str, str]]:
+        """See JobStore."""
+        return self._read(lambda c: _lessons.kept(c, since))
+
+    def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
+        """See JobStore."""
+        return self._writer.run(lambda c: _lessons.learned(c, version, changes, of), alone=True)
+
+    def relearn(self, mark: tuple[str, str]) -> None:
+        """See JobStore."""
+        self._writer.run(lambda c: _lessons.relearn(c, mark), alone=True)
 
     def _execute(self, query: str, *values: object) -> None:
         self._writer.run(lambda c: c.execute(query, values))

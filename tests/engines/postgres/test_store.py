@@ -16,7 +16,7 @@ from bridge.dispatch.postgres import Postgres
 from bridge.errors import PermanentError, TemporaryError, UsageError
 from bridge.secret import Secret
 from bridge.targets import JobState
-from tests.dispatch import test_store, test_store_asking
+from tests.dispatch import test_learning, test_store, test_store_asking
 from tests.dispatch.world import NOW, new_job
 
 from .server import PASSWORD, Server
@@ -25,7 +25,7 @@ from .server import PASSWORD, Server
 globals().update(
     {
         name: test
-        for rules in (test_store, test_store_asking)
+        for rules in (test_store, test_store_asking, test_learning)
         for name, test in vars(rules).items()
         if name.startswith("test_") and "store" in inspect.signature(test).parameters
     }
