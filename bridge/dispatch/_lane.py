@@ -32,7 +32,7 @@ class _Resume:
 
 
 def _job(record: JobRecord) -> Job:
-    return Job(record.id, record.service, record.event, record.attempt)
+    return Job(record.id, record.service, record.event, record.attempt, record.trace)
 
 
 class Lane:
@@ -274,6 +274,7 @@ class Lane:
     def submitted(self, record: JobRecord, handle: str) -> None:
         """Record that the target has the job."""
         core, states = self._core, {record.state}
+        core.known.submitted(self.name, ok=True)
         with self._lock:
             self._with_target.add(record.id)
             if (entry := self._watch.get(record.id)) is not None:
@@ -330,6 +331,8 @@ class Lane:
             self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
+        if not busy:
+            core.known.submitted(self.name, ok=False)
         later = steps.submit_later(record, error, now, core.settings, counts=not busy)
         if later is None:
             self._give_up(replace(record, tries=record.tries + 1), error)

@@ -101,7 +101,8 @@ class Mover:
         service = core.services.get(job.service)
         if service is None or job.target not in self._lanes or self._has_moved_enough(job):
             return ""
-        return self._decided(one, service, _waiting.seen_by(one, snapshot, going))
+        seen = _waiting.seen_by(one, snapshot, going)
+        return self._decided(one, service, core.known.informed(seen, service.name))
 
     def _has_moved_enough(self, job: JobRecord) -> bool:
         detail = self._core.store.detail(job.id) if job.attempt > 1 else None
@@ -131,9 +132,7 @@ class Mover:
         """Begin to take a job back; False when it has begun or is not to be had."""
         core, job = self._core, one.job
         why = f"it waited {core.clock() - (job.placed or job.accepted):.0f} s on {job.target}"
-        if job.state is JobState.PLACED and not core.store.claim(
-            core.owner, JobState.PLACED, core.clock(), 1, job.target, job=job.id
-        ):
+        if job.state is JobState.PLACED and not core.store.take(core.owner, job, core.clock()):
             return False
         if one.untouched:
             return core.persist([steps.placed_anew(job, why, core.clock())])[0] is not None

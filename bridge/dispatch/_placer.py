@@ -75,7 +75,8 @@ class Placer:
 
     def _decision(self, job: JobRecord, service: Service) -> Decision:
         core, seed = self._core, steps.seed(job.id)
-        snapshot, wanted = self._snapshot(), steps.in_time(service, job, core.clock())
+        snapshot = core.known.informed(self._snapshot(), service.name)
+        wanted = steps.in_time(service, job, core.clock())
         left = steps.left_by(core.store.detail(job.id)) if job.attempt > 1 else ()
         if left:
             others = tuple(s for s in snapshot.targets if s.spec.name not in left)

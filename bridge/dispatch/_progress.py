@@ -1,38 +1,19 @@
-"""The SQL of what happens to a job after it was accepted: claims and changes."""
+"""The SQL of what happens to a job after it was accepted: changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
+from bridge.dispatch import _lessons
 from bridge.dispatch._codec import dumps, path_key, tag
-from bridge.dispatch._rows import COLUMNS, IS_OPEN, JOB
 from bridge.dispatch._rules import ended_attempt, permits, result
-from bridge.dispatch.database import Connection, Row, upsert
+from bridge.dispatch.database import Connection, upsert
 from bridge.dispatch.model import Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
-__all__ = ["FREE", "change", "claim", "drop_expected", "waiting"]
+__all__ = ["change", "drop_expected"]
 
-FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
-
-_CLAIM: Final = (
-    f"{JOB} WHERE j.{IS_OPEN} AND j.state = ? AND j.target = ? AND j.due <= ?"
-    f" AND j.{FREE}{{only}} ORDER BY j.due LIMIT ? /*! FOR UPDATE OF j SKIP LOCKED */"
-)
-# The last of each service in each line: who is behind all others has the longest to wait.
-_WAITING: Final = (
-    "WITH line AS (SELECT j.*,"  # noqa: S608
-    " row_number() OVER (PARTITION BY target ORDER BY due, seq) - 1 AS ahead"
-    f" FROM jobs j WHERE {IS_OPEN} AND state IN ('placed', 'submitted')),"
-    " late AS (SELECT seq, ahead,"
-    " owner = '' AND tries = 0 AND reason = '' AND handle = '' AS untouched,"
-    " row_number() OVER (PARTITION BY target, service ORDER BY ahead DESC) AS back"
-    " FROM line WHERE moving = 0 AND placed <= ? AND service IN ({services})"
-    f" AND (state = 'submitted' AND owner = ? OR state = 'placed' AND {FREE}))"
-    f" SELECT {COLUMNS}, late.ahead, late.untouched FROM late JOIN jobs j ON j.seq = late.seq"
-    " JOIN events e ON e.seq = j.seq WHERE late.back <= ? ORDER BY j.target, j.service, late.back"
-)
 # Columns of a job that a change may set.
 _COLUMNS: Final = (
     "state",
@@ -82,39 +63,6 @@ _EXPECTED: Final = upsert(
 )
 
 
-def claim(
-    connection: Connection,
-    owner: str,
-    *,
-    state: JobState,
-    target: str,
-    now: float,
-    limit: int,
-    job: str,
-) -> list[Row]:
-    """The work of `JobStore.claim`; the caller makes values of the rows, in its own time."""
-    query = _CLAIM.format(only=" AND j.id = ?" if job else "")
-    values = (state.value, target, now, now, *([job] if job else ()), limit)
-    found = connection.execute(query, values).fetchall()
-    taken = [(owner, row["seq"]) for row in found]
-    connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
-    return found
-
-
-def waiting(
-    connection: Connection,
-    owner: str,
-    *,
-    services: Sequence[str],
-    before: float,
-    now: float,
-    limit: int,
-) -> list[Row]:
-    """The work of `JobStore.waiting`."""
-    query = _WAITING.format(services=", ".join("?" * len(services)))
-    return connection.execute(query, (before, *services, owner, now, limit)).fetchall()
-
-
 def change(connection: Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
     """The work of `JobStore.change`."""
     return [_change(connection, wish) for wish in changes]
@@ -130,6 +78,8 @@ def _change(connection: Connection, wish: Change) -> JobEvent | None:
         _archive(connection, wish, before)
     if after != before:
         connection.execute(_UPDATE, after)
+    if (wish.again or wish.state.final) and before["target"]:
+        _lessons.enter(connection, before["seq"], before["attempt"])
     _attach(connection, wish, after)
     return _news(wish, before, after)
 

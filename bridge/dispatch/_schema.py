@@ -108,8 +108,32 @@ ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 """
 
-# A wish to take a job back from its target must outlive us: the target may have heard of it.
+# A share's jobs are neighbours in the index: each has its turn without a look at the others.
 _V3: Final = """
+ALTER TABLE jobs ADD COLUMN share TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+DROP INDEX jobs_open;
+CREATE INDEX jobs_open ON jobs (state, target, share, due)
+    WHERE state IN ('accepted', 'placed', 'submitted', 'running');
+"""
+
+# Attempts that are over and that nothing was learned from yet, and what was learned: see `_known`.
+_V4: Final = """
+CREATE TABLE lessons (
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (seq, number)
+) WITHOUT ROWID;
+CREATE TABLE estimates (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX estimates_by_version ON estimates (version);
+"""
+
+# A wish to take a job back from its target must outlive us: the target may have heard of it.
+_V5: Final = """
 ALTER TABLE jobs ADD COLUMN moving INTEGER NOT NULL DEFAULT 0;
 """
 
@@ -117,5 +141,7 @@ ALTER TABLE jobs ADD COLUMN moving INTEGER NOT NULL DEFAULT 0;
 MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
-    ("jobs that are taken back from their target", _V3),
+    ("jobs by who shares the queue, and their traces", _V3),
+    ("what is learned from jobs", _V4),
+    ("jobs that are taken back from their target", _V5),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from bridge.dispatch.model import (
@@ -13,6 +14,7 @@ from bridge.dispatch.model import (
     JobDetail,
     JobEvent,
     JobRecord,
+    Lesson,
     NewJob,
     Refusal,
     Usage,
@@ -33,6 +35,7 @@ __all__ = [
     "Listing",
     "Notifies",
     "Routes",
+    "Tracing",
     "Withdraws",
 ]
 
@@ -55,6 +58,16 @@ class Decide(Protocol):
         self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int = 0
     ) -> Decision:
         """Choose a target for one job."""
+        ...
+
+
+class Tracing(Protocol):
+    """Says in which trace jobs are."""
+
+    def accepting(
+        self, items: Sequence[NewJob], parent: str
+    ) -> AbstractContextManager[Sequence[NewJob]]:
+        """Around the commit of these jobs: the same with their `trace`; `parent` is a caller's."""
         ...
 
 
@@ -174,13 +187,16 @@ class JobStore(Protocol):
         now: float,
         limit: int,
         target: str = "",
-        *,
-        job: str = "",
     ) -> list[JobRecord]:
         """Take free jobs in this state (of this target) that are due, the longest due first.
 
-        With `job` only that one, if it is among them.
+        Where several shares have such jobs, each has as many turns as any other, from one call to
+        the next, too.
         """
+        ...
+
+    def take(self, owner: str, job: JobRecord, now: float) -> bool:
+        """Take this one job; False when it is not free any more, or not as it was."""
         ...
 
     def waiting(
@@ -219,7 +235,8 @@ class JobStore(Protocol):
         ...
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
-        """When the next free job in this state is due; None when there is none."""
+        """When the next free job in this state is due, `now` for one that is; None when there is
+        none."""
         ...
 
     def job(self, job: str) -> JobRecord | None:
@@ -295,6 +312,26 @@ class JobStore(Protocol):
 
     def totals(self) -> Mapping[str, int]:
         """Counters since the store was made: `refused` and `ignored`."""
+        ...
+
+    def lessons(self, limit: int) -> list[Lesson]:
+        """Attempts that are over and that nothing was learned from yet, those of old jobs first."""
+        ...
+
+    def kept(self, since: int = 0) -> tuple[int, Mapping[str, str]]:
+        """What was learned: its version, and the texts by name that changed after that version."""
+        ...
+
+    def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
+        """Keep these texts as the next version, and be done with these lessons, both or neither.
+
+        False, and nothing is kept, when the version is not `version` any more.
+        """
+        ...
+
+    def relearn(self, mark: tuple[str, str]) -> None:
+        """Forget what was learned and learn from history again (the newest 100,000 jobs), unless
+        the text `mark` is kept already; it is kept then."""
         ...
 
     def close(self) -> None:
