@@ -86,6 +86,8 @@ class Placer:
         return self._decide(wanted, job.event, snapshot, seed=seed)
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
+        if decision.waits:
+            return steps.waiting(job, decision, self._core.clock(), self._core.settings)
         if not decision.target:
             return self._failed(job, decision.reason, decision)
         if decision.target not in self._targets:

@@ -25,7 +25,7 @@ from bridge.targets.aws import Account
 __all__ = ["Learned"]
 
 LOG: Final = logging.getLogger("oscar-bridge")
-_KEY: Final = "estimates.json"
+_KEY: Final = "estimates/all.json"
 _JOBS: Final = 200
 _FRESH: Final = 60.0
 

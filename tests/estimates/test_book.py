@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.estimates import Estimates, Observation, Prediction
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import Estimate, Snapshot, TargetState, decide
+from bridge.scheduler import Estimate, TargetState, decide
 from tests.scheduler.make import CLUSTER, FUNCTIONS, event, placed, service, snapshot, spec
 
 NOW = 1_790_000_000.0
@@ -65,6 +64,7 @@ def test_confidence_grows_with_runs_and_falls_with_their_age() -> None:
     assert later[-1] < 0.01
 
 
+@settings(max_examples=50)
 @given(st.floats(0, 1e8), st.integers(0, 12))
 def test_one_bad_sample_changes_nothing(bad: float, place: int) -> None:
     runs = [4.0 + n % 3 for n in range(12)]
@@ -267,16 +267,6 @@ def test_what_is_kept_is_all_there_is(first: list[Observation], second: list[Obs
         again.restore(known.changes())
         assert known.changes() == {}
     assert again.dropped == known.dropped
-    assert list(again.accuracy(NOW)) == [
-        replace(told, run=pytest.approx(told.run), confidence=pytest.approx(told.confidence))
-        for told in known.accuracy(NOW)
-    ]
-    one, other = (k.informed(HERE, "resize", NOW, owner="ann") for k in (known, again))
-    assert _rounded(one) == _rounded(other)
-
-
-def _rounded(of: Snapshot) -> list[object]:
-    return [
-        of.spent,
-        *((s.start, s.stage_in, pytest.approx(s.failures), s.breaker) for s in of.targets),
-    ]
+    assert list(again.accuracy(NOW)) == list(known.accuracy(NOW))
+    informed = [k.informed(HERE, "resize", NOW, owner="ann") for k in (known, again)]
+    assert informed[0] == informed[1]
