@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import PlacementError
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import list_prices, offer
+from bridge.scheduler import Image, Room, list_prices, offer
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
