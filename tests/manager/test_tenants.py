@@ -23,7 +23,7 @@ from manager.minio_accounts import MinioAccounts, policy_for
 from manager.oidc import OidcSettings
 from manager.store import ServiceStore
 from manager.webhook import admin_of
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo, serve
 from .issuer import MEMBER, Provider
