@@ -9,7 +9,7 @@ from typing import Any, Final
 from bridge.dispatch import _lessons
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rules import ended_attempt, permits, result
-from bridge.dispatch.database import Connection, Row, upsert
+from bridge.dispatch.database import Connection, upsert
 from bridge.dispatch.model import Attempt, Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
