@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -13,6 +11,7 @@ from bridge.errors import PlacementError
 from bridge.events import Event
 from bridge.fdl.model import Service
 from bridge.scheduler._estimates import Standing
+from bridge.scheduler._lots import two_of
 from bridge.scheduler._offers import ask_for, make_offer
 from bridge.scheduler._policies import Policy, policy_for, wishes
 from bridge.scheduler._prices import Prices
@@ -52,14 +51,14 @@ def decide(
 
     A pure function of its arguments. Targets that the file names come before fallbacks, those that
     are expected to meet `placement.deadline` before those that are not; then the score counts.
-    Among near ties two are drawn with a generator that is seeded from `seed`, the service and the
-    event's identity, and the less loaded one is taken; a candidate that is worse than another in
-    every respect never wins. When nothing can run the service the decision's target is "" and its
-    reason says why for each. PlacementError when policy, weights, requirements or preferences make
-    no sense, or two targets have one name.
+    Among near ties two are drawn by `seed`, the service and the event's identity, and the less
+    loaded one is taken; a candidate that is worse than another in every respect never wins. When
+    nothing can run the service the decision's target is "" and its reason says why for each.
+    PlacementError when policy, weights, requirements or preferences make no sense, or two targets
+    have one name.
     """
     chosen_policy = policy_for(service, policy)
-    _check(service, snapshot)
+    check(service, snapshot)
     ask = ask_for(service, prices)
     offers: list[Offer] = []
     seen: list[Seen] = []
@@ -96,7 +95,8 @@ def _cause(event: Event | Cause | None) -> Cause | None:
     return Cause(event.identity, event.provider, event.size)
 
 
-def _check(service: Service, snapshot: Snapshot) -> None:
+def check(service: Service, snapshot: Snapshot) -> None:
+    """PlacementError for what cannot be decided on, whatever the targets say."""
     names = [state.spec.name for state in snapshot.targets]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -165,8 +165,8 @@ def _pick(ranked: Sequence[_Ranked], policy: Policy, key: str) -> tuple[_Ranked 
     best = _undominated(near) if len(near) > 1 else near
     if len(best) == 1:
         return best[0], 1
-    digest = hashlib.sha256(key.encode()).digest()
-    one, other = random.Random(digest).sample(best, 2)  # noqa: S311 - no secret depends on it
+    i, j = two_of(len(best), key)
+    one, other = best[i], best[j]
     return (other if other.seen.load < one.seen.load else one), len(best)
 
 

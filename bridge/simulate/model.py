@@ -7,7 +7,8 @@ its place in `Trace.workloads`; -1 is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -194,7 +195,8 @@ class Call:
 
 @dataclass(slots=True)
 class View:
-    """What is known when a decision is taken; it changes with time, and only the engine changes it.
+    """What is known when a decision is taken. It is one object that changes with time: whoever
+    wants to remember copies.
 
     `running`, `queued` and `failures` are by target, as `Information` lets them be seen: `age`
     seconds old, with the own decisions since. `estimates[workload][target]` are seconds of a run,
@@ -203,9 +205,9 @@ class View:
 
     now: float
     age: float
-    running: MutableSequence[int]
-    queued: MutableSequence[int]
-    failures: MutableSequence[float]
+    running: array[int]
+    queued: array[int]
+    failures: array[float]
     estimates: Sequence[Sequence[float]]
     starts: Sequence[float]
 
