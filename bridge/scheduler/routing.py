@@ -7,9 +7,9 @@ by the offers themselves. Needs numpy.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from operator import ge
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -17,62 +17,61 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.fdl import plugins
 from bridge.fdl.model import Service
 from bridge.scheduler._data import assumptions
 from bridge.scheduler._decide import check, decide
-from bridge.scheduler._estimates import room_wait
 from bridge.scheduler._lots import two_of
 from bridge.scheduler._offers import ask_for, make_offer
 from bridge.scheduler._policies import Policy, policy_for, wishes
 from bridge.scheduler._prices import Prices
 from bridge.scheduler._terms import TERMS, Scale, Seen
-from bridge.scheduler.model import Cause, Snapshot, TargetState
+from bridge.scheduler.model import Cause, Room, Snapshot, TargetState
 
 Vector = NDArray[np.float64]
+Counts = NDArray[np.int64]
 _KEPT: Final = 50_000  # columns: about a kilobyte for each ten targets
 
 
 class Routing:
     """Where jobs go while targets only become fuller and emptier.
 
-    `states` are the targets; of each, `running`, `queued` and `failures` are read from these arrays
-    at every call, in the order of the states, and `now.age` is that of all. The arrays must keep
-    their length.
+    `states` are the targets. What `now` holds of them, in the same order, is read at every call and
+    takes the place of what the states say; all else of a state must stay as it is. `spaces` gives
+    the room for jobs of a service, where that was measured; None: what the states say.
     """
 
     def __init__(
         self,
         states: Sequence[TargetState],
-        running: array[int],
-        queued: array[int],
-        failures: array[float],
+        now: Now,
         *,
+        spaces: Callable[[Service], Space] | None = None,
         policy: str | None = None,
         seed: int = 0,
         prices: Prices | None = None,
     ) -> None:
+        self.now = now
         self._states, self._policy, self._seed, self._prices = states, policy, seed, prices
-        self._counts = running, queued, failures
-        self.now = Now(
-            np.frombuffer(running, dtype=np.int64),
-            np.frombuffer(queued, dtype=np.int64),
-            np.frombuffer(failures, dtype=np.float64),
-        )
+        self._space = spaces or self._as_stated
+        self._turn = 0
         self._index = {state.spec.name: i for i, state in enumerate(states)}
         self._asked: dict[str, tuple[Policy, bool]] = {}
         self._columns: dict[tuple[str, int | None, str], _Column] = {}
 
-    def choose(self, service: Service, cause: Cause) -> int:
+    def choose(self, service: Service, cause: Cause, without: Collection[int] = ()) -> int:
         """The target for a job of the service, by its place in the states; -1 when there is none.
 
-        Two services of one name are one service. PlacementError as `decide`.
+        `without` are targets that do not come into question. Two services of one name are one
+        service. PlacementError as `decide`.
         """
+        self._turn += 1
         key = (service.name, cause.size, cause.provider)
-        column = self._columns.get(key)
+        column = None if without else self._columns.get(key)
         if column is None:
             policy, quick = self.asked(service)
-            if not quick:
-                return self._decided(service, cause)
+            if without or not quick:
+                return self._decided(service, cause, without)
             if len(self._columns) >= _KEPT:
                 self._columns.clear()
             column = self._columns[key] = self._column(service, cause, policy)
@@ -83,56 +82,107 @@ class Routing:
         known = self._asked.get(service.name)
         if known is None:
             policy = policy_for(service, self._policy)
-            check(service, self.snapshot())
-            quick = set(policy.weights) <= (_STILL | set(_MOVING))
+            check(service, self.snapshot(service))
+            quick = _is_quick(policy) and all(s.breaker == "closed" for s in self._states)
             known = self._asked[service.name] = (policy, quick)
         return known
 
-    def _decided(self, service: Service, cause: Cause) -> int:
+    def _decided(self, service: Service, cause: Cause, without: Collection[int]) -> int:
         decision = decide(
             service,
             cause,
-            self.snapshot(),
+            self.snapshot(service, without),
             policy=self._policy,
             seed=self._seed,
             prices=self._prices,
         )
         return self._index.get(decision.target, -1)
 
-    def snapshot(self) -> Snapshot:
-        """What `decide` would be given now."""
-        age = self.now.age
-        rows = zip(self._states, *self._counts, strict=True)
+    def snapshot(self, service: Service, without: Collection[int] = ()) -> Snapshot:
+        """What `decide` would be given now, for one service, less the targets that are left out."""
+        now, space = self.now, self._space(service)
         return Snapshot(
             tuple(
-                replace(state, running=running, queued=queued, failures=failures, age=age)
-                for state, running, queued, failures in rows
-            )
+                replace(
+                    state,
+                    running=int(now.running[i]),
+                    queued=int(now.queued[i]),
+                    failures=float(now.failures[i]),
+                    mean_run=None if isnan(now.means[i]) else float(now.means[i]),
+                    age=now.age,
+                    room={service.name: space.room(i)} if space.known[i] else {},
+                )
+                for i, state in enumerate(self._states)
+                if i not in without
+            ),
+            turn=self._turn,
         )
+
+    def _as_stated(self, service: Service) -> Space:
+        return space_of([state.room.get(service.name) for state in self._states])
 
     def _column(self, service: Service, cause: Cause, policy: Policy) -> _Column:
         """All that stays the same, from the offers of targets that are idle."""
         ask = ask_for(service, self._prices)
         seen: list[Seen] = []
-        bounds: list[int] = []
-        for state in sorted(self._states, key=lambda state: state.spec.name):
+        for state in sorted(self.snapshot(service).targets, key=lambda one: one.spec.name):
             known = ask.standing(state.spec)
             made = make_offer(service, known, cause, state)
             if made.feasible:
-                bounds.append(known.capacity or 0)
-                seen.append(Seen(made, state, 0.0, float(made.cost), 0.0, known.first_choice))
+                first = known.first_choice
+                seen.append(Seen(made, state, 0.0, float(made.cost), 0.0, first, known))
         able = [self._index[one.offer.target] for one in seen]
-        return _Column(service, policy, able, seen, bounds)
+        scale = Scale(
+            service,
+            wishes(service, policy),
+            policy.cost_grain,
+            policy.time_grain,
+            cause.provider,
+        )
+        return _Column(policy, scale, seen, able, self._space(service))
 
 
 @dataclass(slots=True)
 class Now:
-    """What changes between two decisions; `age` is that of the measurements."""
+    """What changes between two decisions, of each target. `means` are the mean seconds of the jobs
+    that run and wait there, NaN where that is not known; `age` is that of all measurements."""
 
-    running: NDArray[np.int64]
-    queued: NDArray[np.int64]
+    running: Counts
+    queued: Counts
     failures: Vector
+    means: Vector
     age: float = 0.0
+
+
+class Space(NamedTuple):
+    """A `Room` for each target, as arrays that are read at every call; `known` and `delay` stay."""
+
+    known: NDArray[np.bool_]
+    now: Counts
+    ever: Counts
+    more: Counts
+    ahead: Counts
+    delay: Vector
+
+    def room(self, target: int) -> Room:
+        """The room of one target."""
+        counts = (self.now, self.ever, self.more, self.ahead)
+        now, ever, more, ahead = (int(count[target]) for count in counts)
+        why = "" if ever + more > 0 else "no machine there is large enough"
+        return Room(now, ever, more, float(self.delay[target]), ahead, why)
+
+
+def space_of(rooms: Sequence[Room | None]) -> Space:
+    """The space that these rooms make; None where there is none known."""
+    each = [room or Room(0, 0) for room in rooms]
+    return Space(
+        np.array([room is not None for room in rooms], dtype=np.bool_),
+        np.array([room.now for room in each], dtype=np.int64),
+        np.array([room.ever for room in each], dtype=np.int64),
+        np.array([room.more for room in each], dtype=np.int64),
+        np.array([room.ahead for room in each], dtype=np.int64),
+        np.array([room.delay for room in each]),
+    )
 
 
 class _Sums(NamedTuple):
@@ -155,12 +205,13 @@ class _Column:
 
     def __init__(
         self,
-        service: Service,
         policy: Policy,
-        able: list[int],
+        scale: Scale,
         seen: list[Seen],
-        bounds: list[int],
+        able: list[int],
+        space: Space,
     ) -> None:
+        bounds = [one.known.capacity or 0 for one in seen]
         self._able, self._at = able, np.array(able, dtype=np.intp)
         offers = [one.offer for one in seen]
         self._run = np.array([o.run for o in offers])
@@ -172,21 +223,19 @@ class _Column:
         self._full = self._bound - 1.0
         self._open = np.array([i for i, bound in enumerate(bounds) if not bound], dtype=np.intp)
         self._open_at = self._at.take(self._open)
-        rooms = [one.state.room.get(service.name) for one in seen]
-        self._rooms = [
-            (i, room, bool(bounds[i])) for i, room in enumerate(rooms) if room is not None
-        ]
+        self._space = space
+        self._known = space.known.take(self._at).nonzero()[0]
+        self._known_at = self._at.take(self._known)
         self._epsilon = policy.epsilon
-        scale = Scale(service, wishes(service, policy), policy.cost_grain, policy.time_grain)
         self._terms = _terms(policy, seen, scale) if seen else ()
         self._calm_terms = self._when_calm()
         still = [term.values for term in self._terms if term.values is not None]
         self._still = list(zip([-one.cost for one in seen], *still, strict=True))
         self._price = _ranks([one.offer.cost for one in seen])
-        self._deadline = service.placement.deadline
+        self._deadline = scale.service.placement.deadline
         self._first = np.array([one.first_choice for one in seen], dtype=np.bool_)
         self._all_first = bool(self._first.all())
-        self._fallback = _fallback(service, seen)
+        self._fallback = _fallback(scale.service, seen)
 
     def _when_calm(self) -> tuple[_Term, ...]:
         """The terms while nobody waits: those of waiting stay then, and what comes first and stays
@@ -233,18 +282,40 @@ class _Column:
         load = busy / self._bound
         failures = now.failures.take(self._at)
         waiting = now.queued.take(self._open_at)
-        if not (self._rooms or (busy > self._full).any() or waiting.any()):
-            return _Sums(self._no_wait, self._soonest, load, failures, now.age, calm=True)
-        wait = np.maximum(busy - self._full, 0.0) * self._run / self._bound
+        short = self._short(now)
+        calm = not ((short > 0).any() or (busy > self._full).any() or waiting.any())
+        if calm:
+            return _Sums(self._no_wait, self._soonest, load, failures, now.age, calm)
+        means = now.means.take(self._at)
+        each = np.where(np.isnan(means), self._run, means)
+        wait = np.maximum(busy - self._full, 0.0) * each / self._bound
         free = self._open
         running = now.running.take(self._open_at)
-        wait[free] = waiting * self._run.take(free) / np.maximum(running, 1)
+        wait[free] = waiting * each.take(free) / np.maximum(running, 1)
         load[free] = waiting
-        for i, room, bounded in self._rooms:
-            shortage = room_wait(room, int(now.queued[self._at[i]]), float(self._run[i]))
-            wait[i] = max(wait[i] if bounded else 0.0, shortage)
+        if len(short):
+            self._add_shortage(wait, short, each)
         finish = wait + self._start + self._run + self._transfer
-        return _Sums(wait, finish, load, failures, now.age, calm=False)
+        return _Sums(wait, finish, load, failures, now.age, calm)
+
+    def _short(self, now: Now) -> Counts:
+        """How many jobs must end, where the room is known, before there is room for one more."""
+        at, space = self._known_at, self._space
+        return np.maximum(now.queued.take(at), space.ahead.take(at)) - space.now.take(at) + 1
+
+    def _add_shortage(self, wait: Vector, short: Counts, each: Vector) -> None:
+        """The wait of `room_wait`, unless the bound makes it longer."""
+        at, space, known = self._known_at, self._space, self._known
+        each = each.take(known)
+        ever, more = space.ever.take(at).astype(np.float64), space.more.take(at)
+        whole = ever + more
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ending = np.where(ever > 0, short * each / ever, np.inf)
+            late = np.maximum(short - more, 0) * each / whole
+            adding = np.where(more > 0, space.delay.take(at) + late, np.inf)
+        shortage = np.where(short > 0, np.minimum(ending, adding), 0.0)
+        bounded = np.where(np.isinf(self._bound.take(known)), 0.0, wait.take(known))
+        wait[known] = np.maximum(bounded, shortage)
 
     def _of_best_tier(self, scores: Vector, finish: Vector) -> Vector:
         """The scores of those that come before all others; of others minus infinity."""
@@ -279,6 +350,12 @@ class _Column:
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether it is as good in every respect; the two are not the same."""
     return all(map(ge, one, other))
+
+
+def _is_quick(policy: Policy) -> bool:
+    known = _STILL | set(_MOVING)
+    weighed = policy.score is None and policy.tier is None
+    return weighed and set(policy.weights) <= known and not plugins.installed(plugins.FILTERS)
 
 
 def _fallback(service: Service, seen: Sequence[Seen]) -> int:
@@ -351,7 +428,21 @@ def _freshness(_: Scale) -> _Judge:
 
 # Terms that no count changes, those that are judged each time, and of them those that say the
 # same as long as nobody waits.
-_STILL: Final = frozenset({"cost", "preference", "transfer"})
+_STILL: Final = frozenset(
+    {
+        "carbon",
+        "compute-price",
+        "cost",
+        "locality",
+        "order",
+        "preference",
+        "request-price",
+        "run",
+        "start",
+        "transfer",
+        "transfer-price",
+    }
+)
 _WAITING: Final = frozenset({"finish", "wait"})
 _MOVING: Final[Mapping[str, Callable[[Scale], _Judge]]] = MappingProxyType(
     {
