@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from bridge.fdl.model import Service
-from bridge.scheduler import Cause, Estimate, Room, TargetState
-from bridge.scheduler.routing import Routing
+from bridge.scheduler import Cause, Estimate, TargetState
+from bridge.scheduler.routing import Now, Routing
 from bridge.simulate.model import (
     Call,
-    ClusterModel,
     Maker,
-    Place,
     Trace,
     View,
     Waiting,
@@ -19,7 +19,6 @@ from bridge.simulate.model import (
 )
 
 _CONFIDENCE = 0.5  # of an estimate that rests on measurements
-_NEVER = Room(0, 0, why="no machine there is large enough")
 
 
 def policy_maker(policy: str | None = None) -> Maker:
@@ -64,7 +63,11 @@ class PolicyDecider:
         routing.now.age = view.age
         workload = call.workload
         cause = Cause(str(call.index), self._providers[workload], int(call.size))
-        return routing.choose(self._services[workload], cause)
+        service, tried = self._services[workload], set(call.tried)
+        found = routing.choose(service, cause, tried)
+        if found < 0 and tried:  # nothing else can run it: once more where it failed
+            found = routing.choose(service, cause)
+        return found
 
     def _prepared(self, view: View) -> Routing:
         states = [
@@ -75,15 +78,20 @@ class PolicyDecider:
                     service.name: Estimate(view.estimates[n][i], _CONFIDENCE)
                     for n, service in enumerate(self._services)
                 },
-                room=_rooms(place, self._services),
             )
             for i, place in enumerate(self._world.places)
         ]
+        now = Now(
+            np.frombuffer(view.running, dtype=np.int64),
+            np.frombuffer(view.queued, dtype=np.int64),
+            np.frombuffer(view.failures, dtype=np.float64),
+            np.frombuffer(view.means, dtype=np.float64),
+        )
+        place = {service.name: i for i, service in enumerate(self._services)}
         return Routing(
             states,
-            view.running,
-            view.queued,
-            view.failures,
+            now,
+            spaces=lambda service: view.space(place[service.name]),
             policy=self._policy,
             seed=self._seed,
             prices=self._world.prices,
@@ -95,15 +103,3 @@ class PolicyDecider:
 
 def _provider(service: Service) -> str:
     return str(service.inputs[0].provider) if service.inputs else ""
-
-
-def _rooms(place: Place, services: Iterable[Service]) -> dict[str, Room]:
-    """The services that are larger than any machine of a cluster, as production measures it."""
-    model = place.model
-    if not isinstance(model, ClusterModel):
-        return {}
-    return {
-        service.name: _NEVER
-        for service in services
-        if service.resources.cpu > model.cpu or service.resources.memory > model.memory
-    }
