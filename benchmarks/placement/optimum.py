@@ -115,7 +115,7 @@ def least_cost(case: Case, *, slot_price: float = 0.0, tail: int | None = None) 
     """
     found = options(case)
     flat = [(job, one) for job, mine in enumerate(found) for one in mine]
-    model = highspy.Highs()
+    model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()
     model.setOptionValue("mip_rel_gap", 0.0)
     model.addBinaries(len(flat), obj=[one.cost + slot_price * one.response for _, one in flat])
