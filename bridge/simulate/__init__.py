@@ -2,3 +2,53 @@
 
 Pure: a world, a trace and a seed in, a result out. Needs numpy (the extra `simulate`).
 """
+
+from bridge.simulate._engine import simulate
+from bridge.simulate._policies import policy_maker
+from bridge.simulate._summary import summary
+from bridge.simulate.model import (
+    BatchModel,
+    Call,
+    ClusterModel,
+    Decider,
+    FunctionsModel,
+    Information,
+    Link,
+    Maker,
+    Place,
+    Result,
+    Setting,
+    Spread,
+    Summary,
+    TargetModel,
+    Trace,
+    View,
+    Waiting,
+    Workload,
+    World,
+)
+
+__all__ = [
+    "BatchModel",
+    "Call",
+    "ClusterModel",
+    "Decider",
+    "FunctionsModel",
+    "Information",
+    "Link",
+    "Maker",
+    "Place",
+    "Result",
+    "Setting",
+    "Spread",
+    "Summary",
+    "TargetModel",
+    "Trace",
+    "View",
+    "Waiting",
+    "Workload",
+    "World",
+    "policy_maker",
+    "simulate",
+    "summary",
+]

@@ -7,7 +7,7 @@ its place in `Trace.workloads`; -1 is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -33,12 +33,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ClusterModel:
-    """Machines of one size with one queue; the first job in the queue waits for room, and with it
-    all behind it.
+    """Machines of one size. Jobs that ask for the same wait in line; one that asks for less may
+    pass one that asks for more, as pods do.
 
     `cpu` in cores and `memory` in bytes are one node's. The autoscaler goes from `nodes` up to
     `most_nodes` while jobs wait, `node_delay` seconds for each wave, and back after `node_idle`
-    seconds in which a node was empty. `order` is whom the queue lets go first.
+    seconds in which a node was empty. `order` is whom a line lets go first. A job holds its room
+    from the start to the end of its outputs.
     """
 
     nodes: int
@@ -57,7 +58,7 @@ class FunctionsModel:
 
     All functions of the target share `concurrency`; each function may add `growth` environments
     every `growth_every` seconds. What is above either waits. A run longer than `timeout` is killed
-    there, and paid. `cold` is billed as a part of the run when `cold_billed`.
+    there, and paid. A cold start is paid for when `cold_billed`.
     """
 
     concurrency: int = 1000
@@ -75,8 +76,9 @@ class BatchModel:
     """Batch: submits go through one by one, each job then starts after `start` seconds.
 
     `submit_rate` is submits a second, `vcpus` what may run at once (None: no bound).
-    `interruptions` are those of a spot machine, per hour: the run begins again, and what it took
-    is paid. `billed_start` is the part of the start that is paid for.
+    `interruptions` are those of a spot machine, per hour: the run has failed, and what it took is
+    paid. `billed_start` is the part of the start that is paid for. Until its start is over a job
+    counts as queued.
     """
 
     submit_rate: float = 50.0
@@ -104,8 +106,8 @@ class Place:
 
     A run takes `slowness` times as long as the trace says. `link` is None where the bandwidths that
     the scheduler assumes are the true ones. From the first to before the second time of each pair
-    in `down` nothing starts there, and what runs there fails. `failures` is the share of runs that
-    fail at their end, by chance.
+    in `down` what is handed in fails at once, what ran there has failed, and what waits there goes
+    on waiting. `failures` is the share of runs that fail at their end, by chance.
     """
 
     spec: TargetSpec
@@ -201,9 +203,9 @@ class View:
 
     now: float
     age: float
-    running: list[int]
-    queued: list[int]
-    failures: list[float]
+    running: MutableSequence[int]
+    queued: MutableSequence[int]
+    failures: MutableSequence[float]
     estimates: Sequence[Sequence[float]]
     starts: Sequence[float]
 
@@ -245,10 +247,12 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a run is made: `attempts` tries for each invocation, seeded chance, what is known."""
+    """How a run is made: seeded chance, what is known, and `attempts` tries for each invocation,
+    the n-th of them `retry_delay * 2 ** (n - 2)` seconds after the one before has failed."""
 
     seed: int = 0
     attempts: int = 3
+    retry_delay: float = 0.5
     information: Information = Information()
 
 
@@ -257,10 +261,11 @@ class Result:
     """What came of each invocation.
 
     `target` is where it last was (-1: nowhere). `arrival` is when it came, `start` when its last
-    run began (the script, after transfer), `end` when its outputs were there or it was given up;
-    all NaN for one whose parent failed: it never came. `cost` is all it has paid, failed runs too.
-    `cold` says that its last run began in a new environment, `done` that it ended well, `met` that
-    it did so by its deadline, which it has if `due` is finite.
+    run began (the script, after transfer), `end` when its outputs were there or it was given up.
+    All are NaN for one whose parent failed, as it never came, and `end` for one that still waited
+    when nothing could happen any more. `cost` is all it has paid, failed runs too.
+    `cold` says that its last run began in a new environment of a function, `done` that it ended
+    well, `met` that it did so by its deadline, which it has if `due` is finite.
     """
 
     decider: str
