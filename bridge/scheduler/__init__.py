@@ -5,28 +5,33 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 """
 
 from bridge.scheduler._decide import decide
+from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
-from bridge.scheduler._offers import offer
+from bridge.scheduler._offers import offer, run_cost
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler.model import (
     Candidate,
+    Cause,
     Decision,
     Estimate,
     Offer,
     Reason,
     Room,
     Snapshot,
+    Spent,
     TargetState,
     Term,
+    Transfer,
 )
 
 __all__ = [
     "POLICIES",
     "Candidate",
+    "Cause",
     "Decision",
     "Estimate",
     "FargateSize",
@@ -37,15 +42,20 @@ __all__ = [
     "Reason",
     "Room",
     "Snapshot",
+    "Spent",
     "TargetState",
     "Term",
+    "Transfer",
     "as_json",
     "batch_platform",
+    "cause_in",
     "decide",
     "fargate_size",
     "from_json",
     "lambda_size",
     "list_prices",
     "offer",
+    "run_cost",
+    "snapshot_in",
     "snapshot_of",
 ]

@@ -18,7 +18,7 @@ from bridge.scheduler._policies import Policy, policy_for, wishes
 from bridge.scheduler._prices import Prices
 from bridge.scheduler._reasons import Outcome, explain
 from bridge.scheduler._terms import TERMS, WISHES, Scale, Seen
-from bridge.scheduler.model import Candidate, Decision, Offer, Snapshot, TargetState, Term
+from bridge.scheduler.model import Candidate, Cause, Decision, Offer, Snapshot, TargetState, Term
 
 
 class _Ranked(NamedTuple):
@@ -41,7 +41,7 @@ def _key(one: _Ranked) -> tuple[tuple[int, bool], float, Decimal, float, str]:
 
 def decide(
     service: Service,
-    event: Event | None,
+    event: Event | Cause | None,
     snapshot: Snapshot,
     *,
     policy: str | None = None,
@@ -69,7 +69,8 @@ def decide(
         offers.append(made)
         if made.feasible:
             seen.append(_seen(known, made, state))
-    identity = event.identity if event is not None else ""
+    cause = _cause(event)
+    identity = cause.identity if cause is not None else ""
     ranked = sorted(_ranked(service, seen, chosen_policy), key=_key)
     winner, lots = _pick(ranked, chosen_policy, f"{seed}\0{service.name}\0{identity}")
     order = [winner, *(r for r in ranked if r is not winner)] if winner else []
@@ -84,7 +85,15 @@ def decide(
         candidates=(*(r.candidate for r in order), *(Candidate(made) for made in refused)),
         event=identity,
         fallback=_fallback(service, target, ranked),
+        snapshot=snapshot,
+        cause=cause,
     )
+
+
+def _cause(event: Event | Cause | None) -> Cause | None:
+    if event is None or isinstance(event, Cause):
+        return event
+    return Cause(event.identity, event.provider, event.size)
 
 
 def _check(service: Service, snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from bridge.errors import PlacementError
+from bridge.scheduler._given import cause_in, given, snapshot_in
 from bridge.scheduler.model import Candidate, Decision, Offer, Reason, Term
 
 _VERSION: Final = 1
@@ -15,7 +16,8 @@ _VERSION: Final = 1
 def as_json(decision: Decision) -> dict[str, Any]:
     """The decision as plain values for `json.dumps`. Keys are stable, money is text.
 
-    A decision holds names, numbers and sentences made of them, so there is nothing to hide.
+    A decision holds names, numbers and sentences made of them, so there is nothing to hide. Under
+    `given` is what it was made from: `snapshot_in` and `cause_in` read that.
     """
     return {
         "version": _VERSION,
@@ -27,6 +29,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "reason": decision.reason,
         "fallback": list(decision.fallback),
         "candidates": [_candidate(candidate) for candidate in decision.candidates],
+        "given": given(decision),
     }
 
 
@@ -62,7 +65,10 @@ def _term(term: Term) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Decision:
-    """The decision that `as_json` wrote; PlacementError when it is not one."""
+    """The decision that `as_json` wrote; PlacementError when it is not one.
+
+    The specs of its snapshot have no settings: those are not stored.
+    """
     version = data.get("version")
     if version != _VERSION:
         raise PlacementError(
@@ -78,6 +84,8 @@ def from_json(data: Mapping[str, Any]) -> Decision:
             candidates=tuple(_read_candidate(each) for each in data["candidates"]),
             event=data["event"],
             fallback=tuple(data["fallback"]),
+            snapshot=snapshot_in(data) if data.get("given") else None,
+            cause=cause_in(data),
         )
     except (KeyError, TypeError, InvalidOperation) as error:
         raise PlacementError(f"not a stored decision: {error!r}") from error

@@ -7,6 +7,7 @@ that they were made from: those are frozen, so a kept answer is the answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Final
 
 from bridge.events import Event
@@ -14,7 +15,7 @@ from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._estimates import Standing, estimated, standing
 from bridge.scheduler._filters import FILTERS, refusals
 from bridge.scheduler._prices import Prices, list_prices
-from bridge.scheduler.model import Offer, TargetState
+from bridge.scheduler.model import Cause, Offer, TargetState
 
 _KEPT: Final = 1024
 
@@ -56,7 +57,7 @@ def ask_for(service: Service, prices: Prices | None) -> Ask:
 
 
 def offer(
-    service: Service, event: Event | None, state: TargetState, prices: Prices | None = None
+    service: Service, event: Event | Cause | None, state: TargetState, prices: Prices | None = None
 ) -> Offer:
     """What a target offers for one job of the service, started by `event` (None: none yet).
 
@@ -69,7 +70,20 @@ def offer(
     return make_offer(service, ask.standing(state.spec), event, state)
 
 
-def make_offer(service: Service, known: Standing, event: Event | None, state: TargetState) -> Offer:
+def run_cost(
+    service: Service, spec: TargetSpec, seconds: float, prices: Prices | None = None
+) -> Decimal:
+    """USD at list prices (the given ones) of a run that took so many seconds on a target, with its
+    usual billed start; 0 where the size cannot be bought. What data costs that leaves is not in it.
+    """
+    known = ask_for(service, prices).standing(spec)
+    rate = known.quote.rate
+    return Decimal(0) if rate is None else rate.cost(seconds + known.start.billed)
+
+
+def make_offer(
+    service: Service, known: Standing, event: Event | Cause | None, state: TargetState
+) -> Offer:
     """The offer of a target where the service's standing is known."""
     reasons = known.reasons
     refused = refusals(_STATE, service, state)

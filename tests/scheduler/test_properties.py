@@ -16,12 +16,15 @@ from bridge.scheduler import (
     Decision,
     Estimate,
     Prices,
+    Room,
     Snapshot,
     TargetState,
     as_json,
+    cause_in,
     decide,
     from_json,
     list_prices,
+    snapshot_in,
 )
 from tests.scheduler.make import MIB, MINIO, event, path, service
 
@@ -68,6 +71,8 @@ def states(draw: st.DrawFn, name: str = "t0") -> TargetState:
     )
     return TargetState(
         spec,
+        providers=draw(st.none() | st.just(frozenset({"s3.default"}))),
+        room=draw(st.sampled_from([{}, {"resize": Room(1, 2, ahead=3, why="full")}])),
         running=draw(st.integers(0, 50)),
         queued=draw(st.integers(0, 50)),
         failures=draw(st.floats(0, 1)),
@@ -192,6 +197,22 @@ def test_a_stored_decision_comes_back_equal(question: Question) -> None:
     decision = question.decide()
     text = json.dumps(as_json(decision), allow_nan=False)
     assert from_json(json.loads(text)) == decision
+
+
+@given(questions)
+def test_a_stored_decision_is_taken_again_from_what_was_stored(question: Question) -> None:
+    """The snapshot and the event's traces come from the stored text alone."""
+    decision = question.decide()
+    stored = json.loads(json.dumps(as_json(decision), allow_nan=False))
+    again = decide(
+        question.asked,
+        cause_in(stored),
+        snapshot_in(stored),
+        policy=stored["policy"],
+        seed=stored["seed"],
+    )
+    assert again == decision
+    assert as_json(again) == stored
 
 
 wild = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-5, 10**400)
