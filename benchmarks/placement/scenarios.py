@@ -193,7 +193,9 @@ def diurnal(count: int, seed: int) -> Trace:
         return 1.0 + 0.9 * np.sin(2 * np.pi * at / span * 2)
 
     arrival = warped(count, rate, span, seed)
-    return trace_of(MIX, arrival, seed, "two waves, 75 % of the cores on average, up to 190 % of that")
+    return trace_of(
+        MIX, arrival, seed, "two waves, 75 % of the cores on average, up to 190 % of that"
+    )
 
 
 def long_tailed(count: int, seed: int) -> Trace:

@@ -1,0 +1,95 @@
+"""Who is compared: our policies, OSCAR's, SCAR's, Skedulix's rule, and places alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from bridge.simulate import Information, Maker, Result, Setting, Trace, World, policy_maker, simulate
+
+from benchmarks.placement.baselines import LambdaBatch, Random, Skedulix, only, oscar, rule
+from benchmarks.placement.scenarios import FUNCTIONS, HOME, QUEUE
+
+Side = Literal["ours", "theirs"]
+
+# OSCAR counts what is free every 15 seconds, and does not see what it has decided since.
+OSCAR_SEES: Final = Information(every=15.0, own=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One row of the tables. `sees`: what it knows of the world, where that is not the run's."""
+
+    name: str
+    side: Side
+    maker: Maker
+    about: str
+    sees: Information | None = None
+    adapt: Callable[[World], World] | None = None
+
+    def play(self, world: World, trace: Trace, setting: Setting) -> Result:
+        """What becomes of the trace."""
+        if self.sees is not None and setting.information == Information():
+            setting = replace(setting, information=self.sees)
+        return simulate(self.adapt(world) if self.adapt else world, trace, self.maker, setting)
+
+
+def _ours(policy: str, about: str) -> Contestant:
+    return Contestant(policy, "ours", policy_maker(policy), about)
+
+
+def _mended(policy: str) -> Contestant:
+    about = f"OSCAR's {policy}, mended: sees its own decisions, all targets, limits"
+    return Contestant(f"oscar {policy}", "theirs", policy_maker(policy), about)
+
+
+def shortest_slack_first(world: World) -> World:
+    """The same clusters, whose lines let go first who has the least time left."""
+    return replace(
+        world,
+        places=tuple(
+            replace(place, model=replace(place.model, order="deadline"))
+            if place.spec.name == HOME
+            else place
+            for place in world.places
+        ),
+    )
+
+
+OURS: Final = (
+    _ours("balanced", "the default"),
+    _ours("cheapest", "the least cost"),
+    _ours("fastest", "the shortest response"),
+    _ours("deadline", "the cheapest that is in time"),
+)
+THEIRS: Final = (
+    Contestant("cluster only", "theirs", only(HOME, "cluster only"), "all to the home cluster"),
+    Contestant("lambda only", "theirs", only(FUNCTIONS, "lambda only"), "all to Lambda"),
+    Contestant("batch only", "theirs", only(QUEUE, "batch only"), "all to Batch"),
+    Contestant("random", "theirs", rule(Random, "random"), "any target that can"),
+    _mended("static"),
+    _mended("load-based"),
+    _mended("topsis"),
+    Contestant(
+        "oscar as it is",
+        "theirs",
+        oscar("topsis", "oscar as it is"),
+        "home first, then topsis among the clusters, on counts up to 15 s old",
+        OSCAR_SEES,
+    ),
+    Contestant(
+        "scar lambda-batch",
+        "theirs",
+        rule(LambdaBatch, "scar lambda-batch"),
+        "Lambda; what it kills, and charges for, goes to Batch",
+    ),
+    Contestant(
+        "skedulix",
+        "theirs",
+        rule(Skedulix, "skedulix"),
+        "home by shortest slack; who would be late goes to Lambda",
+        adapt=shortest_slack_first,
+    ),
+)
+EVERYBODY: Final = (*OURS, *THEIRS)
