@@ -6,32 +6,48 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bridge.simulate import Information, Maker, Result, Setting, Trace, World, policy_maker, simulate
-
 from benchmarks.placement.baselines import LambdaBatch, Random, Skedulix, only, oscar, rule
 from benchmarks.placement.scenarios import FUNCTIONS, HOME, QUEUE
+from bridge.simulate import (
+    ClusterModel,
+    Information,
+    Maker,
+    Place,
+    Result,
+    Setting,
+    Trace,
+    World,
+    policy_maker,
+    simulate,
+)
 
 Side = Literal["ours", "theirs"]
 
-# OSCAR counts what is free every 15 seconds, and does not see what it has decided since.
-OSCAR_SEES: Final = Information(every=15.0, own=False)
+
+def oscar_sees(told: Information) -> Information:
+    """OSCAR counts what is free every 15 seconds, and does not see what it has decided since."""
+    return replace(told, every=max(told.every, 15.0), own=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One row of the tables. `sees`: what it knows of the world, where that is not the run's."""
+    """One row of the tables.
+
+    `sees` makes of what a run lets everybody know what this one knows; `adapt` makes of its world
+    the one that this one would have set up.
+    """
 
     name: str
     side: Side
     maker: Maker
     about: str
-    sees: Information | None = None
+    sees: Callable[[Information], Information] | None = None
     adapt: Callable[[World], World] | None = None
 
     def play(self, world: World, trace: Trace, setting: Setting) -> Result:
         """What becomes of the trace."""
-        if self.sees is not None and setting.information == Information():
-            setting = replace(setting, information=self.sees)
+        if self.sees is not None:
+            setting = replace(setting, information=self.sees(setting.information))
         return simulate(self.adapt(world) if self.adapt else world, trace, self.maker, setting)
 
 
@@ -45,16 +61,14 @@ def _mended(policy: str) -> Contestant:
 
 
 def shortest_slack_first(world: World) -> World:
-    """The same clusters, whose lines let go first who has the least time left."""
-    return replace(
-        world,
-        places=tuple(
-            replace(place, model=replace(place.model, order="deadline"))
-            if place.spec.name == HOME
-            else place
-            for place in world.places
-        ),
-    )
+    """The same world, where the home cluster's line lets go first who has the least time left."""
+
+    def ordered(place: Place) -> Place:
+        if place.spec.name != HOME or not isinstance(place.model, ClusterModel):
+            return place
+        return replace(place, model=replace(place.model, order="deadline"))
+
+    return replace(world, places=tuple(ordered(place) for place in world.places))
 
 
 OURS: Final = (
@@ -76,7 +90,7 @@ THEIRS: Final = (
         "theirs",
         oscar("topsis", "oscar as it is"),
         "home first, then topsis among the clusters, on counts up to 15 s old",
-        OSCAR_SEES,
+        oscar_sees,
     ),
     Contestant(
         "scar lambda-batch",

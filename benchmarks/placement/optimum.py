@@ -13,8 +13,9 @@ at its release r(j) or later. x(j,k,t) is 1 when j starts on k at slot t:
 The last one bounds the 95th percentile by nearest rank. All data are whole slots, and no goal gets
 better by waiting for nothing, so some best schedule starts each job at a release or at the end of
 a hold: whole slots lose nothing, the answer is exact. A target without a bound of capacity takes
-every job at its release. The solver knows all arrivals and all run times before the first one: no
-policy that decides as jobs come can be expected to reach it.
+every job at its release. A task with a deadline has only the starts that meet it; tasks that are
+alike share their variables, which are then counts. The solver knows all arrivals and all run times
+before the first one: no policy that decides as jobs come can be expected to reach it.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job: the slot in which it comes, and how it can be done, by target."""
+    """A job: the slot in which it comes, how it can be done, by target, and the slots that it may
+    take at most."""
 
     release: int
     ways: Mapping[str, Way]
+    due: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def options(case: Case) -> list[list[Placed]]:
             Placed(target, start, start + way.duration - task.release, way.cost)
             for target, way in task.ways.items()
             for start in starts(task, target)
+            if task.due is None or start + way.duration - task.release <= task.due
         ]
         for task in case.tasks
     ]
@@ -113,13 +117,20 @@ def least_cost(case: Case, *, slot_price: float = 0.0, tail: int | None = None) 
 
     Among those whose tail is at most `tail`; None when there is none.
     """
-    found = options(case)
-    flat = [(job, one) for job, mine in enumerate(found) for one in mine]
+    groups = _groups(case, tail)
+    if not all(starts for _, starts in groups):
+        return None
+    flat = [(group, one) for group, (_, starts) in enumerate(groups) for one in starts]
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()
     model.setOptionValue("mip_rel_gap", 0.0)
-    model.addBinaries(len(flat), obj=[one.cost + slot_price * one.response for _, one in flat])
-    for row in (*_each_once(flat), *_capacities(case, flat), *_late(case, flat, tail)):
+    worth = [one.cost + slot_price * one.response for _, one in flat]
+    model.addIntegrals(len(flat), lb=0, ub=len(case.tasks), obj=worth)
+    for row in (
+        *_each_once(groups, flat),
+        *_capacities(case, groups, flat),
+        *_late(case, flat, tail),
+    ):
         model.addRow(row.low, row.high, len(row.columns), row.columns, row.values)
     model.run()
     status = model.getModelStatus()
@@ -127,8 +138,7 @@ def least_cost(case: Case, *, slot_price: float = 0.0, tail: int | None = None) 
         return None
     if status != highspy.HighsModelStatus.kOptimal:
         raise RuntimeError(f"the solver ended with {model.modelStatusToString(status)}")
-    values = model.getSolution().col_value
-    return Schedule(tuple(one for (_, one), value in zip(flat, values, strict=True) if value > 0.5))
+    return _taken(case, groups, flat, model.getSolution().col_value)
 
 
 def front(case: Case) -> list[Schedule]:
@@ -147,6 +157,7 @@ def front(case: Case) -> list[Schedule]:
 
 
 _CENT: Final = 1e-9  # USD: less than any job costs
+_Group = tuple[list[int], list[Placed]]  # which tasks, and all their starts
 _Flat = Sequence[tuple[int, Placed]]
 
 
@@ -157,34 +168,61 @@ class _Row(NamedTuple):
     values: list[float]
 
 
-def _each_once(flat: _Flat) -> list[_Row]:
+def _groups(case: Case, tail: int | None) -> list[_Group]:
+    """Tasks that are alike share their variables: which of them is which makes no difference."""
+    found: dict[object, _Group] = {}
+    none_late = tail is not None and rank(len(case.tasks)) == len(case.tasks)
+    for index, (task, all_starts) in enumerate(zip(case.tasks, options(case), strict=True)):
+        key = (task.release, task.due, tuple(sorted(task.ways.items(), key=lambda way: way[0])))
+        starts = [one for one in all_starts if not none_late or one.response <= (tail or 0)]
+        found.setdefault(key, ([], starts))[0].append(index)
+    return list(found.values())
+
+
+def _each_once(groups: Sequence[_Group], flat: _Flat) -> list[_Row]:
     rows: dict[int, list[int]] = {}
-    for column, (job, _) in enumerate(flat):
-        rows.setdefault(job, []).append(column)
-    return [_Row(1.0, 1.0, columns, [1.0] * len(columns)) for columns in rows.values()]
+    for column, (group, _) in enumerate(flat):
+        rows.setdefault(group, []).append(column)
+    counts = {group: float(len(groups[group][0])) for group in rows}
+    return [
+        _Row(counts[group], counts[group], columns, [1.0] * len(columns))
+        for group, columns in rows.items()
+    ]
 
 
-def _capacities(case: Case, flat: _Flat) -> list[_Row]:
+def _capacities(case: Case, groups: Sequence[_Group], flat: _Flat) -> list[_Row]:
     """Only slots in which something can start: nowhere else does the use of a target grow."""
     rows = []
     for target, most in case.capacity.items():
         mine = [
-            (column, job, one) for column, (job, one) in enumerate(flat) if one.target == target
+            (column, one, case.tasks[groups[group][0][0]].ways[target])
+            for column, (group, one) in enumerate(flat)
+            if one.target == target
         ]
-        for slot in sorted({one.start for _, _, one in mine}):
-            columns, sizes = [], []
-            for column, job, one in mine:
-                way = case.tasks[job].ways[target]
-                if one.start <= slot < one.start + way.hold:
-                    columns.append(column)
-                    sizes.append(float(way.size))
+        for slot in sorted({one.start for _, one, _ in mine}):
+            held = [
+                (column, float(way.size))
+                for column, one, way in mine
+                if one.start <= slot < one.start + way.hold
+            ]
+            columns, sizes = [column for column, _ in held], [size for _, size in held]
             rows.append(_Row(-highspy.kHighsInf, float(most), columns, sizes))
     return rows
 
 
 def _late(case: Case, flat: _Flat, tail: int | None) -> list[_Row]:
-    if tail is None:
+    allowed = len(case.tasks) - rank(len(case.tasks))
+    if tail is None or not allowed:
         return []
     columns = [column for column, (_, one) in enumerate(flat) if one.response > tail]
-    allowed = len(case.tasks) - rank(len(case.tasks))
     return [_Row(-highspy.kHighsInf, float(allowed), columns, [1.0] * len(columns))]
+
+
+def _taken(case: Case, groups: Sequence[_Group], flat: _Flat, values: Sequence[float]) -> Schedule:
+    """Who of a group takes which of its starts makes no difference: in turn."""
+    left = [list(members) for members, _ in groups]
+    placed: dict[int, Placed] = {}
+    for (group, one), value in zip(flat, values, strict=True):
+        for _ in range(round(value)):
+            placed[left[group].pop()] = one
+    return Schedule(tuple(placed[index] for index in range(len(case.tasks))))
