@@ -13,11 +13,13 @@ from typing import Final
 from bridge.events import Event
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._estimates import Standing, estimated, standing
-from bridge.scheduler._filters import FILTERS, refusals
+from bridge.scheduler._filters import FILTERS, MEASURED, refusals
+from bridge.scheduler._plugins import filtered
 from bridge.scheduler._prices import Prices, list_prices
-from bridge.scheduler.model import Cause, Offer, TargetState
+from bridge.scheduler.model import Cause, Offer, Spent, TargetState
 
 _KEPT: Final = 1024
+NOTHING: Final = Spent()
 
 
 @dataclass(slots=True)
@@ -57,17 +59,21 @@ def ask_for(service: Service, prices: Prices | None) -> Ask:
 
 
 def offer(
-    service: Service, event: Event | Cause | None, state: TargetState, prices: Prices | None = None
+    service: Service,
+    event: Event | Cause | None,
+    state: TargetState,
+    prices: Prices | None = None,
+    spent: Spent = NOTHING,
 ) -> Offer:
     """What a target offers for one job of the service, started by `event` (None: none yet).
 
     Every filter that says no is in `reasons`. The estimates are given also then, unless there are
     none (0) because the size cannot be bought or the measurements make no sense. `prices` are the
-    list prices by default. Of the event only provider and size matter. PlacementError when the
-    service's placement cannot be understood.
+    list prices by default; `spent` counts against the placement's budget. Of the event only
+    provider and size matter. PlacementError when the service's placement cannot be understood.
     """
     ask = ask_for(service, prices)
-    return make_offer(service, ask.standing(state.spec), event, state)
+    return make_offer(service, ask.standing(state.spec), event, state, spent)
 
 
 def run_cost(
@@ -82,17 +88,20 @@ def run_cost(
 
 
 def make_offer(
-    service: Service, known: Standing, event: Event | Cause | None, state: TargetState
+    service: Service,
+    known: Standing,
+    event: Event | Cause | None,
+    state: TargetState,
+    spent: Spent = NOTHING,
 ) -> Offer:
     """The offer of a target where the service's standing is known."""
-    reasons = known.reasons
-    refused = refusals(_STATE, service, state)
-    if refused:
+    spec, reasons = state.spec, known.reasons
+    if wrong := refusals(MEASURED, service, state):
+        return Offer(spec.name, spec.kind, feasible=False, reasons=(*reasons, *wrong))
+    if refused := refusals(_STATE, service, state):
         reasons = (*reasons, *refused)
-        if any(reason.filter == "measurements" for reason in refused):
-            return Offer(state.spec.name, state.spec.kind, feasible=False, reasons=reasons)
     made = estimated(service.name, event, state, known, reasons)
-    late = refusals(_OFFER, service, made)
+    late = (*refusals(_OFFER, service, made, spent), *filtered(service, made, state))
     return replace(made, feasible=False, reasons=(*reasons, *late)) if late else made
 
 
