@@ -6,10 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from benchmarks.placement.baselines import LambdaBatch, Random, Skedulix, only, oscar, rule
+from benchmarks.placement.baselines import (
+    LambdaBatch,
+    Random,
+    Skedulix,
+    among,
+    only,
+    oscar,
+    rule,
+)
 from benchmarks.placement.scenarios import FUNCTIONS, HOME, QUEUE
 from bridge.simulate import (
     ClusterModel,
+    Decider,
     Information,
     Maker,
     Place,
@@ -56,8 +65,12 @@ def _ours(policy: str, about: str) -> Contestant:
 
 
 def _mended(policy: str) -> Contestant:
+    def make(world: World, trace: Trace, seed: int) -> Decider:
+        names = tuple(place.spec.name for place in world.places)  # the order of static
+        return policy_maker(policy)(world, among(trace, names), seed)
+
     about = f"OSCAR's {policy}, mended: sees its own decisions, all targets, limits"
-    return Contestant(f"oscar {policy}", "theirs", policy_maker(policy), about)
+    return Contestant(f"oscar {policy}", "theirs", make, about)
 
 
 def shortest_slack_first(world: World) -> World:

@@ -36,6 +36,7 @@ from bridge.simulate.model import Floats
 
 SLOT: Final = 10.0  # seconds
 _EXACT: Final = 1e-6
+_ENDLESS: Final = 1e9  # seconds
 AIM_COST: Final = 1.10
 AIM_TAIL: Final = 1.15
 
@@ -75,7 +76,7 @@ class Gap:
     late: int
 
 
-_KINDS: Final = (
+KINDS: Final = (
     Kind("quick", 0.5, 10.0, 1, 60.0, "", spread=0.0, size=0.0),
     Kind("middle", 0.3, 40.0, 1, 150.0, "", spread=0.0, size=0.0),
     Kind("wide", 0.2, 90.0, 2, 400.0, "", spread=0.0, size=0.0),
@@ -106,7 +107,7 @@ def arrivals(count: int, span: float, seed: int) -> Floats:
 def small(name: str, cores: int, count: int, span: float, seed: int) -> Small:
     """A case, solved."""
     world = still_world(cores)
-    return solved(name, world, trace_of(_KINDS, arrivals(count, span, seed), seed, name))
+    return solved(name, world, trace_of(KINDS, arrivals(count, span, seed), seed, name))
 
 
 def solved(name: str, world: World, pressed: Trace) -> Small:
@@ -117,10 +118,10 @@ def solved(name: str, world: World, pressed: Trace) -> Small:
 
 
 def without_deadlines(trace: Trace) -> Trace:
-    """The same calls, in no hurry."""
+    """The same calls with all the time in the world, which the policy `deadline` can still read."""
 
     def eased(w: Workload) -> Workload:
-        placement = replace(w.service.placement, deadline=None)
+        placement = replace(w.service.placement, deadline=_ENDLESS)
         return replace(w, service=replace(w.service, placement=placement))
 
     return replace(trace, workloads=tuple(eased(w) for w in trace.workloads))
