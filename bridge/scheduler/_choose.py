@@ -8,7 +8,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
@@ -63,10 +62,6 @@ def _key(one: Ranked) -> tuple[Tier, float, Decimal, float, str]:
     return (one.tier, -one.score, seen.offer.cost, seen.finish, seen.offer.target)
 
 
-# Most targets say today what they said a moment ago: to look a term up is faster than to make it.
-_known_term = lru_cache(maxsize=8192, typed=True)(Term)
-
-
 def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     total = sum(policy.weights.values())
     columns: dict[str, list[float]] = {}
@@ -74,8 +69,8 @@ def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     for name, weight in policy.weights.items():
         kind, share = _term(name, policy), weight / total
         points = kind.points(seen, scale)
-        make = Term if kind.by_event else _known_term
-        terms.append([make(name, value, raw, kind.unit, share) for value, raw in points])
+        unit = kind.unit
+        terms.append([Term(name, value, raw, unit, share) for value, raw in points])
         columns[name] = [value for value, _ in points]
     scores = _scores(columns, policy, seen, scale)
     said = zip(*terms, strict=True) if terms else iter([()] * len(seen))
