@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from math import ceil
 
 from bridge.simulate._floor import Floor
 from bridge.simulate._machine import Ended, Machine
+from bridge.simulate._spaces import EXACT, Shape, fit
 from bridge.simulate.model import ClusterModel
-
-_Shape = tuple[float, float]  # cores and bytes of one job
-_EXACT = 1e-9  # cores: a sum of fractions is not exact
 
 
 class _Node:
-    """One machine and what is free on it."""
+    """One machine, what is free on it, and how many jobs of each shape that would take."""
 
-    __slots__ = ("cpu", "emptied", "jobs", "memory")
+    __slots__ = ("cpu", "emptied", "fits", "jobs", "memory")
 
-    def __init__(self, model: ClusterModel, now: float) -> None:
+    def __init__(self, model: ClusterModel, now: float, shapes: Sequence[Shape]) -> None:
         self.cpu, self.memory = model.cpu, model.memory
         self.jobs, self.emptied = 0, now
+        self.fits = [0] * len(shapes)
 
 
 class ClusterMachine(Machine):
@@ -31,21 +30,37 @@ class ClusterMachine(Machine):
         super().__init__(floor, index, ended)
         self._model = model
         self._most = max(model.nodes, model.most_nodes)
-        self._nodes = [_Node(model, 0.0) for _ in range(model.nodes)]
+        self._spaces = floor.spaces
+        self._nodes: list[_Node] = []
+        self._add(model.nodes)
         self._on: dict[int, _Node] = {}
-        self._lines: dict[_Shape, list[tuple[float, int]]] = {}
+        self._lines: dict[Shape, list[tuple[float, int]]] = {}
         self._coming = 0
-        self._shapes = [
-            (float(w.service.resources.cpu), float(w.service.resources.memory))
-            for w in floor.trace.workloads
-        ]
 
-    def _shape(self, job: int) -> _Shape:
-        return self._shapes[self.floor.workload[job]]
+    def _add(self, count: int) -> None:
+        shapes = self._spaces.shapes
+        nodes = [_Node(self._model, self.clock.now, shapes) for _ in range(count)]
+        self._nodes += nodes
+        for node in nodes:
+            self._refit(node)
+        self._spaces.machines(self.index, self._model, len(self._nodes))
+
+    def _refit(self, node: _Node) -> None:
+        """Say how many jobs of each shape have room now that the node is as it is."""
+        spaces, fits, at = self._spaces, node.fits, self.index
+        for i, shape in enumerate(spaces.shapes):
+            new = fit(node.cpu, node.memory, shape)
+            if new != fits[i]:
+                spaces.now[at] += new - fits[i]
+                fits[i] = new
+            at += spaces.targets
+
+    def _shape(self, job: int) -> Shape:
+        return self._spaces.shapes[self._spaces.shape_of[self.floor.workload[job]]]
 
     def never(self, job: int) -> bool:
         cpu, memory = self._shape(job)
-        return not self._most or cpu > self._model.cpu + _EXACT or memory > self._model.memory
+        return not self._most or cpu > self._model.cpu + EXACT or memory > self._model.memory
 
     def enter(self, job: int) -> None:
         shape = self._shape(job)
@@ -59,15 +74,16 @@ class ClusterMachine(Machine):
             return self.floor.due[job]
         return self.clock.now
 
-    def _seated(self, job: int, shape: _Shape) -> bool:
+    def _seated(self, job: int, shape: Shape) -> bool:
         """Whether a node took it: the first that has room."""
         cpu, memory = shape
         for node in self._nodes:
-            if node.cpu + _EXACT >= cpu and node.memory >= memory:
+            if node.cpu + EXACT >= cpu and node.memory >= memory:
                 node.cpu -= cpu
                 node.memory -= memory
                 node.jobs += 1
                 self._on[job] = node
+                self._refit(node)
                 self.let_in(job, self.floor.drawn(job, self._model.start))
                 return True
         return False
@@ -82,12 +98,13 @@ class ClusterMachine(Machine):
             node.emptied = self.clock.now
             if len(self._nodes) > self._model.nodes:
                 self.clock.at(self.clock.now + self._model.node_idle, self._shrink, 0)
+        self._refit(node)
         self.wake()
 
     def wake(self) -> None:
         if self.down or not self.floor.queued[self.index]:
             return
-        stuck: set[_Shape] = set()
+        stuck: set[Shape] = set()
         while True:
             heads = [(line[0], s) for s, line in self._lines.items() if line and s not in stuck]
             if not heads:
@@ -112,12 +129,12 @@ class ClusterMachine(Machine):
         if self._coming or room <= 0:
             return
         wanted = sum(len(line) * shape[0] for shape, line in self._lines.items())
-        self._coming = min(room, max(1, ceil(wanted / self._model.cpu - _EXACT)))
+        self._coming = min(room, max(1, ceil(wanted / self._model.cpu - EXACT)))
         self.clock.at(self.clock.now + self._model.node_delay, self._grown, 0)
 
     def _grown(self, _: int) -> None:
         now = self.clock.now
-        self._nodes += [_Node(self._model, now) for _ in range(self._coming)]
+        self._add(self._coming)
         self._coming = 0
         self.clock.at(now + self._model.node_idle, self._shrink, 0)
         self.wake()
@@ -126,9 +143,12 @@ class ClusterMachine(Machine):
 
     def _shrink(self, _: int) -> None:
         """Give back machines that were empty for long enough, from the last."""
-        since = self.clock.now - self._model.node_idle + _EXACT
+        since = self.clock.now - self._model.node_idle + EXACT
         for node in reversed(self._nodes):
             if len(self._nodes) <= self._model.nodes:
                 return
             if not node.jobs and node.emptied <= since:
                 self._nodes.remove(node)
+                node.cpu = node.memory = -1.0
+                self._refit(node)
+                self._spaces.machines(self.index, self._model, len(self._nodes))

@@ -122,12 +122,12 @@ class _Engine:
         if target >= len(self._machines):
             raise PlacementError(f"{self._decider.name} chose target {target}, which is not there")
         self._floor.target[job] = target
-        self._news.placed(target)
+        self._news.placed(job, target)
         self._machines[target].submit(job)
 
     def _ended(self, job: int, well: bool) -> None:
         floor, setting = self._floor, self._setting
-        self._news.ended(floor.target[job], well)
+        self._news.ended(job, floor.target[job], well)
         if well:
             floor.done[job] = 1
             self._close(job)
@@ -152,7 +152,7 @@ class _Engine:
         """How many will never come, because this one has failed."""
         return sum(1 + self._lost(follower) for follower in self._next.get(job, ()))
 
-    def _review(self, _: int) -> None:
+    def _review(self) -> None:
         since = self._floor.arrival
         waiting = (
             Waiting(self._call(job), target, since[job])
@@ -164,7 +164,7 @@ class _Engine:
             origin = self._floor.target[job]
             if target != origin and 0 <= target < len(self._machines):
                 self._machines[origin].withdraw(job)
-                self._news.withdrawn(origin)
+                self._news.withdrawn(job, origin)
                 self._send(job, target)
         self._clock.tick(self._clock.now + self._decider.review_every, self._review)
 

@@ -15,6 +15,7 @@ from math import exp, inf, isinf, nan
 import numpy as np
 
 from bridge.scheduler.bills import Bill, bill_of
+from bridge.simulate._spaces import Spaces
 from bridge.simulate.model import Floats, Setting, Spread, Trace, World
 
 Action = Callable[[int], None]
@@ -30,17 +31,17 @@ class Clock:
         self.now = 0.0
         self._seq = 0
         self._heap: list[tuple[float, int, Action, int]] = []
-        self._ticks: list[tuple[float, int, Action, int]] = []
+        self._ticks: list[tuple[float, int, Callable[[], None]]] = []
 
     def at(self, time: float, action: Action, about: int) -> None:
         """Have `action(about)` called at that time; one that is past comes next."""
         self._seq += 1
         heappush(self._heap, (time, self._seq, action, about))
 
-    def tick(self, time: float, action: Action) -> None:
+    def tick(self, time: float, action: Callable[[], None]) -> None:
         """The same for what is no reason to go on: a measurement, a review."""
         self._seq += 1
-        heappush(self._ticks, (time, self._seq, action, 0))
+        heappush(self._ticks, (time, self._seq, action))
 
     @property
     def quiet(self) -> bool:
@@ -57,10 +58,14 @@ class Clock:
     def step(self) -> None:
         """Do the next thing."""
         heap, ticks = self._heap, self._ticks
-        use = ticks if ticks and (not heap or ticks[0] < heap[0]) else heap
-        time, _, action, about = heappop(use)
-        self.now = max(self.now, time)
-        action(about)
+        if ticks and (not heap or ticks[0][:2] < heap[0][:2]):
+            time, _, tick = heappop(ticks)
+            self.now = max(self.now, time)
+            tick()
+        else:
+            time, _, action, about = heappop(heap)
+            self.now = max(self.now, time)
+            action(about)
 
 
 class Floor:
@@ -89,6 +94,7 @@ class Floor:
         self._normal = array("d", luck.standard_normal(count).tobytes())
         self._uniform = array("d", luck.random(count).tobytes())
         self.more_luck = random.Random(setting.seed)  # noqa: S311 - no secret depends on it
+        self.spaces = Spaces(world, trace)
         self.limits = [w.service.timeout or inf for w in trace.workloads]
         self._bills: dict[int, Bill] = {}
 

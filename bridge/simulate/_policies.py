@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bridge.events import Event, EventKind
+import numpy as np
+
 from bridge.fdl.model import Service
-from bridge.scheduler import Estimate, Room, Snapshot, TargetState, decide
+from bridge.scheduler import Cause, Estimate, TargetState
+from bridge.scheduler.routing import Now, Routing
 from bridge.simulate.model import (
     Call,
-    ClusterModel,
     Maker,
-    Place,
     Trace,
     View,
     Waiting,
@@ -19,11 +19,14 @@ from bridge.simulate.model import (
 )
 
 _CONFIDENCE = 0.5  # of an estimate that rests on measurements
-_NEVER = Room(0, 0, why="no machine there is large enough")
 
 
 def policy_maker(policy: str | None = None) -> Maker:
-    """A decider that asks `bridge.scheduler.decide` under this policy; None: the services' own."""
+    """A decider that decides as `bridge.scheduler` does under this policy.
+
+    None means each service's own. Where there is no quick form of a policy, `decide` itself is
+    asked, which takes many times as long, and the result's notes say so.
+    """
 
     def make(world: World, trace: Trace, seed: int) -> PolicyDecider:
         return PolicyDecider(world, trace, seed, policy)
@@ -32,66 +35,71 @@ def policy_maker(policy: str | None = None) -> Maker:
 
 
 class PolicyDecider:
-    """`decide`, with a snapshot made of the view."""
+    """The scheduler, told what the view says."""
 
     review_every = 0.0
 
     def __init__(self, world: World, trace: Trace, seed: int, policy: str | None) -> None:
-        self.name = policy or "as the file says"
-        self.notes: tuple[str, ...] = ()
+        self.name = policy or "own"
         self._world, self._trace, self._seed, self._policy = world, trace, seed, policy
-        self._names = {place.spec.name: i for i, place in enumerate(world.places)}
-        self._rooms = [_rooms(place, trace) for place in world.places]
+        self._services = [workload.service for workload in trace.workloads]
+        self._providers = [_provider(service) for service in self._services]
+        self._routing: Routing | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of how the decisions were made."""
+        if self._routing is None:
+            return ()
+        slow = {
+            policy.name for policy, quick in map(self._routing.asked, self._services) if not quick
+        }
+        return tuple(f"no quick form of {name}: decided one by one" for name in sorted(slow))
 
     def choose(self, call: Call, view: View) -> int:
-        service = self._trace.workloads[call.workload].service
-        decision = decide(
-            service,
-            event_of(service, call),
-            self.snapshot(call, view),
+        routing = self._routing
+        if routing is None:
+            routing = self._routing = self._prepared(view)
+        routing.now.age = view.age
+        workload = call.workload
+        cause = Cause(str(call.index), self._providers[workload], int(call.size))
+        service, tried = self._services[workload], set(call.tried)
+        found = routing.choose(service, cause, tried)
+        if found < 0 and tried:  # nothing else can run it: once more where it failed
+            found = routing.choose(service, cause)
+        return found
+
+    def _prepared(self, view: View) -> Routing:
+        states = [
+            TargetState(
+                place.spec,
+                start=view.starts[i],
+                runs={
+                    service.name: Estimate(view.estimates[n][i], _CONFIDENCE)
+                    for n, service in enumerate(self._services)
+                },
+            )
+            for i, place in enumerate(self._world.places)
+        ]
+        now = Now(
+            np.frombuffer(view.running, dtype=np.int64),
+            np.frombuffer(view.queued, dtype=np.int64),
+            np.frombuffer(view.failures, dtype=np.float64),
+            np.frombuffer(view.means, dtype=np.float64),
+        )
+        place = {service.name: i for i, service in enumerate(self._services)}
+        return Routing(
+            states,
+            now,
+            spaces=lambda service: view.space(place[service.name]),
             policy=self._policy,
             seed=self._seed,
             prices=self._world.prices,
-        )
-        return self._names.get(decision.target, -1)
-
-    def snapshot(self, call: Call, view: View) -> Snapshot:
-        """What `decide` is told of all targets for this call."""
-        name = self._trace.workloads[call.workload].service.name
-        runs = view.estimates[call.workload]
-        return Snapshot(
-            tuple(
-                TargetState(
-                    place.spec,
-                    running=view.running[i],
-                    queued=view.queued[i],
-                    failures=view.failures[i],
-                    start=view.starts[i],
-                    age=view.age,
-                    runs={name: Estimate(runs[i], _CONFIDENCE)},
-                    room=self._rooms[i],
-                )
-                for i, place in enumerate(self._world.places)
-            )
         )
 
     def review(self, waiting: Iterable[Waiting], view: View) -> Mapping[int, int]:
         return {}
 
 
-def event_of(service: Service, call: Call) -> Event:
-    """The event that would have started this call: an object in the service's first input."""
-    provider = str(service.inputs[0].provider) if service.inputs else ""
-    return Event(EventKind.S3, provider, key=str(call.index), size=int(call.size))
-
-
-def _rooms(place: Place, trace: Trace) -> dict[str, Room]:
-    """The services that are larger than any machine of a cluster, which production measures."""
-    model = place.model
-    if not isinstance(model, ClusterModel):
-        return {}
-    return {
-        w.service.name: _NEVER
-        for w in trace.workloads
-        if w.service.resources.cpu > model.cpu or w.service.resources.memory > model.memory
-    }
+def _provider(service: Service) -> str:
+    return str(service.inputs[0].provider) if service.inputs else ""

@@ -7,7 +7,8 @@ its place in `Trace.workloads`; -1 is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import Prices, list_prices
+from bridge.scheduler.routing import Space
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -194,20 +196,25 @@ class Call:
 
 @dataclass(slots=True)
 class View:
-    """What is known when a decision is taken; it changes with time, and only the engine changes it.
+    """What is known when a decision is taken. It is one object that changes with time: whoever
+    wants to remember copies.
 
-    `running`, `queued` and `failures` are by target, as `Information` lets them be seen: `age`
-    seconds old, with the own decisions since. `estimates[workload][target]` are seconds of a run,
-    wrong as `Information` says; `starts[target]` the seconds of a typical start.
+    `running`, `queued`, `failures` and `means` (mean seconds of the jobs that run and wait there,
+    NaN when there are none) are by target, as `Information` lets them be seen: `age` seconds old,
+    with the own decisions since. `estimates[workload][target]` are seconds of a run, wrong as
+    `Information` says; `starts[target]` the seconds of a typical start. `space(workload)` is the
+    room for jobs of its size on clusters; who keeps it sees it change.
     """
 
     now: float
     age: float
-    running: MutableSequence[int]
-    queued: MutableSequence[int]
-    failures: MutableSequence[float]
+    running: array[int]
+    queued: array[int]
+    failures: array[float]
+    means: array[float]
     estimates: Sequence[Sequence[float]]
     starts: Sequence[float]
+    space: Callable[[int], Space]
 
 
 @dataclass(frozen=True, slots=True)
