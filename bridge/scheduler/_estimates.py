@@ -130,6 +130,8 @@ def _capacity(service: Service, spec: TargetSpec) -> int | None:
         bounds.append(int(spec.cpu / service.resources.cpu))
     if spec.memory is not None and service.resources.memory > 0:
         bounds.append(spec.memory // service.resources.memory)
+    if spec.gpu and service.resources.gpu:
+        bounds.append(spec.gpu // service.resources.gpu)
     return min(bounds, default=None)
 
 

@@ -228,17 +228,18 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What a policy that did not decide would have done with the job, in `finish` seconds and USD.
+    """What a policy that did not decide would have done with the job, and what it expected.
 
     `role` says why it was asked: the `primary` policy, where a canary decided, or a `shadow`.
-    `target` is "" when it found none.
+    `target` is "" when it found none. Times in seconds, the cost in USD.
     """
 
     role: Literal["primary", "shadow"]
     policy: str
     target: str
-    finish: float
-    cost: Decimal
+    wait: float = 0.0
+    finish: float = 0.0
+    cost: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
