@@ -199,8 +199,8 @@ class _Sums(NamedTuple):
 class _Column:
     """The targets that can run a service for one size of input, by name.
 
-    A target that says nothing of its bound has an infinite one: it is never full, and what waits
-    there all the same is added.
+    Some of them have a bound on their jobs, of some the room is known, some may have both; the
+    open ones say neither, and are never full.
     """
 
     def __init__(
@@ -219,18 +219,23 @@ class _Column:
         self._transfer = np.array([o.transfer for o in offers])
         self._no_wait = np.zeros(len(seen))
         self._soonest = self._no_wait + self._start + self._run + self._transfer
-        self._bound = np.array([float(bound) if bound else np.inf for bound in bounds])
-        self._full = self._bound - 1.0
-        self._open = np.array([i for i, bound in enumerate(bounds) if not bound], dtype=np.intp)
-        self._open_at = self._at.take(self._open)
-        self._space = space
-        self._known = space.known.take(self._at).nonzero()[0]
-        self._known_at = self._at.take(self._known)
+        self._space, known = space, space.known.take(self._at)
+        bounded = np.array([bound > 0 for bound in bounds], dtype=np.bool_)
+        self._bounded = _Group(self._at, bounded, self._run)
+        self._roomy = _Group(self._at, known, self._run)
+        self._open = _Group(self._at, ~(bounded | known), self._run)
+        self._unbounded = _Group(self._at, ~bounded, self._run)
+        self._bound = np.array([bound for bound in bounds if bound], dtype=np.int64)
+        self._both = (bounded & known).take(self._roomy.own)
+        self._calm_front: tuple[float, list[int]] | None = None
         self._epsilon = policy.epsilon
         self._terms = _terms(policy, seen, scale) if seen else ()
         self._calm_terms = self._when_calm()
         still = [term.values for term in self._terms if term.values is not None]
-        self._still = list(zip([-one.cost for one in seen], *still, strict=True))
+        alike = list(zip([-one.cost for one in seen], *still, strict=True))
+        sorts = sorted(set(alike))
+        self._kinds = [sorts.index(one) for one in alike]
+        self._beats = [[all(map(ge, a, b)) for b in sorts] for a in sorts]
         self._price = _ranks([one.offer.cost for one in seen])
         self._deadline = scale.service.placement.deadline
         self._first = np.array([one.first_choice for one in seen], dtype=np.bool_)
@@ -257,8 +262,26 @@ class _Column:
         if len(able) < 2 or self._fallback >= 0:
             return able[max(self._fallback, 0)] if able else -1
         sums = self._sums(now)
+        best = self._best(sums)
+        if len(best) == 1:
+            return able[best[0]]
+        i, j = two_of(len(best), lot)
+        one, other = best[i], best[j]
+        return able[other if sums.load[other] < sums.load[one] else one]
+
+    def _best(self, sums: _Sums) -> list[int]:
+        """The front; while nobody waits, and nothing else differs either, it stays the same."""
+        if not sums.calm or len(self._bound) or sums.failures.any():
+            return self._front(sums)
+        kept = self._calm_front
+        if kept is None or kept[0] != sums.age:
+            kept = self._calm_front = (sums.age, self._front(sums))
+        return kept[1]
+
+    def _front(self, sums: _Sums) -> list[int]:
+        """Who shares the first place, in the order of who would be first without lots."""
         scores = self._no_wait
-        moving: list[Vector] = [sums.finish]
+        moving: list[Vector] = []
         for term in self._calm_terms if sums.calm else self._terms:
             values = term.values
             if values is None:
@@ -269,53 +292,68 @@ class _Column:
             scores = self._of_best_tier(scores, sums.finish)
         near = (scores >= scores.max() - self._epsilon).nonzero()[0]
         if len(near) == 1:
-            return able[int(near[0])]
-        best = self._undominated(near, scores, moving)
-        if len(best) == 1:
-            return able[best[0]]
-        i, j = two_of(len(best), lot)
-        one, other = best[i], best[j]
-        return able[other if sums.load[other] < sums.load[one] else one]
+            return [int(near[0])]
+        return self._undominated(near, scores, sums.finish, moving)
 
     def _sums(self, now: Now) -> _Sums:
-        busy = (now.running + now.queued).take(self._at)
-        load = busy / self._bound
         failures = now.failures.take(self._at)
-        waiting = now.queued.take(self._open_at)
-        short = self._short(now)
-        calm = not ((short > 0).any() or (busy > self._full).any() or waiting.any())
+        waiting = now.queued.take(self._unbounded.at)
+        short, full = self._short(now), self._too_many(now)
+        waits = bool(waiting.any())
+        calm = not (waits or (short > 0).any() or (full > 0).any())
+        load = self._load(now, waiting)
         if calm:
             return _Sums(self._no_wait, self._soonest, load, failures, now.age, calm)
-        means = now.means.take(self._at)
-        each = np.where(np.isnan(means), self._run, means)
-        wait = np.maximum(busy - self._full, 0.0) * each / self._bound
-        free = self._open
-        running = now.running.take(self._open_at)
-        wait[free] = waiting * each.take(free) / np.maximum(running, 1)
-        load[free] = waiting
+        wait = np.zeros(len(self._at))
+        if waits:
+            group = self._open
+            running = np.maximum(now.running.take(group.at), 1)
+            wait[group.own] = now.queued.take(group.at) * group.each(now) / running
+        if len(full):
+            group = self._bounded
+            wait[group.own] = np.maximum(full, 0) * group.each(now) / self._bound
         if len(short):
-            self._add_shortage(wait, short, each)
+            self._add_shortage(now, wait, short)
         finish = wait + self._start + self._run + self._transfer
         return _Sums(wait, finish, load, failures, now.age, calm)
 
+    def _load(self, now: Now, waiting: Counts) -> Vector:
+        """The share of the bound; without one, the jobs that wait."""
+        if not len(self._bound):
+            return waiting.astype(np.float64)
+        load, at = np.zeros(len(self._at)), self._bounded.at
+        load[self._unbounded.own] = waiting
+        load[self._bounded.own] = (now.running.take(at) + now.queued.take(at)) / self._bound
+        return load
+
+    def _too_many(self, now: Now) -> Counts:
+        """How many jobs must end, where there is a bound, before there is room for one more."""
+        if not len(self._bound):
+            return self._bound
+        at = self._bounded.at
+        return now.running.take(at) + now.queued.take(at) - self._bound + 1
+
     def _short(self, now: Now) -> Counts:
-        """How many jobs must end, where the room is known, before there is room for one more."""
-        at, space = self._known_at, self._space
+        """The same where the room is known."""
+        at, space = self._roomy.at, self._space
+        if not len(at):
+            return at
         return np.maximum(now.queued.take(at), space.ahead.take(at)) - space.now.take(at) + 1
 
-    def _add_shortage(self, wait: Vector, short: Counts, each: Vector) -> None:
+    def _add_shortage(self, now: Now, wait: Vector, short: Counts) -> None:
         """The wait of `room_wait`, unless the bound makes it longer."""
-        at, space, known = self._known_at, self._space, self._known
-        each = each.take(known)
-        ever, more = space.ever.take(at).astype(np.float64), space.more.take(at)
-        whole = ever + more
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ending = np.where(ever > 0, short * each / ever, np.inf)
-            late = np.maximum(short - more, 0) * each / whole
-            adding = np.where(more > 0, space.delay.take(at) + late, np.inf)
-        shortage = np.where(short > 0, np.minimum(ending, adding), 0.0)
-        bounded = np.where(np.isinf(self._bound.take(known)), 0.0, wait.take(known))
-        wait[known] = np.maximum(bounded, shortage)
+        space, group = self._space, self._roomy
+        each, short = group.each(now), np.maximum(short, 0)
+        ever, more = space.ever.take(group.at), space.more.take(group.at)
+        shortage = short * each / np.maximum(ever, 1)
+        if more.any():
+            late = np.maximum(short - more, 0) * each / np.maximum(ever + more, 1)
+            adding = np.where(more > 0, space.delay.take(group.at) + late, np.inf)
+            shortage = np.minimum(np.where(ever > 0, shortage, np.inf), adding)
+            shortage[short == 0] = 0.0
+        if self._both.any():
+            shortage = np.where(self._both, np.maximum(wait[group.own], shortage), shortage)
+        wait[group.own] = shortage
 
     def _of_best_tier(self, scores: Vector, finish: Vector) -> Vector:
         """The scores of those that come before all others; of others minus infinity."""
@@ -326,30 +364,48 @@ class _Column:
         return np.where(use, scores, -np.inf)
 
     def _undominated(
-        self, near: NDArray[np.intp], scores: Vector, moving: list[Vector]
+        self, near: NDArray[np.intp], scores: Vector, finish: Vector, moving: list[Vector]
     ) -> list[int]:
         """Those of the near ties that no other beats in every respect, best first."""
-        places: list[int] = near.tolist()
-        still = self._still
-        finish, *values = (each.take(near).tolist() for each in moving)
-        rows = zip((-each for each in finish), *values, strict=True)
-        worth = [(still[i], row) for i, row in zip(places, rows, strict=True)]
-        first = worth[0]
-        if all(one == first for one in worth):
-            return places  # all alike, so that only names order them
-        front: list[tuple[float, ...]] = []
-        flat = [(*one, *row) for one, row in worth]
-        for one in sorted(set(flat), reverse=True):
-            if not any(_beats(other, one) for other in front):
-                front.append(one)
-        best = [n for n, one in enumerate(flat) if one in front]
-        best.sort(key=lambda n: (-scores[places[n]], self._price[places[n]], finish[n]))
-        return [places[n] for n in best]
+        kinds, beats = self._kinds, self._beats
+        parts = [(-finish.take(near)).tolist(), *(each.take(near).tolist() for each in moving)]
+        front: list[tuple[int, int, tuple[float, ...]]] = []
+        for place, own in zip(near.tolist(), zip(*parts, strict=True), strict=True):
+            kind = kinds[place]
+            mine = beats[kind]
+            for _, other, values in front:
+                alike = values == own
+                if alike and other == kind:
+                    continue
+                if beats[other][kind] and (alike or all(map(ge, values, own))):
+                    break
+            else:
+                front = [
+                    each
+                    for each in front
+                    if not mine[each[1]]
+                    or (each[1] == kind and each[2] == own)
+                    or not all(map(ge, own, each[2]))
+                ]
+                front.append((place, kind, own))
+        best = [place for place, _, _ in front]
+        if len(best) > 1:
+            best.sort(key=lambda i: (-scores[i], self._price[i], finish[i], i))
+        return best
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether it is as good in every respect; the two are not the same."""
-    return all(map(ge, one, other))
+class _Group:
+    """Some targets of a column: their places among all (`at`) and in the column (`own`)."""
+
+    def __init__(self, at: NDArray[np.intp], which: NDArray[np.bool_], run: Vector) -> None:
+        self.own = which.nonzero()[0]
+        self.at = at.take(self.own)
+        self._run = run.take(self.own)
+
+    def each(self, now: Now) -> Vector:
+        """Seconds of each job that is ahead there."""
+        means = now.means.take(self.at)
+        return np.where(np.isnan(means), self._run, means)
 
 
 def _is_quick(policy: Policy) -> bool:

@@ -6,6 +6,8 @@ Pure: a world, a trace and a seed in, a result out. Needs numpy (the extra `simu
 from bridge.simulate._engine import simulate
 from bridge.simulate._policies import policy_maker
 from bridge.simulate._summary import summary
+from bridge.simulate._synthetic import synthetic
+from bridge.simulate._worlds import model_of, standard_world, world_of
 from bridge.simulate.model import (
     BatchModel,
     Call,
@@ -48,7 +50,11 @@ __all__ = [
     "Waiting",
     "Workload",
     "World",
+    "model_of",
     "policy_maker",
     "simulate",
+    "standard_world",
     "summary",
+    "synthetic",
+    "world_of",
 ]

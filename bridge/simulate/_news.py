@@ -147,11 +147,12 @@ def _check(told: Information) -> None:
 
 
 def typical_start(place: Place) -> float:
-    """Seconds that whoever knows the target would expect of a start there."""
+    """Seconds that whoever knows the target would expect of a start there: of a function's, half
+    are taken to be cold."""
     model = place.model
     if isinstance(model, ClusterModel | BatchModel):
         return model.start.median
-    return model.warm.median
+    return (model.warm.median + model.cold.median) / 2
 
 
 def estimates(world: World, trace: Trace, setting: Setting) -> tuple[tuple[float, ...], ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import exp
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,11 @@ from numpy.typing import NDArray
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import Prices, list_prices
 from bridge.scheduler.routing import Space
+from bridge.simulate._data import table
+
+_TARGETS = table("targets")
+_CLUSTER, _LAMBDA, _BATCH = _TARGETS["cluster"], _TARGETS["lambda"], _TARGETS["batch"]
+_COLD = _LAMBDA["cold"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -48,9 +54,9 @@ class ClusterModel:
     cpu: float
     memory: float
     most_nodes: int = 0
-    node_delay: float = 180.0
-    node_idle: float = 600.0
-    start: Spread = Spread(5.0)
+    node_delay: float = float(_CLUSTER["node_delay"])
+    node_idle: float = float(_CLUSTER["node_idle"])
+    start: Spread = Spread(float(_CLUSTER["start"]), float(_CLUSTER["start_sigma"]))
     order: Literal["arrival", "deadline"] = "arrival"
 
 
@@ -63,14 +69,14 @@ class FunctionsModel:
     there, and paid. A cold start is paid for when `cold_billed`.
     """
 
-    concurrency: int = 1000
-    growth: int = 1000
-    growth_every: float = 10.0
-    keep_alive: float = 600.0
-    cold: Spread = Spread(1.35, 1.326)
-    warm: Spread = Spread(0.01)
-    timeout: float = 900.0
-    cold_billed: bool = True
+    concurrency: int = int(_LAMBDA["concurrency"])
+    growth: int = int(_LAMBDA["growth"])
+    growth_every: float = float(_LAMBDA["growth_every"])
+    keep_alive: float = float(_LAMBDA["keep_alive"])
+    cold: Spread = Spread(exp(_COLD["mu"]), float(_COLD["sigma"]), float(_COLD["most"]))
+    warm: Spread = Spread(float(_LAMBDA["warm"]))
+    timeout: float = float(_LAMBDA["timeout"])
+    cold_billed: bool = bool(_LAMBDA["cold_billed"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,9 @@ class BatchModel:
     counts as queued.
     """
 
-    submit_rate: float = 50.0
-    start: Spread = Spread(60.0, 0.3)
-    billed_start: float = 30.0
+    submit_rate: float = float(_BATCH["submit_rate"])
+    start: Spread = Spread(float(_BATCH["start"]), float(_BATCH["start_sigma"]))
+    billed_start: float = float(_BATCH["billed_start"])
     vcpus: float | None = None
     interruptions: float = 0.0
 
