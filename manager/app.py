@@ -16,6 +16,7 @@ from manager.gate import Gate
 from manager.oidc import Oidc
 from manager.routes import (
     buckets,
+    decisions,
     deployments,
     events,
     federation,
@@ -49,6 +50,7 @@ _PARTS: Final = (
     volumes,
     quotas,
     v1,
+    decisions,
     stream,
 )
 _DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."

@@ -48,6 +48,7 @@ from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.tenants import Tenants
+from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, give_volume
 
@@ -113,7 +114,10 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
-        self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
+        self.trials = Trials(settings.trial)
+        self.quotas = Quotas(
+            parts.state, parts.jobs, lambda: self._services, place=self.trials.decide
+        )
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -124,6 +128,7 @@ class Manager:
             listing=self._listing,
             clock=clock,
             prepare=self._sharing.prepare,
+            share=self._owner_of,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
@@ -231,6 +236,10 @@ class Manager:
             self.tenants.release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
+
+    def _owner_of(self, name: str) -> str:
+        one = self._services.get(name)
+        return one.owner if one else ""
 
     def _is_cloud(self, provider: StorageProvider) -> bool:
         return is_cloud(provider, self.parts.cloud_endpoint)

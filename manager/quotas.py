@@ -10,11 +10,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bridge.dispatch import JobStore
+from bridge.dispatch.protocol import Decide
 from bridge.errors import BridgeError, PlacementError, UsageError, WaitError
 from bridge.events import Event
 from bridge.fdl import quantities
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot, decide
+from bridge.scheduler import Decision, Snapshot
+from bridge.scheduler import decide as decided
 from bridge.targets import JobState
 from manager._json import folded
 from manager.auth import ADMIN
@@ -75,7 +77,10 @@ class Load:
 
 
 class Quotas:
-    """The quotas of a manager's users; the administrator has none. Thread-safe."""
+    """The quotas of a manager's users; the administrator has none. Thread-safe.
+
+    `place` decides where a job runs that may run.
+    """
 
     def __init__(
         self,
@@ -84,11 +89,13 @@ class Quotas:
         services: Callable[[], Mapping[str, Deployed]],
         *,
         clock: Callable[[], float] = time.monotonic,
+        place: Decide = decided,
     ) -> None:
         self._state = state
         self._jobs = jobs
         self._services = services
         self._clock = clock
+        self._place = place
         self._lock = threading.Lock()
         self._counted = -_FRESH
         self._counts: Mapping[tuple[str, JobState], int] = {}
@@ -143,7 +150,7 @@ class Quotas:
             quota = self.of(one.owner)
             if quota != Quota():
                 self._admit(one, quota)
-        return decide(service, event, snapshot, seed=seed)
+        return self._place(service, event, snapshot, seed=seed)
 
     def _admit(self, one: Deployed, quota: Quota) -> None:
         if most := Load().plus(one.service).over(quota):

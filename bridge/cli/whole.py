@@ -50,7 +50,7 @@ def print_whole(found: Together) -> None:
         rows = [_row(way) for way in crossings]
         columns = ("from", "to", "by way of", "takes", "USD")
         out.print(table(columns, rows, title=title, shortened=("from", "to", "by way of")))
-    out.print(_sentence(found), markup=False, soft_wrap=True)
+    out.print(_sentence(found), markup=False)
 
 
 def _row(way: Hop) -> tuple[str, ...]:
