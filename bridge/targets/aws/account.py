@@ -176,7 +176,7 @@ class Account:
             core = Session(profile=profile)
             with translated("AWS session"):
                 self._session = boto3.Session(botocore_session=core, **self.settings.credentials)
-            core.register_component("data_loader", _descriptions())
+            core.register_component("data_loader", descriptions())
         s3 = {"addressing_style": "path"} if self.s3_endpoint else {}
         config = Config(
             retries=_PATIENT if self.settings.patient else {"mode": "standard"},
@@ -302,9 +302,11 @@ class Account:
         secrets = self.store_secrets()
         settings = {"endpoint": self.settings.endpoint, "region": self.region}
         key = (tuple(sorted((name, one.reveal()) for name, one in secrets.items())),)
+        # Not below the lock: who does not know the account yet asks for it.
+        url = self.claims_url
         with self._lock:
             if self._claims is None or self._claims[0] != key:
-                self._claims = (key, Claims(self.claims_url, settings, secrets))
+                self._claims = (key, Claims(url, settings, secrets))
             return self._claims[1]
 
     @property
@@ -319,7 +321,7 @@ class Account:
 
 
 @cache
-def _descriptions() -> Any:
+def descriptions() -> Any:
     """What describes the services: megabytes of JSON, read once for all accounts."""
     from botocore.session import Session
 
