@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from bridge.estimates._money import Ledger
@@ -165,8 +166,10 @@ class Estimates:
         known = self._targets.get(state.spec.name)
         if known is None and run is None:
             return state
-        runs = state.runs if run is None else {**state.runs, service: run}
-        return replace(state, runs=runs, **({} if known is None else known.fields(now)))
+        found = {} if known is None else known.fields(now)
+        if run is not None:
+            found["runs"] = {**state.runs, service: run}
+        return _changed(state, found)
 
     def spent(self, service: str, now: float, *, owner: str = "") -> Spent:
         """What runs of the service, and of all services of its owner, have cost."""
@@ -243,6 +246,19 @@ class Estimates:
             elif kind == _DROPPED:
                 self.dropped = Counter(data)
         return targets
+
+
+_NAMES: Final = tuple(field.name for field in fields(TargetState))
+_VALUES: Final = attrgetter(*_NAMES)
+_PLACES: Final = {name: place for place, name in enumerate(_NAMES)}
+
+
+def _changed(state: TargetState, found: Mapping[str, Any]) -> TargetState:
+    """What `dataclasses.replace` makes, in half the time: this runs for every target and job."""
+    values = list(_VALUES(state))
+    for name, value in found.items():
+        values[_PLACES[name]] = value
+    return TargetState(*values)
 
 
 def _compare(pair: Pair, seen: Observation, said: Prediction, run: float) -> None:
