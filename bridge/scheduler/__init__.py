@@ -5,6 +5,8 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 """
 
 from bridge.scheduler._decide import decide
+from bridge.scheduler._filters import Passing
+from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer, run_cost
@@ -12,10 +14,17 @@ from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
+from bridge.scheduler._terms import Scale, Seen, TermKind
+from bridge.scheduler._together import Hop, Link, Together, Totals, decide_together
 from bridge.scheduler.model import (
     Candidate,
+    Cause,
     Decision,
     Estimate,
+    Hedge,
+    Image,
+    Instead,
+    Machines,
     Offer,
     Reason,
     Room,
@@ -29,28 +38,44 @@ from bridge.scheduler.model import (
 __all__ = [
     "POLICIES",
     "Candidate",
+    "Cause",
     "Decision",
     "Estimate",
     "FargateSize",
+    "Hedge",
+    "Hop",
+    "Image",
+    "Instead",
     "LambdaSize",
+    "Link",
+    "Machines",
     "Offer",
+    "Passing",
     "Policy",
     "Prices",
     "Reason",
     "Room",
+    "Scale",
+    "Seen",
     "Snapshot",
     "Spent",
     "TargetState",
     "Term",
+    "TermKind",
+    "Together",
+    "Totals",
     "Transfer",
     "as_json",
     "batch_platform",
+    "cause_in",
     "decide",
+    "decide_together",
     "fargate_size",
     "from_json",
     "lambda_size",
     "list_prices",
     "offer",
     "run_cost",
+    "snapshot_in",
     "snapshot_of",
 ]

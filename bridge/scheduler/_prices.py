@@ -50,12 +50,14 @@ class Prices:
     """List prices by region, with the day they were read.
 
     A region that a table does not have is priced as `default_region`; whoever asks learns of it.
+    `egress` is for a GB (2^30 bytes) that leaves AWS, `between_regions` for one that stays there.
     `clusters` multiplies what targets say of themselves (`cost_per_hour`).
     """
 
     functions: Mapping[str, LambdaPrice]
     fargate: Mapping[str, FargatePrice]
     egress: Mapping[str, Decimal]
+    between_regions: Decimal = Decimal(0)
     default_region: str = "us-east-1"
     dated: str = ""
     clusters: Decimal = Decimal(1)
@@ -67,6 +69,7 @@ class Prices:
             functions={region: p.scaled(factor) for region, p in self.functions.items()},
             fargate={region: p.scaled(factor) for region, p in self.fargate.items()},
             egress=_scaled(self.egress, factor),
+            between_regions=self.between_regions * factor,
             clusters=self.clusters * factor,
         )
 
@@ -136,6 +139,7 @@ def list_prices() -> Prices:
             for region, p in data["fargate"]["regions"].items()
         },
         egress=_money(data["egress"]["regions"]),
+        between_regions=Decimal(data["between_regions"]["price"]),
         default_region=data["default_region"],
         dated=data["dated"],
     )

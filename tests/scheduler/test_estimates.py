@@ -8,13 +8,14 @@ import pytest
 
 from bridge.errors import PlacementError
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import offer
+from bridge.scheduler import list_prices, offer
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
     GIB,
     MINIO,
     QUEUE,
+    S3,
     event,
     on_batch,
     path,
@@ -126,3 +127,13 @@ def test_no_size_is_no_transfer(size: int | None) -> None:
 def test_finish_is_the_sum_of_all() -> None:
     made = offer(service(), event(50 * MB), state(CLUSTER, run=10.0, running=4, start=3.0))
     assert made.finish == pytest.approx(2.5 + 3.0 + 10.0 + 4.0)
+
+
+def test_a_price_is_split_into_time_requests_and_data_that_leaves() -> None:
+    into = service(inputs=(path(S3),), outputs=(path(MINIO),))
+    made = offer(into, event(GIB), state(FUNCTIONS, 10.0))
+    prices = list_prices()
+    assert made.request == prices.functions["us-east-1"].request
+    assert made.egress.quantize(Decimal("0.0001")) == prices.egress["us-east-1"]
+    assert made.cost > made.request + made.egress
+    assert offer(into, None, state(CLUSTER)).egress == 0
