@@ -57,7 +57,8 @@ class Estimates:
         if not 0 <= at <= (_LONGEST * 10 if now is None else now + _AHEAD):
             self._drop("time")
             return False
-        self._learn_target(self._target(seen.target), seen, at)
+        target = self._target(seen.target)
+        self._learn_target(target, seen, at)
         if seen.cost:
             self._pay(seen, at)
         run = seen.run
@@ -66,6 +67,7 @@ class Estimates:
         if not 0 <= run <= _LONGEST:
             self._drop("run")
             return False
+        target.ran(run)
         pair = self._pair(seen.service, seen.target)
         if seen.predicted is not None:
             _compare(pair, seen, seen.predicted, run)
