@@ -41,6 +41,7 @@ class Known:
         self._news = threading.Event()
         self._book = Estimates()
         self._version = 0
+        self._unsure = False
         self._submits: list[tuple[str, float, bool]] = []
 
     # --- asking -----------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class Known:
         with self._lock:
             self._book = Estimates()
             self._take(version, kept, {target for target, _, _ in self._submits})
+            self._unsure = False
         self._news.set()
 
     def _take(self, version: int, kept: Mapping[str, str], targets: Set[str] = frozenset()) -> None:
@@ -129,6 +131,8 @@ class Known:
     def learn(self) -> int:
         """Learn from some attempts that are over; how many they were."""
         store = self._core.store
+        if self._unsure:
+            self.load()
         version, theirs = store.kept(self._version)
         found = store.lessons(_BATCH)
         with self._lock:
@@ -138,24 +142,26 @@ class Known:
             changes, submits = self._book.changes(), len(self._submits)
         if not found and not changes:
             return 0
-        try:
-            stored = store.learned(version, changes, found)
-        except BridgeError:
-            self.load()
-            raise
-        if not stored:
-            self.load()
+        # Until it is stored, what is in memory may be wrong: then it is read anew.
+        self._unsure = True
+        if not store.learned(version, changes, found):
             return _BATCH
         with self._lock:
             self._version += bool(changes)
             del self._submits[:submits]
+            self._unsure = False
         for lesson in drifted:
             self._alarm(lesson)
         return len(found)
 
     def _observe(self, lesson: Lesson) -> bool:
-        seen = observation(lesson, self._price)
-        return seen is not None and self._book.observe(seen, self._core.clock())
+        try:
+            seen = observation(lesson, self._price)
+            return seen is not None and self._book.observe(seen, self._core.clock())
+        except Exception:
+            # One that nobody foresaw must not keep us from all others.
+            LOG.exception("nothing is learned from a job of %s", lesson.service)
+            return False
 
     def _price(self, service: str, target: str, seconds: float) -> Decimal:
         one, spec = self._core.services.get(service), self._specs.get(target)
