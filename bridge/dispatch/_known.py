@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from bridge.dispatch._promises import Promises
 from bridge.dispatch.lessons import observation
 from bridge.dispatch.model import JobEvent, Lesson
 from bridge.errors import BridgeError
@@ -40,6 +42,7 @@ class Known:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._book = Estimates()
+        self._promises = Promises()
         self._version = 0
         self._unsure = False
         self._submits: list[tuple[str, float, bool]] = []
@@ -50,13 +53,16 @@ class Known:
         """The snapshot with what is known of a service, for a decision about it."""
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            return self._book.informed(snapshot, service, now, owner=owner)
+            informed = self._book.informed(snapshot, service, now, owner=owner)
+            spent = self._promises.added(informed.spent[service], service, owner, now)
+        return replace(informed, spent={**informed.spent, service: spent})
 
     def spent(self, service: str) -> Spent:
-        """What the service and its owner have spent."""
+        """What the service and its owner have spent, with what their jobs under way will cost."""
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            return self._book.spent(service, now, owner=owner)
+            spent = self._book.spent(service, now, owner=owner)
+            return self._promises.added(spent, service, owner, now)
 
     def accuracy(self) -> list[Accuracy]:
         """What is known of each service on each target, and how good it was."""
@@ -74,10 +80,19 @@ class Known:
     def heard(self, news: Sequence[JobEvent]) -> None:
         """Something has ended: there is something to learn, in a while."""
         if any(event.state.final or event.attempt > 1 for event in news):
+            # Without the lock: whoever commits does not wait for who learns.
+            self._promises.heard(news, self._core.clock())
             self._news.set()
+
+    def placed(self, job: str, service: str, cost: Decimal) -> None:
+        """A job was placed where it is expected to cost so much."""
+        with self._lock:
+            self._promises.make(job, service, self._core.share(service), cost)
 
     def submitted(self, target: str, *, ok: bool) -> None:
         """A target has taken a job, or refused it for now (when it is only full, neither)."""
+        if ok and self._book.is_untroubled(target):
+            return
         now = self._core.clock()
         with self._lock:
             before = self._book.breaker(target, now)
@@ -139,6 +154,7 @@ class Known:
             if theirs:
                 self._take(version, theirs)
             drifted = [lesson for lesson in found if self._observe(lesson)]
+            self._promises.settle(self._core.clock())
             changes, submits = self._book.changes(), len(self._submits)
         if not found and not changes:
             return 0

@@ -104,13 +104,17 @@ class Estimates:
 
     def submitted(self, target: str, at: float, *, ok: bool) -> bool:
         """A target took a job, or refused it for now; whether that says anything new."""
-        known = self._targets.get(target)
-        if ok and (known is None or (known.breaker.opened is None and not known.breaker.refused)):
+        if ok and self.is_untroubled(target):
             return False
         known = self._target(target)
         known.breaker = known.breaker.after(ok=ok, at=at)
         known.changed = True
         return True
+
+    def is_untroubled(self, target: str) -> bool:
+        """Whether the target has refused nothing since it took a job."""
+        known = self._targets.get(target)
+        return known is None or (known.breaker.opened is None and not known.breaker.refused)
 
     def breaker(self, target: str, now: float) -> str:
         """What the target's breaker says: `closed`, `open` or `half-open`."""

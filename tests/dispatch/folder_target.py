@@ -73,4 +73,3 @@ class FolderTarget:
         """The jobs that have run here, once for each run."""
         fates = self._folder.glob("*.fate")
         return [path.name.split(".")[0] for path in fates if path.read_text() == "ran"]
-
