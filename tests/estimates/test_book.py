@@ -252,6 +252,21 @@ def test_what_cannot_be_is_left_out_and_counted(bad: dict[str, Any], what: str) 
     assert known.informed(HERE, "resize", NOW) == before
 
 
+def test_what_is_too_old_to_say_anything_is_forgotten_and_no_longer_kept() -> None:
+    known = book(*[seen(5.0, cost=Decimal(1)) for _ in range(20)])
+    kept = known.changes()
+    assert Estimates.readable(kept)
+    known.forget(NOW + 30 * DAY)
+    assert known.changes() == {}
+    known.observe(Observation("other", "t", NOW + 400 * DAY, run=1.0))
+    known.forget(NOW + 400 * DAY)
+    changes = known.changes()
+    assert {name for name, text in changes.items() if not text} == {
+        name for name in kept if "resize" in name
+    }
+    assert [told.service for told in known.accuracy(NOW + 400 * DAY)] == ["other"]
+
+
 observations = st.builds(
     Observation,
     service=st.sampled_from(["resize", "other"]),
