@@ -59,7 +59,13 @@ class _Reserved:
         before = state.running + state.queued
         if state.mean_run is not None and before:
             mean = (state.mean_run * before + self.seconds) / (before + self.jobs)
-        return replace(state, running=state.running + count, room=room, mean_run=mean)
+        cores = state.mean_cpu
+        if cores is not None:  # these are counted as jobs of the service
+            whole = cores * before + float(service.resources.cpu) * count
+            cores = whole / (before + count)
+        return replace(
+            state, running=state.running + count, room=room, mean_run=mean, mean_cpu=cores
+        )
 
 
 def decide_all(

@@ -112,8 +112,8 @@ class TargetState:
     `isolated` is False where jobs run as plain processes and the image is not used.
     `room` is by service; a service that it does not have is bounded by the spec alone.
     `image` is by service too, and so is `cold`: the chance that no warm container waits for a job.
-    `mean_run` are the mean seconds of the jobs that run and wait there, None where only their
-    number is known: then all are taken to be like the one that is placed.
+    `mean_run` and `mean_cpu` are the mean seconds and cores of the jobs that run and wait there,
+    None where only their number is known: then all are taken to be like the one that is placed.
     """
 
     spec: TargetSpec
@@ -134,6 +134,7 @@ class TargetState:
     cold: Mapping[str, float] = field(default_factory=dict)
     machines: Machines | None = None
     mean_run: float | None = None
+    mean_cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
