@@ -50,6 +50,7 @@ from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
 from manager.tracing import Tracing
+from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
 
@@ -117,12 +118,14 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes(document)
         self.served = document.services
+        self.trials = Trials(settings.trial)
         self.quotas = Quotas(
             parts.state,
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
             self._spent,
+            place=self.trials.decide,
         )
         self._inputs_at = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(

@@ -87,6 +87,7 @@ class Lane:
             self._resume += [_Resume(now, record) for record in records if not record.moving]
             self._held |= {record.id: record for record in records if record.moving}
         self.wake.set()
+        self._core.moving.set()
 
     def drop(self, job: str) -> None:
         """The job is over for us."""
@@ -182,6 +183,7 @@ class Lane:
             self._resume = [r for r in self._resume if r.record.id != record.id]
             self._held[record.id] = record
             known.moving = True
+        self._core.moving.set()
         return True
 
     def unhold(self, job: str) -> None:

@@ -14,7 +14,7 @@ from bridge.dispatch.model import Change, JobRecord, Waiting
 from bridge.dispatch.protocol import Decide
 from bridge.errors import BridgeError, TemporaryError
 from bridge.fdl.model import Service
-from bridge.scheduler import Snapshot
+from bridge.scheduler import Snapshot, from_json
 from bridge.targets import JobState
 
 __all__ = ["Mover"]
@@ -56,7 +56,9 @@ class Mover:
         core, patience = self._core, min(self._groups(), default=_LONGEST)
         pause = max(_SHORTEST, min(_LONGEST, patience / 4))
         asking = any(lane.held for lane in self._lanes.values())
-        if core.stopping.wait(min(pause, _ASKING) if asking else pause):
+        core.moving.wait(min(pause, _ASKING) if asking else pause)
+        core.moving.clear()
+        if core.stopping.is_set():
             return
         for lane in self._lanes.values():
             for record in lane.held:
@@ -101,8 +103,18 @@ class Mover:
         service = core.services.get(job.service)
         if service is None or job.target not in self._lanes or self._has_moved_enough(job):
             return ""
+        if service.placement.policy == "hedge":
+            return self._hedged(job)
         seen = _waiting.seen_by(one, snapshot, going)
         return self._decided(one, service, core.known.informed(seen, service.name))
+
+    def _hedged(self, job: JobRecord) -> str:
+        detail = self._core.store.detail(job.id)
+        if detail is None or not detail.decisions:
+            return ""
+        since = job.accepted if job.placed is None else job.placed
+        target = _waiting.hedged(from_json(detail.decisions[-1]), since, self._core.clock())
+        return target if target in self._lanes else ""
 
     def _has_moved_enough(self, job: JobRecord) -> bool:
         detail = self._core.store.detail(job.id) if job.attempt > 1 else None

@@ -11,14 +11,18 @@ from bridge.dispatch.settings import Settings
 from bridge.fdl.model import Service
 from bridge.scheduler import Decision, Room, Snapshot, TargetState
 
-__all__ = ["is_worth", "patience", "seen_by", "unexplained"]
+__all__ = ["hedged", "is_worth", "patience", "seen_by", "unexplained"]
 
 # Of a deadline, before a job that waits is decided about anew.
 _SHARE: Final = 0.25
+# A hedged job has a time of its own: how often it is compared with the clock.
+_LOOK: Final = 1.0
 
 
 def patience(service: Service, settings: Settings) -> float:
-    """Seconds that a job of the service may wait where it is."""
+    """Seconds that a job of the service may wait where it is, before anything is decided."""
+    if service.placement.policy == "hedge":
+        return min(settings.patience, _LOOK)
     deadline = service.placement.deadline
     return settings.patience if deadline is None else min(settings.patience, deadline * _SHARE)
 
@@ -67,6 +71,12 @@ def unexplained(
             for state in snapshot.targets
         ),
     )
+
+
+def hedged(taken: Decision, since: float, now: float) -> str:
+    """The target that a hedged job is to try next, as it has not begun where it is; "" for none."""
+    hedge = taken.hedge
+    return hedge.target if hedge is not None and now - since >= hedge.after else ""
 
 
 def is_worth(decision: Decision, target: str, left: float | None, settings: Settings) -> bool:

@@ -136,6 +136,7 @@ class Dispatcher:
         core = self._core
         core.stopping.set()
         core.placing.set()
+        core.moving.set()
         core.known.wake()
         for lane in self._lanes.values():
             lane.wake.set()

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from bridge.dispatch import _items
@@ -225,10 +225,13 @@ class JobTable:
                 break
         return found
 
-    def details(self, service: str, limit: int) -> list[JobDetail]:
-        """The newest jobs of a service with all that their items say, newest first."""
-        items = islice(self._of_service(service), limit)
-        return [_items.detail(item, _items.record(item)) for item in items]
+    def details(self, service: str, limit: int, since: float = 0.0) -> list[JobDetail]:
+        """The newest jobs since then, of a service or of all (""), with all that their items say,
+        newest first."""
+        items = self._of_service(service) if service else self._of_all(set(), limit)
+        jobs = ((item, _items.record(item)) for item in islice(items, limit))
+        recent = takewhile(lambda one: one[1].accepted >= since, jobs)
+        return [_items.detail(item, job) for item, job in recent]
 
     def open_since(self, before: float) -> Iterator[JobRecord]:
         """Open jobs that have not changed since `before`, the longest first."""
@@ -259,6 +262,15 @@ class JobTable:
             if number >= most:
                 break
         return counts
+
+    def busy(self, most: int) -> dict[str, tuple[int, int]]:
+        """Jobs that are with each target, and that wait for it, counted up to `most` jobs."""
+        found: dict[str, tuple[int, int]] = {}
+        for (target, state), count in self.loads(most).items():
+            running, queued = found.get(target, (0, 0))
+            there = state in (JobState.SUBMITTED, JobState.RUNNING)
+            found[target] = (running + count, queued) if there else (running, queued + count)
+        return found
 
     def _item(self, job: str) -> Item | None:
         with translated(f"job {job}"):

@@ -126,8 +126,9 @@ def _tier(one: Seen, order: Mapping[str, int], deadline: float | None, policy: P
     """Fallbacks come in the file's order, whatever they score."""
     if not one.first_choice:
         return order[one.offer.target], False, 0
-    late = deadline is not None and one.finish > deadline
-    return 0, late, policy.tier(one, late) if policy.tier else 0
+    limit = math.inf if deadline is None else deadline
+    late = one.finish > limit
+    return 0, late, policy.tier(one, limit) if policy.tier and not late else 0
 
 
 def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | None, int]:
@@ -135,13 +136,20 @@ def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | 
     if not ranked:
         return None, 0
     top = ranked[0]
-    near = [r for r in ranked if r.tier == top.tier and r.score >= top.score - policy.epsilon]
+    near = [r for r in ranked if r.tier == top.tier and _is_near(r, top, policy.epsilon)]
     best = _undominated(near) if len(near) > 1 else near
     if len(best) == 1:
         return best[0], 1
     digest = hashlib.sha256(key.encode()).digest()
     one, other = random.Random(digest).sample(best, 2)  # noqa: S311 - no secret depends on it
     return (other if other.seen.load < one.seen.load else one), len(best)
+
+
+def _is_near(one: Ranked, top: Ranked, epsilon: float) -> bool:
+    """Beside what is free all prices are worth nothing, so that a score alone is no tie."""
+    if one.score < top.score - epsilon:
+        return False
+    return epsilon > 0 or one.seen.offer.cost == top.seen.offer.cost
 
 
 def _undominated(near: Sequence[Ranked]) -> list[Ranked]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
@@ -30,7 +29,7 @@ from bridge.scheduler.model import (
 )
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """What all targets said to one job, those that can run it and those that cannot."""
 
     service: Service
@@ -41,6 +40,7 @@ class _Asked(NamedTuple):
     refused: Sequence[Offer]
 
     def choose(self, policy: Policy) -> Choice:
+        """What a policy makes of it."""
         identity = self.cause.identity if self.cause else ""
         turn = self.snapshot.turn
         lot = f"{self.seed}\0{self.service.name}\0{identity}"
@@ -78,7 +78,7 @@ def decide(
     requirements or preferences make no sense, or two targets have one name.
     """
     chosen = policy_for(service, policy)
-    asked = _ask(service, event, snapshot, seed, prices)
+    asked = ask(service, event, snapshot, seed, prices)
     choice = asked.choose(chosen)
     winner, refused = choice.winner, asked.refused
     hedge = _hedge(choice) if chosen.hedge else None
@@ -109,13 +109,14 @@ def decide(
     )
 
 
-def _ask(
+def ask(
     service: Service,
     event: Event | Cause | None,
     snapshot: Snapshot,
     seed: int,
     prices: Prices | None,
-) -> _Asked:
+) -> Asked:
+    """What each target says to a job; PlacementError for preferences that make no sense."""
     _check(service, snapshot)
     ask = ask_for(service, prices)
     spent = snapshot.spent.get(service.name, NOTHING)
@@ -130,7 +131,7 @@ def _ask(
         else:
             refused.append(made)
     refused.sort(key=lambda made: made.target)
-    return _Asked(service, seed, snapshot, cause, seen, refused)
+    return Asked(service, seed, snapshot, cause, seen, refused)
 
 
 def _cause(event: Event | Cause | None) -> Cause | None:
@@ -179,13 +180,17 @@ def _hedge(choice: Choice) -> Hedge | None:
     return Hedge(second.offer.target, after)
 
 
-def _shadow(asked: _Asked) -> tuple[Instead, ...]:
+def _shadow(asked: Asked) -> tuple[Instead, ...]:
+    """What the policy on trial would have done; nothing where it cannot say: it harms no job."""
     name = asked.service.placement.shadow
     if not name:
         return ()
-    policy = policy_for(asked.service, name)
-    winner = asked.choose(policy).winner
+    try:
+        policy = policy_for(asked.service, name)
+        winner = asked.choose(policy).winner
+    except PlacementError:
+        winner = None
     if winner is None:
-        return (Instead("shadow", policy.name, "", 0.0, Decimal(0)),)
+        return (Instead("shadow", name, ""),)
     offer = winner.seen.offer
-    return (Instead("shadow", policy.name, offer.target, offer.finish, offer.cost),)
+    return (Instead("shadow", name, offer.target, offer.wait, offer.finish, offer.cost),)

@@ -45,6 +45,7 @@ def _instead(one: Instead) -> dict[str, Any]:
         "role": one.role,
         "policy": one.policy,
         "target": one.target,
+        "wait": one.wait,
         "finish": one.finish,
         "cost": str(one.cost),
     }
@@ -121,7 +122,12 @@ def from_json(data: Mapping[str, Any]) -> Decision:
 
 def _read_instead(data: Mapping[str, Any]) -> Instead:
     return Instead(
-        data["role"], data["policy"], data["target"], data["finish"], Decimal(data["cost"])
+        data["role"],
+        data["policy"],
+        data["target"],
+        data["wait"],
+        data["finish"],
+        Decimal(data["cost"]),
     )
 
 

@@ -24,16 +24,20 @@ from typing import Final
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import _words as words
 from bridge.scheduler._assign import Loss, Problem, best
+from bridge.scheduler._choose import Ranked
 from bridge.scheduler._data import assumptions
-from bridge.scheduler._decide import decide
+from bridge.scheduler._decide import Asked, ask, decide
 from bridge.scheduler._estimates import Route, route
-from bridge.scheduler._kinds import AWS, is_first_choice, region_of
+from bridge.scheduler._kinds import AWS, region_of
 from bridge.scheduler._policies import Policy, policy_for
 from bridge.scheduler._prices import Prices, list_prices
+from bridge.scheduler._terms import Seen
 from bridge.scheduler.model import Candidate, Decision, Snapshot
 
 _GIB: Final = 2**30
 _HERE: Final = Route(0.0)
+_NO_TIER: Final = (0.0, 0.0, 0.0)
+_NO_LOSS: Final[Loss] = (*_NO_TIER, 0.0, 0.0)
 # Rounding is no reason to move.
 _NOISE: Final = 1e-9
 
@@ -111,7 +115,7 @@ def decide_together(
              for s in services}  # fmt: skip
     specs = {state.spec.name: state.spec for state in snapshot.targets}
     stages = {
-        s.name: _Stage(s, policy_for(s, policy), alone[s.name])
+        s.name: _Stage(ask(s, None, snapshot, seed, prices), policy_for(s, policy), alone[s.name])
         for s in services
         if alone[s.name].target
     }
@@ -143,24 +147,29 @@ def decide_together(
 class _Stage:
     """A service with the targets that it may go to, the one it would have alone first."""
 
-    def __init__(self, service: Service, policy: Policy, decision: Decision) -> None:
-        self.service = service
+    def __init__(self, asked: Asked, policy: Policy, decision: Decision) -> None:
+        self.service = asked.service
         self.policy = policy
         self.decision = decision
+        self._asked = asked
         self.options: Mapping[str, Candidate] = {
             one.offer.target: one for one in decision.candidates if one.offer.feasible
         }
 
-    def late(self, seconds: float) -> bool:
-        """Whether a job that takes so long misses the deadline."""
-        deadline = self.service.placement.deadline
-        return deadline is not None and seconds > deadline
+    def weighed(self, ways: Mapping[str, Route]) -> dict[str, Ranked]:
+        """What the policy makes of the targets when data takes so much more on each of them."""
+        seen = [_with_data(one, ways[one.offer.target]) for one in self._asked.seen]
+        choice = self._asked._replace(seen=seen).choose(self.policy)
+        return {one.seen.offer.target: one for one in choice.order}
 
-    def fallback(self, spec: TargetSpec) -> int:
-        """0 for a first choice, else the place among the fallbacks."""
-        if is_first_choice(self.service, spec):
-            return 0
-        return 1 + self.service.placement.fallback.index(spec.name)
+
+def _with_data(one: Seen, way: Route) -> Seen:
+    offer = one.offer._replace(
+        transfer=one.offer.transfer + way.seconds,
+        cost=one.offer.cost + way.price,
+        egress=one.offer.egress + way.price,
+    )
+    return one._replace(offer=offer, finish=offer.finish, cost=float(offer.cost))
 
 
 class _Plan:
@@ -179,12 +188,13 @@ class _Plan:
         self._prices = prices
         self._size = assumptions().object_bytes
         self._unit = _unit(stages)
+        self._ranked = {name: s.weighed(self._ways(s)) for name, s in self._stages.items()}
 
     def best(self) -> tuple[dict[str, str], bool]:
         """The target of each service, and whether no other way can be better."""
         problem = Problem(
             {
-                name: {target: self._own(stage, target) for target in stage.options}
+                name: {target: self._own(self._ranked[name][target]) for target in stage.options}
                 for name, stage in self._stages.items()
             },
             self._pairs(),
@@ -204,19 +214,22 @@ class _Plan:
             for target in self._specs
         ]  # fmt: skip
 
-    def _own(self, stage: _Stage, target: str) -> Loss:
-        """What a stage loses on a target, with its data on the way from and to fixed stores."""
-        offer, spec = stage.options[target].offer, self._specs[target]
-        ways = [self._leg(stage, link, spec) for link in self._links]
-        seconds = sum(way.seconds for way in ways)
-        cost = sum((way.price for way in ways), Decimal(0))
-        order, late = stage.fallback(spec), stage.late(offer.finish + seconds)
+    def _ways(self, stage: _Stage) -> dict[str, Route]:
+        """What a stage's data takes on each target, from and to stores that stay where they are."""
+        found = {}
+        for target in stage.options:
+            ways = [self._leg(stage, link, self._specs[target]) for link in self._links]
+            price = sum((way.price for way in ways), Decimal(0))
+            found[target] = Route(sum(way.seconds for way in ways), price)
+        return found
+
+    def _own(self, one: Ranked) -> Loss:
+        seen = one.seen
         if self._unit == "cost":
-            return order, late, float(offer.cost + cost), offer.finish + seconds
+            return *one.tier, seen.cost, seen.finish
         if self._unit == "finish":
-            return order, late, offer.finish + seconds, float(offer.cost + cost)
-        loss = _drop(stage, target, seconds, cost) - (stage.options[target].score or 0.0)
-        return order, late, loss, 0.0
+            return *one.tier, seen.finish, seen.cost
+        return *one.tier, -one.score, 0.0
 
     def _pairs(self) -> dict[tuple[str, str], dict[tuple[str, str], Loss]]:
         """What it adds that two stages with a link are on different sites."""
@@ -229,17 +242,18 @@ class _Plan:
             for one in writer.options:
                 for other in reader.options:
                     more = self._between(link, self._specs[one], self._specs[other])
-                    before = table.get((one, other), (0.0,) * 4)
-                    loss = self._shared(reader, other, more)
+                    before = table.get((one, other), _NO_LOSS)
+                    loss = self._shared(link.reader, other, more)
                     table[one, other] = tuple(a + b for a, b in zip(before, loss, strict=True))
         return found
 
-    def _shared(self, reader: _Stage, target: str, more: Route) -> Loss:
+    def _shared(self, reader: str, target: str, more: Route) -> Loss:
         if self._unit == "cost":
-            return 0.0, 0.0, float(more.price), more.seconds
+            return *_NO_TIER, float(more.price), more.seconds
         if self._unit == "finish":
-            return 0.0, 0.0, more.seconds, float(more.price)
-        return 0.0, 0.0, _drop(reader, target, more.seconds, more.price), 0.0
+            return *_NO_TIER, more.seconds, float(more.price)
+        lost = _drop(self._ranked[reader][target], self._stages[reader].policy, more)
+        return *_NO_TIER, lost, 0.0
 
     def _leg(self, stage: _Stage, link: Link, spec: TargetSpec) -> Route:
         """An object between a stage and the link's store, when it has that end of the link."""
@@ -337,37 +351,39 @@ def _ends(stages: Sequence[_Stage], links: Sequence[Link]) -> list[Link]:
 
 def _unit(stages: Sequence[_Stage]) -> str:
     """What is added up: `cost`, `finish` or `score`; services without a choice do not matter."""
-    wanted = {frozenset(s.policy.weights) for s in stages if len(s.options) > 1}
+    policies = [stage.policy for stage in stages if len(stage.options) > 1]
+    wanted = {frozenset(one.weights) for one in policies}
+    plain = all(one.score is None and one.tier is None for one in policies)
     for name in ("cost", "finish"):
-        if wanted == {frozenset({name})}:
+        if plain and wanted == {frozenset({name})}:
             return name
     return "score"
 
 
-def _drop(stage: _Stage, target: str, seconds: float, cost: Decimal) -> float:
-    """By how much data on its way lowers the score of a target.
+def _drop(one: Ranked, policy: Policy, more: Route) -> float:
+    """By how much a crossing lowers the score of a target.
 
     The terms are measured against the best, which stays: value · raw / (raw + more).
     """
-    policy = stage.policy
     added = {
-        "cost": (float(cost), policy.cost_grain),
-        "finish": (seconds, policy.time_grain),
-        "transfer": (seconds, policy.time_grain),
+        "cost": (float(more.price), policy.cost_grain),
+        "finish": (more.seconds, policy.time_grain),
+        "transfer": (more.seconds, policy.time_grain),
     }
     lost = 0.0
-    for term in stage.options[target].terms:
-        more, grain = added.get(term.name, (0.0, 0.0))
-        if more > 0:
-            lost += term.weight * term.value * more / ((term.raw or 0.0) + grain + more)
+    for term in one.candidate.terms:
+        extra, grain = added.get(term.name, (0.0, 0.0))
+        if extra > 0 and term.raw is not None:
+            lost += term.weight * term.value * extra / (term.raw + grain + extra)
     return lost
 
 
 def _is_better(found: Loss, alone: Loss, tie: float) -> bool:
     """Whether it is worth to leave what each service alone would have."""
-    if found[:2] != alone[:2]:
-        return found[:2] < alone[:2]
-    for less, more, near in zip(found[2:], alone[2:], (tie, 0.0), strict=True):
+    tiers = len(_NO_TIER)
+    if found[:tiers] != alone[:tiers]:
+        return found[:tiers] < alone[:tiers]
+    for less, more, near in zip(found[tiers:], alone[tiers:], (tie, 0.0), strict=True):
         gap = more - less
         if abs(gap) > near + _NOISE * max(abs(more), abs(less)):
             return gap > 0

@@ -112,8 +112,8 @@ class TargetState:
     `isolated` is False where jobs run as plain processes and the image is not used.
     `room` is by service; a service that it does not have is bounded by the spec alone.
     `image` is by service too, and so is `cold`: the chance that no warm container waits for a job.
-    `mean_run` are the mean seconds of the jobs that run and wait there, None where only their
-    number is known: then all are taken to be like the one that is placed.
+    `mean_run` and `mean_cpu` are the mean seconds and cores of the jobs that run and wait there,
+    None where only their number is known: then all are taken to be like the one that is placed.
     """
 
     spec: TargetSpec
@@ -134,6 +134,7 @@ class TargetState:
     cold: Mapping[str, float] = field(default_factory=dict)
     machines: Machines | None = None
     mean_run: float | None = None
+    mean_cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,17 +230,18 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What a policy that did not decide would have done with the job, in `finish` seconds and USD.
+    """What a policy that did not decide would have done with the job, and what it expected.
 
     `role` says why it was asked: the `primary` policy, where a canary decided, or a `shadow`.
-    `target` is "" when it found none.
+    `target` is "" when it found none. Times in seconds, the cost in USD.
     """
 
     role: Literal["primary", "shadow"]
     policy: str
     target: str
-    finish: float
-    cost: Decimal
+    wait: float = 0.0
+    finish: float = 0.0
+    cost: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,6 @@ class Decision:
     def waits(self) -> bool:
         """Nothing can take the job now, but something will: all that is against it passes."""
         return not self.target and any(
-            all(reason.passing for reason in candidate.offer.reasons)
+            candidate.offer.reasons and all(reason.passing for reason in candidate.offer.reasons)
             for candidate in self.candidates
         )

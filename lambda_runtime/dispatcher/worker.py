@@ -18,7 +18,7 @@ from bridge.dispatch import steps
 from bridge.dispatch.model import Change, JobDetail, JobRecord, NewJob
 from bridge.errors import BridgeError, PermanentError, TemporaryError
 from bridge.events import Event, job_id
-from bridge.scheduler import Decision, decide
+from bridge.scheduler import Decision
 from bridge.targets import Job, JobState, JobUpdate
 from bridge.targets.aws.account import translated
 from bridge.targets.aws.common import update_from_report
@@ -92,11 +92,16 @@ class Worker:
             self.fail(job, f"service {job.service} is not deployed here")
             return None
         try:
-            decision = decide(
+            decision = world.environment.trial.decide(
                 known.service, job.event, world.snapshot(known), seed=steps.seed(job.id)
             )
         except PermanentError as error:
             self.fail(job, error.message)
+            return None
+        if decision.waits:
+            later = steps.waiting(job, decision, world.clock(), world.settings)
+            if world.table.change(later, only_from=(JobState.ACCEPTED,)):
+                self.wake(later)
             return None
         if not decision.target:
             self.fail(job, decision.reason, decision)

@@ -12,7 +12,7 @@ from bridge.dispatch._waiting import patience
 from bridge.dispatch.testing import BusyTarget, FakeTarget, Outcome
 from bridge.errors import TargetUnavailable
 from bridge.fdl.model import Placement, Service
-from bridge.scheduler import Decision, Estimate, Room, Snapshot, TargetState, decide
+from bridge.scheduler import Decision, Estimate, Room, Snapshot, TargetState, decide, from_json
 from bridge.targets import JobState
 from tests.dispatch.world import (
     FAST,
@@ -254,6 +254,27 @@ def test_a_restart_goes_on_taking_back(store: SqliteStore) -> None:
     assert len(here.submits) == 1
 
 
+def test_a_hedged_job_tries_the_second_target_after_the_first_has_let_go(
+    store: SqliteStore,
+) -> None:
+    here, there = holding("here", room=0), FakeTarget("there", "local")
+    here.answers = [None, True]
+    wanted = replace(HERE, placement=Placement(policy="hedge"))
+    scene = Scene(store, here, there, wanted=wanted)
+    clock = [1000.0]
+    scene.dispatcher._core.clock = lambda: clock[0]
+    scene.accept(1)
+    with scene.dispatcher:
+        until(lambda: len(here.submits) == 1)
+        hedge = from_json(store.detail(only(store).id).decisions[0]).hedge  # type: ignore[union-attr]
+        assert hedge is not None
+        assert (hedge.target, there.runs) == ("there", [])
+        clock[0] += hedge.after + 1
+        assert scene.dispatcher.wait_quiet(PATIENCE)
+    assert [job.attempt for job in here.withdrawn] == [1]
+    assert [job.attempt for job in there.runs] == [2]
+
+
 # --- submits that fail ---------------------------------------------------------------------------
 
 
@@ -261,7 +282,7 @@ def test_a_target_that_does_not_take_it_is_left_out_of_a_new_decision(store: Sql
     refuse = Outcome(refuse=TargetUnavailable("down", delay=0))
     here = BusyTarget("here", "local", script=outcomes(refuse))
     there = FakeTarget("there", "local")
-    scene = Scene(store, here, there)
+    scene = Scene(store, here, there, settings=FAST)
     scene.accept(1)
     with scene.dispatcher:
         assert scene.dispatcher.wait_quiet(PATIENCE)
