@@ -193,6 +193,9 @@ class Known:
     def _observe(self, lesson: Lesson) -> bool:
         try:
             seen = observation(lesson, self._price)
+            one = self._core.services.get(lesson.service)
+            if seen is not None and one is not None:
+                seen = replace(seen, cores=float(one.resources.cpu))
             return seen is not None and self._book.observe(seen, self._core.clock())
         except Exception:
             # One that nobody foresaw must not keep us from all others.

@@ -70,7 +70,7 @@ class Estimates:
         if not 0 <= run <= _LONGEST:
             self._drop("run")
             return False
-        target.ran(run)
+        target.ran(run, seen.cores)
         pair = self._pair(seen.service, seen.target)
         if seen.predicted is not None:
             _compare(pair, seen, seen.predicted, run)

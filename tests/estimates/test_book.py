@@ -178,9 +178,10 @@ def test_what_runs_on_a_target_on_average_is_known_and_follows_what_comes() -> N
     known = book(*[seen(4.0)] * 30, seen(1e8))
     assert state(known).mean_run == pytest.approx(4.0, rel=0.6)
     for _ in range(60):
-        known.observe(replace(seen(20.0), service="other"), NOW)
+        known.observe(replace(seen(20.0), service="other", cores=0.5), NOW)
     # What is known of a target is a second old at most.
     assert state(known, now=NOW + 1).mean_run == pytest.approx(20.0, rel=0.1)
+    assert state(known, now=NOW + 1).mean_cpu == pytest.approx(0.5)
 
 
 def test_failures_of_the_target_count_while_they_are_recent_and_one_alone_is_none() -> None:
