@@ -477,6 +477,10 @@ class Manager:
     def _decision(self, service: Service) -> Decision:
         return decide(service, None, self.snapshot())
 
+    def decision(self, service: Service) -> Decision:
+        """Where a job of the service would go now, with all that was learned."""
+        return decide(service, None, self.dispatcher.known.informed(self.snapshot(), service.name))
+
     def ranking(self, one: Deployed) -> list[str]:
         """The targets that its jobs may run on, the best one now first."""
         candidates = self._decision(one.service).candidates
