@@ -77,6 +77,8 @@ class Placer:
         return self._decide(service, job.event, snapshot, seed=steps.seed(job.id))
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
+        if decision.waits:
+            return steps.waiting(job, decision, self._core.clock(), self._core.settings)
         if not decision.target:
             return self._failed(job, decision.reason, decision)
         if decision.target not in self._targets:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection
+from typing import Final
 
 from bridge.dispatch._news import Grounds, Watched, change_of, watched_of
 from bridge.dispatch.model import Change, JobDetail, JobRecord
@@ -28,8 +29,13 @@ __all__ = [
     "placed",
     "seed",
     "submit_later",
+    "waiting",
     "watched_of",
 ]
+
+
+# Seconds until a job is looked at again that waits for a breaker or a budget.
+_LOOK: Final = 15.0
 
 
 def seed(job: str) -> int:
@@ -82,6 +88,11 @@ def place_later(
         return Change(job.id, job.attempt, JobState.DEAD, now, tries=tries, reason=reason)
     due = now + settings.delay(job.id, tries, least)
     return _put_back(job, JobState.ACCEPTED, now, tries=tries, due=due, why=why)
+
+
+def waiting(job: JobRecord, decision: Decision, now: float, settings: Settings) -> Change:
+    """Another look after a while: all that is against some target passes by itself."""
+    return place_later(job, decision.reason, now, settings, _LOOK, counts=False)
 
 
 def submit_later(

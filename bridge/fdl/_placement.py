@@ -178,11 +178,12 @@ def _check_choice(block: Section, context: Context) -> None:
     weights = block.get("weights")
     if weights and not any(weights.values()):
         context.log.at(block.place("weights"), "all weights are 0, so nothing would count")
-    policy = block.get("policy")
-    needed = _NEEDED.get(policy, ())
-    if needed and not any(name in block for name in needed):
-        message = f"the policy {policy} needs {' or '.join(needed)}"
-        context.log.at(block.place("policy"), message, f"write {needed[0]} beside it")
+    for key in ("policy", "shadow"):
+        policy = block.get(key)
+        needed = _NEEDED.get(policy, ())
+        if needed and not any(name in block for name in needed):
+            message = f"the policy {policy} needs {' or '.join(needed)}"
+            context.log.at(block.place(key), message, f"write {needed[0]} beside it")
 
 
 _NEEDED: Final = {"deadline": ("deadline",), "budget": ("max_cost", "budget")}

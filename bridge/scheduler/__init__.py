@@ -4,6 +4,7 @@ A target makes an Offer for a service; a policy weighs the offers; a Decision ho
 every other candidate and its reasons. Limits, prices and typical start times are dated data.
 """
 
+from bridge.scheduler._batch import decide_all
 from bridge.scheduler._constraints import constraints
 from bridge.scheduler._decide import decide
 from bridge.scheduler._filters import Passing
@@ -80,6 +81,7 @@ __all__ = [
     "cause_in",
     "constraints",
     "decide",
+    "decide_all",
     "decide_together",
     "fargate_size",
     "from_json",

@@ -8,7 +8,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
@@ -63,10 +62,6 @@ def _key(one: Ranked) -> tuple[Tier, float, Decimal, float, str]:
     return (one.tier, -one.score, seen.offer.cost, seen.finish, seen.offer.target)
 
 
-# Most targets say today what they said a moment ago: to look a term up is faster than to make it.
-_known_term = lru_cache(maxsize=8192, typed=True)(Term)
-
-
 def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     total = sum(policy.weights.values())
     columns: dict[str, list[float]] = {}
@@ -74,8 +69,8 @@ def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     for name, weight in policy.weights.items():
         kind, share = _term(name, policy), weight / total
         points = kind.points(seen, scale)
-        make = Term if kind.by_event else _known_term
-        terms.append([make(name, value, raw, kind.unit, share) for value, raw in points])
+        unit = kind.unit
+        terms.append([Term(name, value, raw, unit, share) for value, raw in points])
         columns[name] = [value for value, _ in points]
     scores = _scores(columns, policy, seen, scale)
     said = zip(*terms, strict=True) if terms else iter([()] * len(seen))
@@ -131,8 +126,9 @@ def _tier(one: Seen, order: Mapping[str, int], deadline: float | None, policy: P
     """Fallbacks come in the file's order, whatever they score."""
     if not one.first_choice:
         return order[one.offer.target], False, 0
-    late = deadline is not None and one.finish > deadline
-    return 0, late, policy.tier(one, late) if policy.tier else 0
+    limit = math.inf if deadline is None else deadline
+    late = one.finish > limit
+    return 0, late, policy.tier(one, limit) if policy.tier and not late else 0
 
 
 def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | None, int]:
@@ -140,13 +136,20 @@ def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | 
     if not ranked:
         return None, 0
     top = ranked[0]
-    near = [r for r in ranked if r.tier == top.tier and r.score >= top.score - policy.epsilon]
+    near = [r for r in ranked if r.tier == top.tier and _is_near(r, top, policy.epsilon)]
     best = _undominated(near) if len(near) > 1 else near
     if len(best) == 1:
         return best[0], 1
     digest = hashlib.sha256(key.encode()).digest()
     one, other = random.Random(digest).sample(best, 2)  # noqa: S311 - no secret depends on it
     return (other if other.seen.load < one.seen.load else one), len(best)
+
+
+def _is_near(one: Ranked, top: Ranked, epsilon: float) -> bool:
+    """Beside what is free all prices are worth nothing, so that a score alone is no tie."""
+    if one.score < top.score - epsilon:
+        return False
+    return epsilon > 0 or one.seen.offer.cost == top.seen.offer.cost
 
 
 def _undominated(near: Sequence[Ranked]) -> list[Ranked]:

@@ -50,6 +50,8 @@ class Assumptions:
     output_ratio: float
     object_bytes: int
     freshness_half_life: float
+    deadline_margin: float
+    deadline_run_margin: float
     hedge_factor: float
     hedge_least: float
     seconds_per_byte: Mapping[str, float]
@@ -68,6 +70,8 @@ def assumptions() -> Assumptions:
         output_ratio=float(found["output_ratio"]),
         object_bytes=int(found["object_mb"] * 1_000_000),
         freshness_half_life=float(found["freshness_half_life"]),
+        deadline_margin=float(found["deadline_margin"]),
+        deadline_run_margin=float(found["deadline_run_margin"]),
         hedge_factor=float(found["hedge_factor"]),
         hedge_least=float(found["hedge_least"]),
         seconds_per_byte=speeds,

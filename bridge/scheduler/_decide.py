@@ -181,12 +181,16 @@ def _hedge(choice: Choice) -> Hedge | None:
 
 
 def _shadow(asked: Asked) -> tuple[Instead, ...]:
+    """What the policy on trial would have done; nothing where it cannot say: it harms no job."""
     name = asked.service.placement.shadow
     if not name:
         return ()
-    policy = policy_for(asked.service, name)
-    winner = asked.choose(policy).winner
+    try:
+        policy = policy_for(asked.service, name)
+        winner = asked.choose(policy).winner
+    except PlacementError:
+        winner = None
     if winner is None:
-        return (Instead("shadow", policy.name, ""),)
+        return (Instead("shadow", name, ""),)
     offer = winner.seen.offer
-    return (Instead("shadow", policy.name, offer.target, offer.wait, offer.finish, offer.cost),)
+    return (Instead("shadow", name, offer.target, offer.wait, offer.finish, offer.cost),)

@@ -17,7 +17,13 @@ from bridge.fdl.model import Service, StoragePath, TargetSpec
 from bridge.fdl.options import OscarOptions
 from bridge.scheduler import _words as words
 from bridge.scheduler._data import Assumptions, Start, assumptions, start_of
-from bridge.scheduler._filters import FILTERS, refusals
+from bridge.scheduler._filters import (
+    FILTERS,
+    OfferCheck,
+    is_choosy,
+    offer_checks,
+    refusals,
+)
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
@@ -48,7 +54,11 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is the same for every job of a service on a target."""
+    """What is the same for every job of a service on a target.
+
+    `choosy`: filters of a target's state may have something against it whatever the state is.
+    `offer_checks` are the filters of offers that may.
+    """
 
     first_choice: bool
     reasons: tuple[Reason, ...]
@@ -64,6 +74,8 @@ class Standing:
     input_provider: str
     free: bool
     pull: float
+    choosy: bool
+    offer_checks: tuple[tuple[str, OfferCheck], ...]
 
 
 def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
@@ -91,6 +103,8 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
         from_elsewhere=elsewhere,
         out=out,
         pull=assume.seconds_per_byte["aws" if spec.kind in AWS else "internet"],
+        choosy=is_choosy(service, spec),
+        offer_checks=offer_checks(service, spec),
         input_provider=str(service.inputs[0].provider) if service.inputs else "",
         free=quote.rate == Rate() and not from_s3.price and not elsewhere.price,
     )
@@ -116,6 +130,8 @@ def _capacity(service: Service, spec: TargetSpec) -> int | None:
         bounds.append(int(spec.cpu / service.resources.cpu))
     if spec.memory is not None and service.resources.memory > 0:
         bounds.append(spec.memory // service.resources.memory)
+    if spec.gpu and service.resources.gpu:
+        bounds.append(spec.gpu // service.resources.gpu)
     return min(bounds, default=None)
 
 

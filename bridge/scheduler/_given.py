@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_t
 
 from bridge.errors import PlacementError
 from bridge.fdl.model import TargetSpec
-from bridge.scheduler.model import Cause, Decision, Snapshot, TargetState
+from bridge.scheduler.model import Cause, Decision, Estimate, Snapshot, TargetState
 
 _T = TypeVar("_T")
 _UNSAID: Final = frozenset(
@@ -46,7 +46,7 @@ def given(decision: Decision) -> dict[str, Any] | None:
 def _for_size(state: TargetState, decision: Decision) -> TargetState:
     """The state with the one estimate that the decision was made on."""
     run = state.runs.get(decision.service)
-    if run is None or not run.sizes or decision.cause is None:
+    if not isinstance(run, Estimate) or not run.sizes or decision.cause is None:
         return state
     run = run.of(decision.cause.size)
     return dataclasses.replace(state, runs={decision.service: run})
@@ -102,10 +102,12 @@ def _fields(value: Any, service: str) -> dict[str, Any]:
     found = {}
     for name, default in _defaults(cast(Hashable, type(value))).items():
         said = getattr(value, name)
-        if said is not default and said != default:
-            plain = _plain(said, service)
-            if plain is not None:
-                found[name] = plain
+        if said is default or said == default:
+            continue
+        if not isinstance(said, Mapping):
+            found[name] = _plain(said, service)
+        elif service in said:
+            found[name] = _plain(said[service], service)
     return found
 
 
@@ -114,8 +116,6 @@ def _plain(value: Any, service: str) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal):
         return str(value)
-    if isinstance(value, Mapping):
-        return _plain(value[service], service) if service in value else None
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, tuple):
@@ -147,13 +147,26 @@ def _reader(hint: Any) -> Callable[[Any, str], Any]:
         read = _reader(inner[0])
         return lambda said, service: tuple(read(each, service) for each in said)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return lambda said, service: _made(hint, said, service)
+        return lambda said, service: _made(hint, said, service) if _is_map(said) else said
     make = _MAKERS.get(origin or hint)
     return (lambda said, _: make(said)) if make else (lambda said, _: said)
+
+
+def _is_map(said: Any) -> bool:
+    """Garbage that a target answered is kept, so that it is refused again."""
+    return isinstance(said, Mapping)
+
+
+def _number(said: Any) -> Any:
+    """JSON has no infinity and no NaN; they are texts."""
+    try:
+        return float(said) if isinstance(said, str) else said
+    except ValueError:
+        return said
 
 
 _MAKERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     frozenset: frozenset,
     Decimal: Decimal,
-    float: lambda said: float(said) if isinstance(said, str) else said,
+    float: _number,
 }

@@ -6,17 +6,17 @@ that they were made from: those are frozen, so a kept answer is the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from bridge.events import Event
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._estimates import Standing, estimated, standing
-from bridge.scheduler._filters import FILTERS, MEASURED, refusals
+from bridge.scheduler._filters import FILTERS, measurements, refusals
 from bridge.scheduler._plugins import filtered
 from bridge.scheduler._prices import Prices, list_prices
-from bridge.scheduler.model import Cause, Offer, Spent, TargetState
+from bridge.scheduler.model import Cause, Offer, Reason, Spent, TargetState
 
 _KEPT: Final = 1024
 NOTHING: Final = Spent()
@@ -96,14 +96,23 @@ def make_offer(
 ) -> Offer:
     """The offer of a target where the service's standing is known."""
     spec, reasons = state.spec, known.reasons
-    if wrong := refusals(MEASURED, service, state):
-        return Offer(spec.name, spec.kind, feasible=False, reasons=(*reasons, *wrong))
-    if refused := refusals(_STATE, service, state):
+    if wrong := measurements(service, state):
+        reasons = (*reasons, Reason("measurements", wrong, passing=True))
+        return Offer(spec.name, spec.kind, feasible=False, reasons=reasons)
+    if (known.choosy or _unusual(state)) and (refused := refusals(_STATE, service, state)):
         reasons = (*reasons, *refused)
     made = estimated(service.name, event, state, known, reasons)
-    late = (*refusals(_OFFER, service, made, spent), *filtered(service, made, state))
-    return replace(made, feasible=False, reasons=(*reasons, *late)) if late else made
+    late = refusals(known.offer_checks, service, made, spent) if known.offer_checks else ()
+    if installed := filtered(service, made, state):
+        late = (*late, *installed)
+    return made._replace(feasible=False, reasons=(*reasons, *late)) if late else made
+
+
+def _unusual(state: TargetState) -> bool:
+    """Whether the state has anything that a filter could have something against."""
+    return bool(
+        state.room or state.image or state.providers is not None or state.breaker != "closed"
+    )
 
 
 _STATE: Final = tuple(FILTERS.state.items())
-_OFFER: Final = tuple(FILTERS.offer.items())

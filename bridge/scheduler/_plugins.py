@@ -42,9 +42,12 @@ def filtered(service: Service, offer: Offer, state: TargetState) -> tuple[Reason
 
     One that breaks, or answers with what is no text, is against it: nobody knows what it would say.
     """
+    checks = _filters()
+    if not checks:
+        return ()
     return tuple(
         Reason(name, str(said), isinstance(said, Passing))
-        for name, check in _filters().items()
+        for name, check in checks.items()
         if (said := _asked(name, check, service, offer, state))
     )
 

@@ -26,8 +26,9 @@ class Policy:
     sentence "<target>: <summary> of 3 that can run it". Two costs or times are the more alike the
     smaller they are beside `cost_grain` (USD) and `time_grain` (seconds); with a grain of 0 only
     their ratio matters. Scores that differ by at most `epsilon` are near ties. `weighable` says
-    that a file may give weights of its own. `score` takes the place of the weighted sum. `tier`
-    comes before any score, the lower first. `hedge`: the decision says who is next, and when.
+    that a file may give weights of its own. `score` takes the place of the weighted sum. `tier`,
+    of a candidate that is in time and the seconds that it has, comes before any score, the lower
+    first. `hedge`: the decision says who is next, and when.
     """
 
     name: str
@@ -103,10 +104,10 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
             ),
             Policy(
                 "deadline",
-                "one's own first and then the cheapest in time",
+                "cheapest in time",
                 MappingProxyType(_PRICE_AND_TIME),
                 score=scores.in_time,
-                tier=scores.private_first,
+                tier=scores.just_in_time,
             ),
             Policy(
                 "budget",

@@ -9,6 +9,7 @@ from functools import cache
 from math import ceil
 from typing import Any, Final, TypeVar
 
+from bridge.errors import PlacementError
 from bridge.scheduler._data import table
 
 _GIB: Final = 2**30
@@ -76,7 +77,12 @@ class Prices:
     def find(self, prices: Mapping[str, _T], region: str) -> tuple[_T, bool]:
         """The price in a region, and whether it is that region's own."""
         own = prices.get(region)
-        return (own, True) if own is not None else (prices[self.default_region], False)
+        if own is not None:
+            return own, True
+        if self.default_region not in prices:
+            where = f"{region or 'no region'}, and not even in {self.default_region}"
+            raise PlacementError(f"these prices have no price of its kind in {where}")
+        return prices[self.default_region], False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,11 @@ Judge = Callable[[Sequence[Seen], Scale], Points]
 
 @dataclass(frozen=True, slots=True)
 class TermKind:
-    """A term by name, with the unit of its raw value; `by_event`: each event makes it another."""
+    """A term by name, with the unit of its raw value."""
 
     name: str
     unit: str
     judge: Judge
-    by_event: bool = False
 
     def points(self, seen: Sequence[Seen], scale: Scale) -> Points:
         """What the term says of each candidate; of an installed one it is checked."""
@@ -261,10 +260,10 @@ TERMS: Final[Mapping[str, TermKind]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            TermKind("carbon", "g", _carbon, by_event=True),
-            TermKind("compute-price", "USD", _compute_price, by_event=True),
-            TermKind("cost", "USD", _cost, by_event=True),
-            TermKind("finish", "s", _finish, by_event=True),
+            TermKind("carbon", "g", _carbon),
+            TermKind("compute-price", "USD", _compute_price),
+            TermKind("cost", "USD", _cost),
+            TermKind("finish", "s", _finish),
             TermKind("free-cpu", "share", _free_cpu),
             TermKind("free-memory", "share", _free_memory),
             TermKind("freshness", "s", _freshness),
@@ -278,8 +277,8 @@ TERMS: Final[Mapping[str, TermKind]] = MappingProxyType(
             TermKind("request-price", "USD", _request_price),
             TermKind("run", "s", _run),
             TermKind("start", "s", _start),
-            TermKind("transfer", "s", _transfer, by_event=True),
-            TermKind("transfer-price", "USD", _transfer_price, by_event=True),
+            TermKind("transfer", "s", _transfer),
+            TermKind("transfer-price", "USD", _transfer_price),
             TermKind("wait", "s", _wait),
         )
     }

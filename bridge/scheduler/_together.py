@@ -164,8 +164,7 @@ class _Stage:
 
 
 def _with_data(one: Seen, way: Route) -> Seen:
-    offer = replace(
-        one.offer,
+    offer = one.offer._replace(
         transfer=one.offer.transfer + way.seconds,
         cost=one.offer.cost + way.price,
         egress=one.offer.egress + way.price,

@@ -98,6 +98,11 @@ class Worker:
         except PermanentError as error:
             self.fail(job, error.message)
             return None
+        if decision.waits:
+            later = steps.waiting(job, decision, world.clock(), world.settings)
+            if world.table.change(later, only_from=(JobState.ACCEPTED,)):
+                self.wake(later)
+            return None
         if not decision.target:
             self.fail(job, decision.reason, decision)
             return None

@@ -13,10 +13,19 @@ from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._filters import _limits as limits
 from bridge.scheduler._filters import _now as now
 from bridge.scheduler._filters import _wishes as wishes
-from bridge.scheduler._filters._now import Passing
+from bridge.scheduler._filters._now import Passing, measurements
 from bridge.scheduler.model import Offer, Reason, Spent, TargetState
 
-__all__ = ["FILTERS", "MEASURED", "Filters", "Passing", "refusals"]
+__all__ = [
+    "FILTERS",
+    "Filters",
+    "OfferCheck",
+    "Passing",
+    "is_choosy",
+    "measurements",
+    "offer_checks",
+    "refusals",
+]
 
 SpecCheck = Callable[[Service, TargetSpec], str]
 StateCheck = Callable[[Service, TargetState], str]
@@ -70,7 +79,22 @@ FILTERS: Final = Filters(
     },
 )
 
-MEASURED: Final = {"measurements": now.measurements}.items()
+
+def is_choosy(service: Service, spec: TargetSpec) -> bool:
+    """Whether a filter of `state` may say no to a target of which nothing unusual is known."""
+    isolated = service.placement.require.get("isolated")
+    return bool(service.resources.gpu or isolated or service.arch != spec.arch)
+
+
+def offer_checks(service: Service, spec: TargetSpec) -> tuple[tuple[str, OfferCheck], ...]:
+    """The filters of `offer` that may say no to the service there."""
+    placement = service.placement
+    needed = {
+        "predicted-time": spec.kind == "lambda",
+        "max-cost": placement.max_cost is not None,
+        "budget": bool(placement.budget),
+    }
+    return tuple((name, check) for name, check in FILTERS.offer.items() if needed[name])
 
 
 def refusals(

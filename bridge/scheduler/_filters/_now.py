@@ -105,11 +105,11 @@ def measurements(service: Service, state: TargetState) -> str:
         if _sound(state, state.runs.get(name)) and _more_sound(name, state):
             return ""
     except (TypeError, AttributeError):  # a text where a number should be
-        return Passing(f"{state.spec.name} was measured with what is not a number")
+        return f"{state.spec.name} was measured with what is not a number"
     wrong = [
         f"{what} {value}" for what, value, top in _values(name, state) if not 0 <= value <= top
     ]
-    return Passing(f"{state.spec.name} was measured with {words.listed(wrong)}, which cannot be")
+    return f"{state.spec.name} was measured with {words.listed(wrong)}, which cannot be"
 
 
 def _sound(state: TargetState, run: Estimate | None) -> bool:
