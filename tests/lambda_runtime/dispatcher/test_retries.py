@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
-from bridge.errors import NotFoundError, TargetUnavailable
+import pytest
+
+from bridge.errors import NotFoundError, TargetUnavailable, UsageError
+from bridge.scheduler import Trial
 from bridge.targets import JobState
+from lambda_runtime.dispatcher.environment import Environment
 from tests.lambda_runtime.dispatcher.world import Lab, created, queued
 
 THROTTLED = TargetUnavailable("invoke grey: Rate exceeded [TooManyRequestsException]")
@@ -102,3 +107,29 @@ def test_jobs_are_spread_by_what_was_placed_before(lab: Lab) -> None:
     detail = lab.world.table.detail(lab.jobs()[0].id)
     assert detail is not None
     assert {c["target"] for c in detail.decisions[0]["candidates"]} == {"aws-lambda", "aws-batch"}
+
+
+def test_a_policy_on_trial_decides_its_share_and_the_record_says_so(lab: Lab) -> None:
+    lab.deploy("grey", targets=("aws-lambda", "aws-batch"))
+    environ = {**GIVEN, "BRIDGE_POLICY_CANARY": "fastest:100%", "BRIDGE_POLICY_SHADOW": "cheapest"}
+    lab.environment = replace(lab.environment, trial=Environment.read(environ).trial)
+    lab.restart()
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    detail = lab.world.table.detail(lab.job().id)
+    assert detail is not None
+    (decision,) = detail.decisions
+    assert (decision["trial"], decision["policy"]) == ("canary", "fastest")
+    assert [one["role"] for one in decision["instead"]] == ["primary", "shadow"]
+    with pytest.raises(UsageError, match="canary"):
+        Environment.read({**GIVEN, "BRIDGE_POLICY_CANARY": "fastest"})
+    assert Environment.read(GIVEN).trial == Trial()
+
+
+GIVEN = {
+    "BRIDGE_PREFIX": "lab",
+    "BRIDGE_TABLE": "t",
+    "BRIDGE_BUCKET": "b",
+    "BRIDGE_STATES_QUEUE": "s",
+    "BRIDGE_DEAD_QUEUE": "d",
+    "AWS_REGION": "eu-west-1",
+}
