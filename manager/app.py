@@ -11,6 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from bridge import __version__
 from manager._http import Tidy, handle_errors
 from manager.auth import Authenticator, Basic
+from manager.bodies import Bodies
 from manager.core import Manager
 from manager.gate import Gate
 from manager.oidc import Oidc
@@ -91,6 +92,7 @@ def create_app(manager: Manager) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
     )
     app.add_middleware(events.Door, take=take)
+    app.add_middleware(Bodies, most=settings.max_held)
     app.add_middleware(Measured, telemetry=telemetry)
     app.add_middleware(Tidy)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -26,11 +27,9 @@ from bridge.errors import (
 )
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
-from bridge.pipeline import NotificationRule, build, routes
+from bridge.pipeline import build, routes
 from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
-from bridge.storage import ObjectInfo
-from bridge.storage.minio import Rule
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
@@ -39,18 +38,22 @@ from manager.accounts import Accounts
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
-from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
+from manager.cloud import S3, check_input, has_keys, is_cloud
+from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
 from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
+from manager.spending import Spending
 from manager.store import ServiceRow, ServiceStore
+from manager.stored import Stored
 from manager.tenants import Tenants
+from manager.tracing import Tracing
 from manager.trials import Trials
 from manager.vo import with_vo
-from manager.volumes import check_volume, give_volume
+from manager.volumes import check_volume, end_volume, give_volume
 
 __all__ = ["ConflictError", "Manager", "Parts"]
 
@@ -76,7 +79,8 @@ class Parts:
     where no service may). `measure` says how the targets stand; by default only their load is
     known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
     may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
-    reach a service's buckets only, see `manager.accounts`. Nothing of it is closed here.
+    reach a service's buckets only, see `manager.accounts`. `tracing` makes spans of jobs. Nothing
+    of it is closed here.
     """
 
     state: ServiceStore
@@ -90,6 +94,7 @@ class Parts:
     nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
     accounts: AccountServer | None = None
+    tracing: Tracing | None = None
 
 
 class Manager:
@@ -116,8 +121,14 @@ class Manager:
         self.served = document.services
         self.trials = Trials(settings.trial)
         self.quotas = Quotas(
-            parts.state, parts.jobs, lambda: self._services, place=self.trials.decide
+            parts.state,
+            parts.jobs,
+            lambda: self._services,
+            Stored(parts.buckets),
+            Spending(parts.jobs, lambda: self._services, lambda: self.specs, clock).of,
+            place=self.trials.decide,
         )
+        self._inputs_at = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -125,10 +136,11 @@ class Manager:
             parts.targets,
             decide=self.quotas.decide,
             snapshot=self.snapshot,
-            listing=self._listing,
+            listing=self._inputs_at.listing,
             clock=clock,
             prepare=self._sharing.prepare,
             share=self._owner_of,
+            tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
@@ -144,6 +156,8 @@ class Manager:
         """Make all services runnable, begin to work, and look for events that never came."""
         self._sharing.start()
         self.dispatcher.start()
+        if (tracing := self.parts.tracing) is not None:
+            self.dispatcher.subscribe(partial(tracing.follow, self.parts.jobs))
         self._sweeper.start()
         self.ready = True
 
@@ -227,7 +241,8 @@ class Manager:
         return made
 
     def delete(self, name: str) -> None:
-        """Forget a service: its open jobs fail, its records are put away, its data stays."""
+        """Forget a service: its open jobs fail, its records are put away, its data stays, but for
+        a volume that was to end with it."""
         with self._sharing.change():
             one = self._services.get(name)
             if one is None:
@@ -236,6 +251,10 @@ class Manager:
             self.tenants.release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
+            try:
+                end_volume(one, self._services.values(), self.parts.targets.values())
+            except BridgeError as error:
+                LOG.warning("the volume of service %s stays: %s", name, error)
 
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)
@@ -286,7 +305,8 @@ class Manager:
         self.quotas.check_service(one)
         self.quotas.check_buckets(one.owner, one.buckets)
         self.tenants.check(one, caller)
-        check_volume(one, self._services.values(), self.parts.targets.values())
+        targets = self.parts.targets.values()
+        check_volume(one, self._services.values(), targets, self.quotas)
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
@@ -408,32 +428,15 @@ class Manager:
 
     def _watch(self, services: Iterable[Deployed]) -> None:
         """Make new objects in the inputs of these services events."""
-        self._put_rules({place for one in services for place in self._inputs(one)})
+        places = {place for one in services for place in self._inputs(one)}
+        self._inputs_at.put_rules(places, self._routes.inputs())
 
     def _quiet(self, one: Deployed, places: set[tuple[ProviderRef, str]]) -> None:
         """Let buckets tell nothing that is of this service only; a store may not answer."""
         try:
-            self._put_rules(places)
+            self._inputs_at.put_rules(places, self._routes.inputs())
         except BridgeError as error:
             LOG.warning("events of service %s may still be sent: %s", one.name, error)
-
-    def _put_rules(self, places: set[tuple[ProviderRef, str]]) -> None:
-        wanted = self._routes.inputs()
-        for ref, bucket in sorted(places):
-            rules: Sequence[NotificationRule] = wanted.get((str(ref), bucket), ())
-            if ref == MINIO and rules:
-                self.parts.buckets.ensure_rules(Rule(r.bucket, r.prefix, r.suffix) for r in rules)
-            elif ref == MINIO:
-                self.parts.buckets.remove_rules(bucket)
-            elif ref == S3 and self.parts.cloud is not None:
-                self.parts.cloud.ensure_rules(bucket, rules)
-
-    def _listing(self, provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
-        if provider == str(MINIO):
-            return self.parts.buckets.listing(bucket, prefix)
-        if provider == str(S3) and self.parts.cloud is not None:
-            return self.parts.cloud.listing(bucket, prefix)
-        return ()
 
     def reconcile(self) -> tuple[str, ...]:
         """Make jobs for objects that came since their service did, and whose events did not."""
@@ -445,6 +448,7 @@ class Manager:
             try:
                 self._sharing.resume()
                 self._settle()
+                self.quotas.recount()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:

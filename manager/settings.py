@@ -25,7 +25,8 @@ _MIB: Final = 2**20
 class Settings:
     """How the manager answers. Times in seconds, sizes in bytes.
 
-    `max_service` and `max_event` bound the bodies of services and of invocations. `run_wait` is how
+    `max_service` and `max_event` bound the bodies of services and of invocations, `max_held` all
+    that are in memory at once. `run_wait` is how
     long a synchronous call may take. `reconcile` is the pause between two listings of all inputs.
     `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
     may be before new events are turned away for a while. `limits` are those on wrong credentials.
@@ -44,6 +45,7 @@ class Settings:
     page: int = 70
     max_service: int = 4 * _MIB
     max_event: int = 64 * _MIB
+    max_held: int = 256 * _MIB
     run_wait: float = 300.0
     reconcile: float = 300.0
     backlog: int = 1_000_000

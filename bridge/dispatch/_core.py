@@ -13,7 +13,7 @@ from bridge.dispatch._known import Known
 from bridge.dispatch._owner import new_owner
 from bridge.dispatch._tally import Tally
 from bridge.dispatch.model import Accepted, Change, JobEvent, NewJob
-from bridge.dispatch.protocol import JobStore, Routes
+from bridge.dispatch.protocol import JobStore, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
 from bridge.fdl.model import Service, TargetSpec
@@ -50,7 +50,9 @@ class Core:
         self.changed = threading.Condition()
         self.version = 0
         self.placing = threading.Event()
+        self.moving = threading.Event()
         self.prepare: Callable[[str], None] = lambda service: None
+        self.tracing: Tracing | None = None
         self.share: Callable[[str], str] = lambda service: ""
         self.lanes: Mapping[str, threading.Event] = {}
 
@@ -68,10 +70,16 @@ class Core:
         """Which services an object starts."""
         return self._serving[1]
 
-    def accept(self, items: Sequence[NewJob]) -> list[Accepted]:
-        """Make jobs, see JobStore; each has its service's share of the queue."""
-        shared = [replace(item, share=self.share(item.service)) for item in items]
-        return self.store.accept(shared, self.clock())
+    def accept(self, items: Sequence[NewJob], parent: str = "") -> list[Accepted]:
+        """Make jobs, see JobStore; each has its service's share of the queue.
+
+        `parent` is the `traceparent` that they belong under, "" for none.
+        """
+        shared = [replace(item, share=self.share(item.service), trace=parent) for item in items]
+        if self.tracing is None:
+            return self.store.accept(shared, self.clock())
+        with self.tracing.accepting(shared, parent) as traced:
+            return self.store.accept(traced, self.clock())
 
     def heard(self, news: Sequence[JobEvent]) -> None:
         """The store's news: count them, pass them on, wake whoever has work now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from bridge.dispatch import steps
@@ -73,8 +74,16 @@ class Placer:
         return self._core.services.get(name)
 
     def _decision(self, job: JobRecord, service: Service) -> Decision:
-        snapshot = self._core.known.informed(self._snapshot(), service.name)
-        return self._decide(service, job.event, snapshot, seed=steps.seed(job.id))
+        core, seed = self._core, steps.seed(job.id)
+        snapshot = core.known.informed(self._snapshot(), service.name)
+        wanted = steps.in_time(service, job, core.clock())
+        left = steps.left_by(core.store.detail(job.id)) if job.attempt > 1 else ()
+        if left:
+            others = tuple(s for s in snapshot.targets if s.spec.name not in left)
+            found = self._decide(wanted, job.event, replace(snapshot, targets=others), seed=seed)
+            if found.target:
+                return found
+        return self._decide(wanted, job.event, snapshot, seed=seed)
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
         if decision.waits:

@@ -17,6 +17,7 @@ from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
 from bridge.dispatch._known import Known
 from bridge.dispatch._lane import Lane
+from bridge.dispatch._mover import Mover
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
     OPEN_STATES,
@@ -28,7 +29,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
 )
-from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
 from bridge.events import job_id
@@ -74,6 +75,7 @@ class Dispatcher:
         clock: Callable[[], float] = time.time,
         prepare: Callable[[str], None] | None = None,
         share: Callable[[str], str] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         specs = {name: target.spec for name, target in targets.items()}
         self._core = core = Core(
@@ -83,12 +85,14 @@ class Dispatcher:
             core.prepare = prepare
         if share is not None:
             core.share = share
+        core.tracing = tracing
         self._store = store
         self._listing = listing
         self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
         core.lanes = {name: lane.wake for name, lane in self._lanes.items()}
         self._keeper = Keeper(core, self._lanes)
         self._placer = Placer(core, self._lanes.keys(), decide, snapshot)
+        self._mover = Mover(core, self._lanes, decide, snapshot)
         self._threads: list[threading.Thread] = []
         core.tally.load(store.loads())
         self._unwatch = store.watch(core.heard)
@@ -102,6 +106,7 @@ class Dispatcher:
         work = {
             "keep": self._keeper.run,
             "place": self._placer.run,
+            "move": self._mover.run,
             "learn": self._core.known.run,
         }
         for name, lane in self._lanes.items():
@@ -131,6 +136,7 @@ class Dispatcher:
         core = self._core
         core.stopping.set()
         core.placing.set()
+        core.moving.set()
         core.known.wake()
         for lane in self._lanes.values():
             lane.wake.set()
@@ -250,7 +256,8 @@ class Dispatcher:
         items = [NewJob(job_id(service, event), service, event, caller) for event in found]
         if job and len(items) == 1:
             items = [replace(items[0], id=job)]
-        return tuple(self._core.accept(items)) if items else ()
+        trace = events.trace_of(headers.get("traceparent", ""))
+        return tuple(self._core.accept(items, trace)) if items else ()
 
     def replay(self, job: str, *, nonce: str = "") -> str:
         """Accept the event of a job once more; the new job of it, durable on return.
@@ -263,7 +270,7 @@ class Dispatcher:
             raise NotFoundError(f"there is no job {job!r} of a service that is here")
         event = replace(record.event, nonce=nonce or secrets.token_hex(16))
         item = NewJob(job_id(record.service, event), record.service, event, record.caller)
-        return self._core.accept([item])[0].job
+        return self._core.accept([item], record.trace)[0].job
 
     def reconcile(
         self,

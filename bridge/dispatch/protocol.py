@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from bridge.dispatch.model import (
@@ -17,6 +18,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.events import Event
 from bridge.fdl.model import Service
@@ -24,7 +26,18 @@ from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
-__all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
+__all__ = [
+    "Bundles",
+    "Decide",
+    "Forgets",
+    "JobStore",
+    "Leases",
+    "Listing",
+    "Notifies",
+    "Routes",
+    "Tracing",
+    "Withdraws",
+]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""
@@ -45,6 +58,16 @@ class Decide(Protocol):
         self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int = 0
     ) -> Decision:
         """Choose a target for one job."""
+        ...
+
+
+class Tracing(Protocol):
+    """Says in which trace jobs are."""
+
+    def accepting(
+        self, items: Sequence[NewJob], parent: str
+    ) -> AbstractContextManager[Sequence[NewJob]]:
+        """Around the commit of these jobs: the same with their `trace`; `parent` is a caller's."""
         ...
 
 
@@ -75,6 +98,50 @@ class Leases(Protocol):
 
         `since` is when the target confirmed it, in seconds since the epoch; None when it did not.
         """
+        ...
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """A target that can give an attempt back which has not begun."""
+
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """Ask for the attempt back, if need be more than once; also what another process submitted.
+
+        True: it does not run there and never will; False: it has begun, or is over; None: it is
+        not known yet, so ask again. Nobody submits the attempt while its target is asked. `handle`
+        is what `submit` has answered, "" when that is not known. TemporaryError when the target
+        cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Bundles(Protocol):
+    """A target that takes many jobs of one service in one call. They are followed one by one."""
+
+    @property
+    def bundle_sizes(self) -> tuple[int, int]:
+        """How few and how many jobs a bundle may have."""
+        ...
+
+    def prepare(self, jobs: Sequence[Job]) -> str:
+        """Make a bundle ready; its root, which is never the same twice. Nothing of it runs yet."""
+        ...
+
+    def launch(self, service: str, root: str, size: int) -> str:
+        """Submit a bundle; the root of the handles of its jobs, `<root>:<number>` from 0."""
+        ...
+
+    def settle(self, service: str, root: str) -> str:
+        """What `launch` has answered; "" when it was not called and cannot succeed any more.
+
+        TemporaryError as long as that is not known.
+        """
+        ...
+
+    def follow(self, job: str, attempt: int, handle: str, service: str) -> None:
+        """Tell of this run as of one that `submit` has answered for."""
         ...
 
 
@@ -114,12 +181,32 @@ class JobStore(Protocol):
         ...
 
     def claim(
-        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+        self,
+        owner: str,
+        state: JobState,
+        now: float,
+        limit: int,
+        target: str = "",
     ) -> list[JobRecord]:
         """Take free jobs in this state (of this target) that are due, the longest due first.
 
         Where several shares have such jobs, each has as many turns as any other, from one call to
         the next, too.
+        """
+        ...
+
+    def take(self, owner: str, job: JobRecord, now: float) -> bool:
+        """Take this one job; False when it is not free any more, or not as it was."""
+        ...
+
+    def waiting(
+        self, owner: str, services: Sequence[str], before: float, now: float, limit: int
+    ) -> list[Waiting]:
+        """Jobs of these services that were placed before that time and do not run yet.
+
+        They are free, or with a target by this owner. For each service on each target `limit` at
+        most, and of those the ones that most others are ahead of, the last one first. Those that
+        are being taken back already are left out.
         """
         ...
 
