@@ -6,14 +6,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.output import console, money, seconds, table
-from bridge.errors import UsageError
+from bridge.errors import PlacementError, UsageError
 from bridge.scheduler import (
-    POLICIES,
     Hop,
     Link,
     Together,
     Totals,
     decide_together,
+    policy_named,
     snapshot_of,
 )
 
@@ -26,9 +26,12 @@ __all__ = ["check_policy", "placed", "print_whole", "whole_json"]
 
 def check_policy(policy: str, option: str = "--policy") -> None:
     """UsageError for a policy that there is not; "" is none."""
-    if policy and policy not in POLICIES:
-        known = ", ".join(sorted(POLICIES))
-        raise UsageError(f"{option} {policy}: there is no such policy", hint=known)
+    if not policy:
+        return
+    try:
+        policy_named(policy)
+    except PlacementError as error:
+        raise UsageError(f"{option}: {error.message}", hint=error.hint) from error
 
 
 def placed(document: Document, pipeline: Pipeline, policy: str) -> Together:

@@ -12,7 +12,7 @@ from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
 from bridge.scheduler._offers import offer, run_cost
-from bridge.scheduler._policies import POLICIES, Policy
+from bridge.scheduler._policies import POLICIES, Policy, policy_named
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, replay
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
@@ -89,6 +89,7 @@ __all__ = [
     "lambda_size",
     "list_prices",
     "offer",
+    "policy_named",
     "replay",
     "run_cost",
     "snapshot_in",
