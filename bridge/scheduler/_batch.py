@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from math import ceil, inf
 
-from bridge.errors import PlacementError
+from bridge.errors import BridgeError, PlacementError
 from bridge.events import Event
 from bridge.fdl.model import Service
 from bridge.scheduler._decide import decide
@@ -18,6 +19,9 @@ from bridge.scheduler.model import Cause, Decision, Snapshot, Spent, TargetState
 
 Job = tuple[Service, Event | Cause | None, int]
 """A job to place: its service, what started it, and the seed of its decision."""
+
+Place = Callable[..., Decision]
+"""As `decide`: (service, event, snapshot, *, seed)."""
 
 
 @dataclass(slots=True)
@@ -55,7 +59,13 @@ class _Reserved:
         before = state.running + state.queued
         if state.mean_run is not None and before:
             mean = (state.mean_run * before + self.seconds) / (before + self.jobs)
-        return replace(state, running=state.running + count, room=room, mean_run=mean)
+        cores = state.mean_cpu
+        if cores is not None:  # these are counted as jobs of the service
+            whole = cores * before + float(service.resources.cpu) * count
+            cores = whole / (before + count)
+        return replace(
+            state, running=state.running + count, room=room, mean_run=mean, mean_cpu=cores
+        )
 
 
 def decide_all(
@@ -64,19 +74,22 @@ def decide_all(
     *,
     policy: str | None = None,
     prices: Prices | None = None,
-) -> list[Decision | PlacementError]:
+    place: Place | None = None,
+) -> list[Decision | BridgeError]:
     """Place a burst; the answers are in the order of `jobs`.
 
     Each decision sees the jobs before it as running on their targets, and their price as spent, so
     that no more jobs are told to start at once than there is room for. Under the policy `deadline`
     the one with the least time to spare is placed first, else the first one. A job that cannot be
-    asked about (see `decide`) has the error in its place and is in nobody's way. Pure.
+    asked about (see `decide`) has the error in its place and is in nobody's way. `place` takes the
+    decisions instead of `decide`, and gets no policy and prices. Pure, if that is.
     """
     reserved: dict[str, _Reserved] = {}
     spent = dict(snapshot.spent)
-    answers: dict[int, Decision | PlacementError] = {}
-    for count, place in enumerate(_order(jobs, snapshot, policy, prices)):
-        service, event, seed = jobs[place]
+    answers: dict[int, Decision | BridgeError] = {}
+    ask = place or partial(decide, policy=policy, prices=prices)
+    for count, number in enumerate(_order(jobs, snapshot, policy, prices)):
+        service, event, seed = jobs[number]
         now = replace(
             snapshot,
             targets=_seen_by(service, snapshot, reserved),
@@ -84,16 +97,16 @@ def decide_all(
             turn=None if snapshot.turn is None else snapshot.turn + count,
         )
         try:
-            made = decide(service, event, now, policy=policy, seed=seed, prices=prices)
-        except PlacementError as error:
-            answers[place] = error
+            made = ask(service, event, now, seed=seed)
+        except BridgeError as error:
+            answers[number] = error
             continue
-        answers[place] = made
+        answers[number] = made
         if made.chosen is not None:
             offer = made.chosen.offer
             reserved.setdefault(offer.target, _Reserved()).add(service, offer.run)
             spent = {**spent, service.name: _more(spent.get(service.name, NOTHING), offer.cost)}
-    return [answers[place] for place in range(len(jobs))]
+    return [answers[number] for number in range(len(jobs))]
 
 
 def _seen_by(

@@ -74,6 +74,7 @@ class Standing:
     input_provider: str
     free: bool
     pull: float
+    cpu: float
     choosy: bool
     offer_checks: tuple[tuple[str, OfferCheck], ...]
 
@@ -103,6 +104,7 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
         from_elsewhere=elsewhere,
         out=out,
         pull=assume.seconds_per_byte["aws" if spec.kind in AWS else "internet"],
+        cpu=float(service.resources.cpu) or 1.0,
         choosy=is_choosy(service, spec),
         offer_checks=offer_checks(service, spec),
         input_provider=str(service.inputs[0].provider) if service.inputs else "",
@@ -265,6 +267,8 @@ def estimated(
     transfer, moved = _transfer(event, known, state)
     run = estimate.run
     each = run if state.mean_run is None else state.mean_run
+    if state.mean_cpu is not None:
+        each *= state.mean_cpu / known.cpu
     waits = wait(state.running, state.queued, known.capacity, each)
     room = state.room.get(name)
     if room is not None:

@@ -111,8 +111,8 @@ class TargetState:
     `isolated` is False where jobs run as plain processes and the image is not used.
     `room` is by service; a service that it does not have is bounded by the spec alone.
     `image` is by service too, and so is `cold`: the chance that no warm container waits for a job.
-    `mean_run` are the mean seconds of the jobs that run and wait there, None where only their
-    number is known: then all are taken to be like the one that is placed.
+    `mean_run` and `mean_cpu` are the mean seconds and cores of the jobs that run and wait there,
+    None where only their number is known: then all are taken to be like the one that is placed.
     """
 
     spec: TargetSpec
@@ -133,6 +133,7 @@ class TargetState:
     cold: Mapping[str, float] = field(default_factory=dict)
     machines: Machines | None = None
     mean_run: float | None = None
+    mean_cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +289,6 @@ class Decision:
     def waits(self) -> bool:
         """Nothing can take the job now, but something will: all that is against it passes."""
         return not self.target and any(
-            all(reason.passing for reason in candidate.offer.reasons)
+            candidate.offer.reasons and all(reason.passing for reason in candidate.offer.reasons)
             for candidate in self.candidates
         )

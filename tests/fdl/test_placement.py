@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,21 @@ def test_a_service_that_the_scheduler_places() -> None:
         shadow="topsis",
     )
     assert document.service("plain").placement == Placement()
+
+
+def test_the_block_of_the_docs_is_right() -> None:
+    page = Path("docs/placement.md").read_text("utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0].replace("\n", "\n    ")
+    text = f"""
+functions:
+  bridge:
+  - name: svc
+    image: i
+    script: s
+    {block}
+clusters: {{my-cluster: {{endpoint: https://a}}, old-cluster: {{endpoint: https://b}}}}
+"""
+    assert only(text).placement.shadow == "topsis"
 
 
 def test_placement_widens_a_pin() -> None:

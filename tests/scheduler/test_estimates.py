@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from bridge.errors import PlacementError
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import list_prices, offer
+from bridge.scheduler import Image, Room, list_prices, offer
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
@@ -90,6 +91,28 @@ def test_cores_and_memory_bound_what_fits() -> None:
     assert offer(service(cpu="1"), None, cores).wait == 0.0
     room = state(spec("c", "oscar", memory=4 * GIB, slots=9), run=10.0, running=2)
     assert offer(service(memory=2 * GIB), None, room).wait == 5.0
+
+
+def test_what_is_ahead_counts_with_its_own_seconds_and_cores() -> None:
+    """A short job behind long and wide ones."""
+    busy = state(CLUSTER, run=10.0, running=4, mean_run=600.0)
+    assert offer(service(), None, busy).wait == 150.0
+    assert offer(service(cpu="0.5"), None, replace(busy, mean_cpu=2.0)).wait == 600.0
+    room = {"resize": Room(0, 4, ahead=1)}
+    assert offer(service(), None, replace(busy, room=room)).wait == 300.0
+
+
+def test_a_start_is_shorter_where_a_container_waits_and_longer_without_the_image() -> None:
+    warm = state(FUNCTIONS, cold={"resize": 0.0})
+    half = state(FUNCTIONS, cold={"resize": 0.5})
+    assert offer(service(), None, warm).start == pytest.approx(0.05)
+    assert offer(service(), None, half).start == pytest.approx(0.525)
+    assert offer(service(), None, replace(half, start=3.0)).start == 3.0
+    plain = offer(service(), None, state(CLUSTER)).start
+    absent = state(CLUSTER, image={"resize": Image(size=1_250_000_000, present=False)})
+    assert offer(service(), None, absent).start == pytest.approx(plain + 100)
+    present = state(CLUSTER, image={"resize": Image(size=1_250_000_000, present=True)})
+    assert offer(service(), None, present).start == plain
 
 
 def test_transfer_by_the_way_that_the_bytes_take() -> None:

@@ -422,9 +422,9 @@ def test_what_passes_by_itself_is_told_from_what_does_not() -> None:
     decision = decide(asked, None, now)
     assert decision.waits and not decision.target
     assert decision.reason == (
-        "no target can run it now. aws-lambda: a job would cost 0.0010 USD there; 0.50 USD of 0.50 "
-        "USD are spent this day. my-cluster: jobs failed on my-cluster lately: it gets none for a "
-        "while"
+        "no target can run it now. aws-lambda: a job would cost 0.0010 USD there; of the day's "
+        "budget of 0.50 USD 0.00010 USD is left. my-cluster: jobs failed on my-cluster lately: it "
+        "gets none for a while"
     )
     dear = placed(service(gpu=1), budget={"day": Decimal("0.5")})
     assert not decide(dear, None, now).waits

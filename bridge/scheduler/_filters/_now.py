@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from bridge.fdl.model import Service
@@ -128,7 +129,8 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    usual = state.start_late is None is state.mean_run and (run is None or run.late is None)
+    usual = state.start_late is None and (run is None or run.late is None)
+    usual = usual and state.mean_run is None and state.mean_cpu is None
     if not seldom and usual and state.breaker == "closed":
         return True
     return all(0 <= value <= top for _, value, top in _values(name, state))
@@ -145,6 +147,7 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("start", state.start or 0.0, _MOST),
         ("start_late", state.start_late or 0.0, _MOST),
         ("mean_run", state.mean_run or 0.0, _MOST),
+        ("mean_cpu", state.mean_cpu or 0.0, _MOST),
         ("age", abs(state.age), _MOST),
         ("run", run.run, _MOST),
         ("confidence", run.confidence, 1),
@@ -206,8 +209,10 @@ def budget(service: Service, offer: Offer, spent: Spent) -> str:
         cost, most = words.money(offer.cost), words.money(limit)
         if offer.cost > limit:
             return f"a job would cost {cost} there; the {period}'s budget is {most}"
-        have = f"{words.money(gone)} of {most} are spent"
-        return Passing(f"a job would cost {cost} there; {have} this {period}")
+        left = words.money(max(limit - gone, Decimal(0)))
+        return Passing(
+            f"a job would cost {cost} there; of the {period}'s budget of {most} {left} is left"
+        )
     return ""
 
 
