@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.estimates import Estimates, Observation, Prediction
 from bridge.fdl.options import OscarOptions
 from bridge.scheduler import Estimate, TargetState, decide
-from tests.scheduler.make import CLUSTER, FUNCTIONS, event, placed, service, snapshot, spec
+from tests.scheduler.make import CLUSTER, FUNCTIONS, event, path, placed, service, snapshot, spec
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -169,7 +169,15 @@ def test_starts_and_transfers_are_the_targets_own() -> None:
     assert found.stage_out is not None
     assert (found.stage_in.latency, found.stage_in.per_byte) == (near(0.25), near(2**-20))
     assert (found.stage_out.latency, found.stage_out.per_byte) == (0.0, near(2**-18))
-    assert decide(service(), None, known.informed(HERE, "resize", NOW)).candidates
+    informed = known.informed(HERE, "resize", NOW)
+    both = service(inputs=(path(),), outputs=(path(where="bucket/out"),))
+    (made,) = [
+        c.offer
+        for c in decide(both, event(10 * 2**20), informed).candidates
+        if c.offer.target == CLUSTER.name
+    ]
+    # Ten MiB in at one second for each and a quarter before, and as much out at four.
+    assert (made.start, made.transfer) == (near(0.9), near(0.25 + 10 + 40))
     assert state(known, FUNCTIONS.name).start is None
 
 
