@@ -28,7 +28,7 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
 from bridge.pipeline import build, routes
-from bridge.scheduler import Decision, Snapshot, TargetState, decide
+from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -46,7 +46,6 @@ from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
-from manager.spending import Spending
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
@@ -125,7 +124,7 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            Spending(parts.jobs, lambda: self._services, lambda: self.specs, clock).of,
+            self._spent,
             place=self.trials.decide,
         )
         self._inputs_at = Inputs(parts.buckets, parts.cloud)
@@ -256,6 +255,9 @@ class Manager:
             except BridgeError as error:
                 LOG.warning("the volume of service %s stays: %s", name, error)
 
+    def _spent(self, name: str) -> Spent:
+        return self.dispatcher.known.spent(name)
+
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)
         return one.owner if one else ""
@@ -307,7 +309,7 @@ class Manager:
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = self._decision(one.service)
+        decision = decide(one.service, None, self.snapshot())
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
@@ -472,18 +474,16 @@ class Manager:
         loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
         if self.parts.measure is not None:
             return self.parts.measure(loads)
-        states = (
-            TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1])
-            for spec in self.specs
-        )
-        return Snapshot(tuple(states))
+        return Snapshot(tuple(TargetState(spec, *loads[spec.name]) for spec in self.specs))
 
-    def _decision(self, service: Service) -> Decision:
-        return decide(service, None, self.snapshot())
+    def decision(self, service: Service) -> Decision:
+        """Where a job of the service would go now, with all that was learned."""
+        now = self.dispatcher.known.informed(self.snapshot(), service.name)
+        return decide(service, None, now)
 
     def ranking(self, one: Deployed) -> list[str]:
         """The targets that its jobs may run on, the best one now first."""
-        candidates = self._decision(one.service).candidates
+        candidates = self.decision(one.service).candidates
         return [c.offer.target for c in candidates if c.offer.feasible]
 
     # --- settings ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.errors import PlacementError, UsageError
 from bridge.scheduler import (
+    POLICIES,
     Actual,
     Decision,
     Past,
@@ -104,6 +105,24 @@ def test_history_under_its_own_policy_is_what_it_was() -> None:
         again = from_json(past.decision)
         taken = decide(ASKED, again.cause, again.snapshot or NOW, seed=again.seed)
         assert stored(taken) == past.decision
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_takes_its_decisions_again(policy: str) -> None:
+    # With what each of them wants to be told.
+    asked = placed(
+        service(), policy=policy, deadline=60.0, max_cost=Decimal(1),
+        targets=("aws-lambda", "my-cluster"),
+    )  # fmt: skip
+    past = [
+        Past(str(n), stored(decide(asked, event(size=n * 10**7, key=str(n)), now, seed=n)))
+        for n, now in enumerate((NOW, LATER) * 3)
+    ]
+    report = replay(past, {"resize": asked}, policy)
+    assert report.left_out == {}
+    (row,) = report.comparisons
+    assert (row.jobs, row.elsewhere) == (6, 0)
+    assert row.taken == row.other
 
 
 def test_another_policy_would_have_cost_less_and_been_late() -> None:
