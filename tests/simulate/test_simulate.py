@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +176,9 @@ def test_a_name_stands_for_one_place() -> None:
     start = replace(twice[0], model=replace(twice[0].model, start=Spread(2.0, 0.5, 3.0)))
     result = simulate(world(start), trace([0.0] * 50), always(0), Setting(seed=5))
     assert (result.start[0] - result.arrival[0]) <= 3.0
+
+
+def test_the_example_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulating.md").read_text()
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    assert "invocations=500" in capsys.readouterr().out
