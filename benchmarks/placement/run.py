@@ -32,8 +32,8 @@ PLOTTED: Final = 3  # small cases
 class Size:
     """How much is run: calls and seeds of a trace, jobs of a small case, steps of the search."""
 
-    calls: int = 2000
-    seeds: int = 3
+    calls: int = 1500
+    seeds: int = 2
     jobs: int = 10
     steps: int = 200
 
