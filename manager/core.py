@@ -307,7 +307,7 @@ class Manager:
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = self._decision(one.service)
+        decision = decide(one.service, None, self.snapshot())
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
@@ -472,18 +472,16 @@ class Manager:
         loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
         if self.parts.measure is not None:
             return self.parts.measure(loads)
-        states = (
-            TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1])
-            for spec in self.specs
-        )
-        return Snapshot(tuple(states))
+        return Snapshot(tuple(TargetState(spec, *loads[spec.name]) for spec in self.specs))
 
-    def _decision(self, service: Service) -> Decision:
-        return decide(service, None, self.snapshot())
+    def decision(self, service: Service) -> Decision:
+        """Where a job of the service would go now, with all that was learned."""
+        now = self.dispatcher.known.informed(self.snapshot(), service.name)
+        return decide(service, None, now)
 
     def ranking(self, one: Deployed) -> list[str]:
         """The targets that its jobs may run on, the best one now first."""
-        candidates = self._decision(one.service).candidates
+        candidates = self.decision(one.service).candidates
         return [c.offer.target for c in candidates if c.offer.feasible]
 
     # --- settings ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from bridge.operate.audit import (
     history,
     report_json,
 )
-from bridge.scheduler import decide, replay
+from bridge.scheduler import replay
 from manager._http import json_answer
 from manager.auth import Caller
 from manager.core import Manager
@@ -49,7 +49,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def now(name: str, caller: Caller = gate.user) -> Response:
         """The same for the decision that a job of the service would get now."""
         service = gate.seen(name, caller).service
-        found = explained_now(service, decide(service, None, manager.snapshot()))
+        found = explained_now(service, manager.decision(service))
         return json_answer(found.as_json())
 
     @routes.get(f"{_PATH}/policies/compare")
