@@ -28,7 +28,7 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
 from bridge.pipeline import build, routes
-from bridge.scheduler import Decision, Snapshot, TargetState, decide
+from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -46,7 +46,6 @@ from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
-from manager.spending import Spending
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
@@ -125,7 +124,7 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            Spending(parts.jobs, lambda: self._services, lambda: self.specs, clock).of,
+            self._spent,
             place=self.trials.decide,
         )
         self._inputs_at = Inputs(parts.buckets, parts.cloud)
@@ -255,6 +254,9 @@ class Manager:
                 end_volume(one, self._services.values(), self.parts.targets.values())
             except BridgeError as error:
                 LOG.warning("the volume of service %s stays: %s", name, error)
+
+    def _spent(self, name: str) -> Spent:
+        return self.dispatcher.known.spent(name)
 
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)

@@ -86,9 +86,9 @@ def test_decisions_rest_on_what_ran_also_after_a_restart(tmp_path: Path) -> None
         assert told["fast"].samples == ran.count("fast")
         assert told["fast"].compared > 0
         # 36 USD an hour, one core: a cent for each second, and nobody owns the service.
-        spent = sum(300 if name == "slow" else 2 for name in ran)
-        assert float(work.known.spent("s").month) == pytest.approx(spent / 100, rel=0.01)
+        spent = sum(300 if name == "slow" else 2 for name in ran) / 100
     with open_store(tmp_path) as store, begin(store, targets()) as work:
+        assert float(work.known.spent("s").month) == pytest.approx(spent, rel=0.01)
         assert feed(work, 100, 1) == ["fast"]
         (second,) = _decisions(store, 12)
         chosen = _of(second, "fast")
@@ -104,6 +104,25 @@ def _decisions(store: SqliteStore, number: int) -> tuple[Any, ...]:
 
 def _of(decision: dict[str, Any], target: str) -> dict[str, Any]:
     return next(c for c in decision["candidates"] if c["target"] == target)
+
+
+def test_a_burst_counts_what_it_will_cost_before_any_of_it_is_over(store: SqliteStore) -> None:
+    hold = Timed("place", seconds=2.0, script=lambda job: Outcome(hold=True))
+    with begin(store, {"place": hold}) as work:
+        for number in range(4):
+            work.ingest("minio.default", body(f"in/{number}"))
+        until(lambda: work.running("place") == 4)
+        # Nothing is known of the runs: each is taken for 30 seconds, at a cent for each.
+        assert float(work.known.spent("s").day) == pytest.approx(4 * 0.30, rel=0.01)
+        assert work.known.spent("other").day == 0
+        hold.let_go()
+        assert work.wait_quiet(60)
+        until(lambda: not store.lessons(1))
+        # Both count until it is sure that the one is in the other.
+        assert float(work.known.spent("s").day) >= 4 * 0.02
+    later = begin(store, {"place": hold})
+    later.known.load()
+    assert float(later.known.spent("s").day) == pytest.approx(4 * 0.02, rel=0.01)
 
 
 def test_where_nothing_is_kept_history_is_learned_again(store: SqliteStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -170,6 +171,16 @@ def test_starts_and_transfers_are_the_targets_own() -> None:
     assert (found.stage_out.latency, found.stage_out.per_byte) == (0.0, near(2**-18))
     assert decide(service(), None, known.informed(HERE, "resize", NOW)).candidates
     assert state(known, FUNCTIONS.name).start is None
+
+
+def test_what_runs_on_a_target_on_average_is_known_and_follows_what_comes() -> None:
+    assert state(book(seen(4.0), seen(4.0))).mean_run is None
+    known = book(*[seen(4.0)] * 30, seen(1e8))
+    assert state(known).mean_run == pytest.approx(4.0, rel=0.6)
+    for _ in range(60):
+        known.observe(replace(seen(20.0), service="other"), NOW)
+    # What is known of a target is a second old at most.
+    assert state(known, now=NOW + 1).mean_run == pytest.approx(20.0, rel=0.1)
 
 
 def test_failures_of_the_target_count_while_they_are_recent_and_one_alone_is_none() -> None:
