@@ -4,6 +4,7 @@ Pure: a world, a trace and a seed in, a result out. Needs numpy (the extra `simu
 """
 
 from bridge.simulate._engine import simulate
+from bridge.simulate._loaders import azure_2019, load_trace
 from bridge.simulate._policies import policy_maker
 from bridge.simulate._summary import summary
 from bridge.simulate._synthetic import synthetic
@@ -50,6 +51,8 @@ __all__ = [
     "Waiting",
     "Workload",
     "World",
+    "azure_2019",
+    "load_trace",
     "model_of",
     "policy_maker",
     "simulate",
