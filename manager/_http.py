@@ -174,7 +174,7 @@ def _broken(error: Exception) -> Response:
 
 
 class Tidy:
-    """Before everything: ambiguous requests are refused, a slash at the end of a path is dropped."""
+    """Before all routes: ambiguous requests are refused, a slash at a path's end is dropped."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

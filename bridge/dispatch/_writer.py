@@ -36,9 +36,9 @@ class Writer:
     """Runs work on one connection, one transaction after the other.
 
     There is no thread for it: of the callers that wait, one carries out the work of all, as to wake
-    another thread takes longer than most of the work. A batch with a durable piece is flushed to the
-    disk before anyone gets an answer; others survive the death of the process, but perhaps not the
-    loss of power. A batch with a piece that must be alone waits for those of other processes.
+    another thread takes longer than most of the work. A batch with a durable piece is flushed to
+    the disk before anyone gets an answer; others survive the death of the process, but perhaps not
+    the loss of power. A batch with a piece that must be alone waits for those of other processes.
     """
 
     def __init__(self, database: Database, connection: Connection) -> None:

@@ -104,4 +104,6 @@ class Door:
 
 
 def _authorization(headers: list[tuple[bytes, bytes]]) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name == b"authorization"), "")
+    return next(
+        (value.decode("latin-1") for name, value in headers if name == b"authorization"), ""
+    )
