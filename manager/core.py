@@ -26,7 +26,7 @@ from bridge.errors import (
 )
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
-from bridge.pipeline import NotificationRule, build, routes
+from bridge.pipeline import NotificationRule, build
 from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
 from bridge.storage import ObjectInfo
@@ -42,6 +42,7 @@ from manager.calls import CallLog
 from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
+from manager.pulling import is_listed, listed_source, routes_of
 from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
@@ -111,7 +112,7 @@ class Manager:
         self._sharing = Sharing(parts.state, hands)
         self._services = self._sharing.kept()
         document = self._document(self._services)
-        self._routes = routes(document)
+        self._routes = routes_of(document)
         self.served = document.services
         self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
         self.dispatcher = Dispatcher(
@@ -131,6 +132,7 @@ class Manager:
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
+        self._lister = listed_source(self)
         self.ready = False
 
     # --- its life ---------------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Manager:
         self._sharing.start()
         self.dispatcher.start()
         self._sweeper.start()
+        self._lister.start()
         self.ready = True
 
     def _settle(self) -> None:
@@ -157,6 +160,7 @@ class Manager:
         """Stop to work; jobs that are with a target elsewhere go on."""
         self.stopping.set()
         self._sharing.close()
+        self._lister.close()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -344,7 +348,7 @@ class Manager:
 
     def _serve(self, services: Mapping[str, Deployed]) -> None:
         document = self._document(services)
-        self._routes = routes(document)
+        self._routes = routes_of(document)
         self._services = services
         self.served = document.services
         self.dispatcher.learn(document.services, self._routes)
@@ -428,8 +432,12 @@ class Manager:
 
     def reconcile(self) -> tuple[str, ...]:
         """Make jobs for objects that came since their service did, and whose events did not."""
-        since = {one.name: one.created for one in self._services.values()}
-        return self.dispatcher.reconcile(since=since)
+        places = [place for place in self.dispatcher.inputs() if not is_listed(place[0])]
+        return self.dispatcher.reconcile(places=places, since=self.since())
+
+    def since(self) -> dict[str, float]:
+        """When each service was made: what is older starts no job of it."""
+        return {one.name: one.created for one in self._services.values()}
 
     def _sweep(self) -> None:
         while True:
