@@ -145,6 +145,7 @@ class Cdk:
             "CDK_HOME": str(self.home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "CDK_DISABLE_CLI_TELEMETRY": "1",
+            "CDK_VALIDATION": "false",
             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from bridge.dispatch._codec import dumps, event_from, event_text
@@ -34,16 +34,9 @@ LARGE: Final = 300_000
 # An item may have 400 kB; outputs beyond this are left to the report in the work bucket.
 _MOST_OUTPUTS: Final = 60_000
 _LONGEST_REASON: Final = 8_000
-_OF_ATTEMPT: Final = (
-    "target",
-    "handle",
-    "placed",
-    "submitted",
-    "started",
-    "ended",
-    "exit_code",
-    "reason",
-    "log",
+# What an attempt has in common with its job, under the same names.
+_OF_ATTEMPT: Final = tuple(
+    one.name for one in fields(Attempt) if one.name not in ("number", "state")
 )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rows import IS_OPEN, JOB
 from bridge.dispatch._rules import ended_attempt, permits, result
 from bridge.dispatch.database import Connection, Row, upsert
-from bridge.dispatch.model import Change, Expected, JobEvent, Output
+from bridge.dispatch.model import Attempt, Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
 __all__ = ["FREE", "change", "claim", "drop_expected"]
@@ -46,18 +47,7 @@ _READ: Final = (
 _ATTEMPT: Final = upsert(
     "attempts",
     ("seq", "number"),
-    (
-        "target",
-        "state",
-        "handle",
-        "placed",
-        "submitted",
-        "started",
-        "ended",
-        "exit_code",
-        "reason",
-        "log",
-    ),
+    tuple(one.name for one in fields(Attempt) if one.name != "number"),
 )
 _DECISION: Final = upsert("decisions", ("seq", "attempt"), ("taken", "decision"))
 _OUTPUT: Final = upsert("outputs", ("seq", "provider", "bucket", "key"), ("size", "etag"))

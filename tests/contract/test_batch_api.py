@@ -11,6 +11,7 @@ from bridge.fdl import limits
 from tests.contract.batch import Batch, container, make, needs
 from tests.contract.endpoint import Endpoint, code, message, name
 
+pytestmark = pytest.mark.any_engine
 limited = pytest.mark.contract("batch-limits")
 
 

@@ -27,6 +27,7 @@ def test_an_array_runs_each_index_once(batch: Batch) -> None:
     assert [batch.lines(one) for one in children] == [["0"], ["1"], ["2"]]
 
 
+@pytest.mark.any_engine
 @pytest.mark.contract("batch-array")
 def test_one_failed_child_fails_its_array_and_only_it_is_tried_again(batch: Batch) -> None:
     job = batch.run(
@@ -54,6 +55,7 @@ def test_terminating_an_array_ends_its_children(batch: Batch) -> None:
     assert [batch.job(f"{number}:{index}")["status"] for index in (0, 1)] == ["FAILED"] * 2
 
 
+@pytest.mark.any_engine
 def test_a_job_waits_for_the_success_of_another(batch: Batch) -> None:
     first, second = batch.aws.mark(), batch.aws.mark()
     one = batch.submit(batch.define(f"sleep 1; put '{first.put}' first"))
@@ -66,6 +68,7 @@ def test_a_job_waits_for_the_success_of_another(batch: Batch) -> None:
 
 
 @pytest.mark.contract("batch-dependency-reason")
+@pytest.mark.any_engine
 def test_a_failed_dependency_fails_what_waits(batch: Batch) -> None:
     mark = batch.aws.mark()
     one = batch.submit(batch.define("exit 1"))

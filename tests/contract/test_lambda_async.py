@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.endpoint import Endpoint, name
 
-pytestmark = pytest.mark.contract("lambda-image")
+pytestmark = [pytest.mark.contract("lambda-image"), pytest.mark.any_engine]
 
 
 def tell(aws: Endpoint, function: str, event: object) -> None:
