@@ -61,6 +61,7 @@ class _Order(NamedTuple):
     job: str
     attempt: int
     dispatched: bool
+    trace: str = ""
 
 
 class Done(NamedTuple):
@@ -208,7 +209,7 @@ class Handler(NamedTuple):
             job=order.job,
             attempt=order.attempt,
             timeout=time.script,
-            env=self._variables(invocation),
+            env=self._variables(invocation) | ({"TRACEPARENT": order.trace} if order.trace else {}),
             credentials=True,
             report=self.environ.get("BRIDGE_REPORT", ""),
             reply_limit=0 if self._is_dispatched(order) else _REPLY,
@@ -291,7 +292,8 @@ def _orders(body: object, request: str) -> Iterator[_Order]:
     """The jobs of a body. Raw data is a job of its own for each request, also when it is equal."""
     wrapped = envelope(body)
     name, attempt = (wrapped.job, wrapped.attempt) if wrapped else ("", 1)
+    trace = wrapped.trace if wrapped else ""
     for number, event in enumerate(decode(body, nonce=request), start=1):
         yield _Order(
-            event, f"{name}-{number}" if name and number > 1 else name, attempt, bool(name)
+            event, f"{name}-{number}" if name and number > 1 else name, attempt, bool(name), trace
         )

@@ -13,6 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from bridge import __version__
 from manager._http import Tidy, handle_errors
 from manager.auth import Authenticator, Basic
+from manager.bodies import Bodies
 from manager.core import Manager
 from manager.gate import Gate
 from manager.oidc import Oidc
@@ -97,7 +98,8 @@ def create_app(manager: Manager) -> FastAPI:
     app.include_router(watching.router(manager, gate, telemetry))
     take = events.taking(manager)
     app.include_router(events.router(take))
-    app.door = events.Door(app.beyond, take, partial(telemetry.answered, "events"))
+    door = events.Door(app.beyond, take, partial(telemetry.answered, "events"))
+    app.door = Bodies(door, settings.max_held)
     handle_errors(app)
     app.add_middleware(
         CORSMiddleware,

@@ -156,6 +156,8 @@ class Bucketing:
         self._must_exist(name)
         if not may_see_bucket(caller, self._state.bucket(name)):
             raise Refused(403, f"the bucket {name} is not yours to see")
+        if wish.operation == "upload":
+            self._quotas.check_writing(name)
         answer: dict[str, Any] = {
             "object_key": wish.key,
             "operation": wish.operation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment
 from manager.store import ServiceStore
 from manager.stores import open_stores
+from manager.tracing import tracing_of
 from manager.webhook import admin_of, ensure_webhook
 
 __all__ = ["InCluster", "account_of"]
@@ -75,6 +77,7 @@ class InCluster:
             nodes=self._capacity.nodes,
             tokens=tokens,
             accounts=MinioAccounts(lambda: self._server),
+            tracing=tracing_of(os.environ),
         )
         self.manager = Manager(self.settings, parts)
         stack.callback(self.manager.close)

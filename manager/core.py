@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -26,11 +27,9 @@ from bridge.errors import (
 )
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
-from bridge.pipeline import NotificationRule, build
-from bridge.scheduler import Decision, Snapshot, TargetState, decide
+from bridge.pipeline import build
+from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
 from bridge.secret import Secret
-from bridge.storage import ObjectInfo
-from bridge.storage.minio import Rule
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
@@ -39,28 +38,29 @@ from manager.accounts import Accounts
 from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
-from manager.cloud import MINIO, S3, check_input, has_keys, is_cloud
+from manager.cloud import S3, check_input, has_keys, is_cloud
+from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
-from manager.pulling import is_listed, listed_source, routes_of
+from manager.pulling import heard, listed_source, made_at, routes_of
 from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
+from manager.stored import Stored
 from manager.tenants import Tenants
+from manager.tracing import Tracing
 from manager.vo import with_vo
-from manager.volumes import check_volume, give_volume
+from manager.volumes import check_volume, end_volume, give_volume
 
 __all__ = ["ConflictError", "Manager", "Parts"]
 
 LOG: Final = logging.getLogger("manager")
-# Seconds until a service that could not be made runnable at the start is tried again.
-_SOON: Final = 30.0
+_SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
-
 
 Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
 """Jobs running and queued, by target → the snapshot that decisions are made on."""
@@ -76,7 +76,8 @@ class Parts:
     where no service may). `measure` says how the targets stand; by default only their load is
     known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
     may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
-    reach a service's buckets only, see `manager.accounts`. Nothing of it is closed here.
+    reach a service's buckets only, see `manager.accounts`. `tracing` makes spans of jobs. Nothing
+    of it is closed here.
     """
 
     state: ServiceStore
@@ -90,6 +91,7 @@ class Parts:
     nodes: Callable[[], Sequence[Node]] = tuple
     tokens: dict[str, Secret] = field(default_factory=dict)
     accounts: AccountServer | None = None
+    tracing: Tracing | None = None
 
 
 class Manager:
@@ -114,7 +116,14 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes_of(document)
         self.served = document.services
-        self.quotas = Quotas(parts.state, parts.jobs, lambda: self._services)
+        self.quotas = Quotas(
+            parts.state,
+            parts.jobs,
+            lambda: self._services,
+            Stored(parts.buckets),
+            self._spent,
+        )
+        self._inputs_at = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -122,9 +131,11 @@ class Manager:
             parts.targets,
             decide=self.quotas.decide,
             snapshot=self.snapshot,
-            listing=self._listing,
+            listing=self._inputs_at.listing,
             clock=clock,
             prepare=self._sharing.prepare,
+            share=self._owner_of,
+            tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
         self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
@@ -141,6 +152,8 @@ class Manager:
         """Make all services runnable, begin to work, and look for events that never came."""
         self._sharing.start()
         self.dispatcher.start()
+        if (tracing := self.parts.tracing) is not None:
+            self.dispatcher.subscribe(partial(tracing.follow, self.parts.jobs))
         self._sweeper.start()
         self._lister.start()
         self.ready = True
@@ -226,7 +239,8 @@ class Manager:
         return made
 
     def delete(self, name: str) -> None:
-        """Forget a service: its open jobs fail, its records are put away, its data stays."""
+        """Forget a service: its open jobs fail, its records are put away, its data stays, but for
+        a volume that was to end with it."""
         with self._sharing.change():
             one = self._services.get(name)
             if one is None:
@@ -235,6 +249,17 @@ class Manager:
             self.tenants.release(one)
             self.parts.jobs.hide(name)
             self._quiet(one, self._inputs(one))
+            try:
+                end_volume(one, self._services.values(), self.parts.targets.values())
+            except BridgeError as error:
+                LOG.warning("the volume of service %s stays: %s", name, error)
+
+    def _spent(self, name: str) -> Spent:
+        return self.dispatcher.known.spent(name)
+
+    def _owner_of(self, name: str) -> str:
+        one = self._services.get(name)
+        return one.owner if one else ""
 
     def _is_cloud(self, provider: StorageProvider) -> bool:
         return is_cloud(provider, self.parts.cloud_endpoint)
@@ -281,7 +306,8 @@ class Manager:
         self.quotas.check_service(one)
         self.quotas.check_buckets(one.owner, one.buckets)
         self.tenants.check(one, caller)
-        check_volume(one, self._services.values(), self.parts.targets.values())
+        targets = self.parts.targets.values()
+        check_volume(one, self._services.values(), targets, self.quotas)
         decision = self._decision(one.service)
         if not decision.target:
             raise PlacementError(decision.reason)
@@ -391,10 +417,9 @@ class Manager:
         return self._routes.match(event.provider, event.bucket, event.key)
 
     def make_room(self) -> None:
-        """Before anything is accepted: TemporaryError when so many jobs wait that no more should
-        come for a while. What may be accepted is known after it, whichever manager was told."""
-        waiting = self.dispatcher.open_jobs
-        if waiting >= self.settings.backlog:
+        """Before anything is accepted: TemporaryError when too many jobs wait already. What may be
+        accepted is known after it, whichever manager was told."""
+        if (waiting := self.dispatcher.open_jobs) >= self.settings.backlog:
             raise TemporaryError(f"{waiting} jobs wait; send it again later", delay=5.0)
         self._sharing.refresh()
 
@@ -403,47 +428,27 @@ class Manager:
 
     def _watch(self, services: Iterable[Deployed]) -> None:
         """Make new objects in the inputs of these services events."""
-        self._put_rules({place for one in services for place in self._inputs(one)})
+        places = {place for one in services for place in self._inputs(one)}
+        self._inputs_at.put_rules(places, self._routes.inputs())
 
     def _quiet(self, one: Deployed, places: set[tuple[ProviderRef, str]]) -> None:
         """Let buckets tell nothing that is of this service only; a store may not answer."""
         try:
-            self._put_rules(places)
+            self._inputs_at.put_rules(places, self._routes.inputs())
         except BridgeError as error:
             LOG.warning("events of service %s may still be sent: %s", one.name, error)
 
-    def _put_rules(self, places: set[tuple[ProviderRef, str]]) -> None:
-        wanted = self._routes.inputs()
-        for ref, bucket in sorted(places):
-            rules: Sequence[NotificationRule] = wanted.get((str(ref), bucket), ())
-            if ref == MINIO and rules:
-                self.parts.buckets.ensure_rules(Rule(r.bucket, r.prefix, r.suffix) for r in rules)
-            elif ref == MINIO:
-                self.parts.buckets.remove_rules(bucket)
-            elif ref == S3 and self.parts.cloud is not None:
-                self.parts.cloud.ensure_rules(bucket, rules)
-
-    def _listing(self, provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
-        if provider == str(MINIO):
-            return self.parts.buckets.listing(bucket, prefix)
-        if provider == str(S3) and self.parts.cloud is not None:
-            return self.parts.cloud.listing(bucket, prefix)
-        return ()
-
     def reconcile(self) -> tuple[str, ...]:
         """Make jobs for objects that came since their service did, and whose events did not."""
-        places = [place for place in self.dispatcher.inputs() if not is_listed(place[0])]
-        return self.dispatcher.reconcile(places=places, since=self.since())
-
-    def since(self) -> dict[str, float]:
-        """When each service was made: what is older starts no job of it."""
-        return {one.name: one.created for one in self._services.values()}
+        places = heard(self.dispatcher.inputs())
+        return self.dispatcher.reconcile(places=places, since=made_at(self._services.values()))
 
     def _sweep(self) -> None:
         while True:
             try:
                 self._sharing.resume()
                 self._settle()
+                self.quotas.recount()
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:

@@ -12,16 +12,27 @@ from bridge.pipeline import Routes, routes
 from bridge.storage import ObjectInfo, open_store
 
 if TYPE_CHECKING:
+    from bridge.dispatch._reconcile import Place
     from manager.core import Manager
+    from manager.service import Deployed
 
-__all__ = ["is_listed", "listed_source", "routes_of"]
+__all__ = ["heard", "listed_source", "made_at", "routes_of"]
 
 _TYPES: Final = frozenset({"webdav"})
 
 
-def is_listed(provider: str) -> bool:
-    """Whether the inputs of `<type>.<id>` are listed."""
+def _is_listed(provider: str) -> bool:
     return provider.partition(".")[0] in _TYPES
+
+
+def heard(places: Iterable[Place]) -> list[Place]:
+    """Those of the places whose store sends events."""
+    return [place for place in places if not _is_listed(place[0])]
+
+
+def made_at(services: Iterable[Deployed]) -> dict[str, float]:
+    """When each service was made: what is older starts no job of it."""
+    return {one.name: one.created for one in services}
 
 
 def routes_of(document: Document) -> Routes:
@@ -30,8 +41,8 @@ def routes_of(document: Document) -> Routes:
     What is listed with one service's keys starts no other, though it may be on one server with what
     the other takes: that one lists it for itself.
     """
-    heard = {ref: one for ref, one in document.providers.items() if not is_listed(str(ref))}
-    return routes(replace(document, providers=heard))
+    others = {ref: one for ref, one in document.providers.items() if not _is_listed(str(ref))}
+    return routes(replace(document, providers=others))
 
 
 def listed_source(manager: Manager) -> ListedSource:
@@ -48,7 +59,7 @@ def listed_source(manager: Manager) -> ListedSource:
     return ListedSource(
         dispatcher,
         listing,
-        lambda: [place for place in dispatcher.inputs() if is_listed(place[0])],
+        lambda: [place for place in dispatcher.inputs() if _is_listed(place[0])],
         interval=manager.settings.pull,
-        since=manager.since,
+        since=lambda: made_at(manager.services()),
     )

@@ -1,32 +1,36 @@
-"""How much a user may have: cores, memory and jobs at once, and buckets."""
+"""Quotas kept to: of jobs and money when they are placed, of buckets and volumes when they are
+made, of bytes when somebody wants to write."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from bridge.dispatch import JobStore
-from bridge.errors import BridgeError, PlacementError, UsageError, WaitError
+from bridge.errors import PlacementError, UsageError, WaitError
 from bridge.events import Event
-from bridge.fdl import quantities
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot, decide
+from bridge.scheduler import Decision, Snapshot, Spent, decide
 from bridge.targets import JobState
-from manager._json import folded
 from manager.auth import ADMIN
+from manager.quota import Load, Quota, Used, from_stored, to_store
 from manager.service import Deployed
 from manager.store import ServiceStore
+from manager.stored import Stored
 
-__all__ = ["Load", "Quota", "QuotaError", "Quotas", "read_quota", "shown"]
+__all__ = ["QuotaError", "Quotas"]
 
 _KEPT: Final = "quota of user "
 _AT_ONCE: Final = frozenset({JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING})
-# How long a count of jobs serves; what was placed meanwhile is added to it.
+# How long a count of jobs, or a quota, serves; what was placed meanwhile is added to the count.
 _FRESH: Final = 1.0
+# So long after its decision a job may not be stored yet: for a moment it may count twice.
+_STORED: Final = 0.5
 # Jobs that wait are looked at again so many times a second, however many they are.
 _LOOKS: Final = 50
 _LATEST: Final = 60.0
@@ -38,85 +42,73 @@ class QuotaError(UsageError):
     code = "quota"
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What one user may have at most, None for any amount: `cpu` in cores, `memory` in bytes and
-    `jobs` of what runs at once, and `buckets`."""
-
-    cpu: Decimal | None = None
-    memory: int | None = None
-    jobs: int | None = None
-    buckets: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a user's jobs have now; the units are those of `Quota`."""
-
-    jobs: int = 0
-    cpu: Decimal = Decimal(0)
-    memory: int = 0
-
-    def plus(self, service: Service, count: int = 1) -> Load:
-        """The load with so many more jobs of a service."""
-        own = service.resources
-        return Load(self.jobs + count, self.cpu + own.cpu * count, self.memory + own.memory * count)
-
-    def over(self, quota: Quota) -> str:
-        """What of the quota it is more than, in words; "" for nothing."""
-        for used, most, what in (
-            (self.cpu, quota.cpu, "cores"),
-            (self.memory, quota.memory, "bytes of memory"),
-            (self.jobs, quota.jobs, "jobs at once"),
-        ):
-            if most is not None and used > most:
-                return f"{most} {what}"
-        return ""
-
-
 class Quotas:
-    """The quotas of a manager's users; the administrator has none. Thread-safe."""
+    """The quotas of a manager's users; the administrator has none. Thread-safe.
+
+    What another manager changes is in force here within a second. `spent` is asked with the name
+    of a service for what its owner has spent.
+    """
 
     def __init__(
         self,
         state: ServiceStore,
         jobs: JobStore,
         services: Callable[[], Mapping[str, Deployed]],
+        stored: Stored,
+        spent: Callable[[str], Spent],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._jobs = jobs
         self._services = services
+        self._stored = stored
+        self._spent = spent
         self._clock = clock
         self._lock = threading.Lock()
         self._counted = -_FRESH
-        self._counts: Mapping[tuple[str, JobState], int] = {}
-        self._placed: dict[str, Load] = {}
+        self._kept: dict[str, tuple[float, Quota]] = {}
+        self._counts = _Counts()
+        self._placed: deque[tuple[float, Deployed]] = deque()
+        self._costs: dict[str, Decimal] = {}
 
     def of(self, uid: str) -> Quota:
-        """A user's quota."""
-        kept = self._state.setting(_KEPT + uid, {})
-        cpu = kept.get("cpu")
-        return Quota(**{**kept, "cpu": None if cpu is None else Decimal(cpu)})
+        """A user's quota, as of a moment ago."""
+        now = self._clock()
+        at, quota = self._kept.get(uid, (-_FRESH, Quota()))
+        if now - at >= _FRESH:
+            quota = from_stored(self._state.setting(_KEPT + uid, {}))
+            self._kept[uid] = now, quota
+        return quota
 
     def put(self, uid: str, quota: Quota) -> None:
         """Let a user have so much from now on; what he has already stays."""
-        kept = {
-            name: value for name in Quota.__slots__ if (value := getattr(quota, name)) is not None
-        }
-        self._state.put_setting(
-            _KEPT + uid, {name: str(v) if name == "cpu" else v for name, v in kept.items()}
-        )
+        self._state.put_setting(_KEPT + uid, to_store(quota))
+        self._kept.pop(uid, None)
 
-    def load(self, uid: str) -> Load:
-        """What the user's jobs have now, as of a moment ago."""
-        with self._lock:
-            return self._load(uid)
+    def used(self, uid: str, volumes: Sequence[int] = ()) -> Used:
+        """What the user has; `volumes` are the bytes of his."""
+        quota = self.of(uid)
+        own = self.buckets(uid)
+        load = _counts(self._jobs.counts(), self._services()).loads[uid]
+        # Any of his services says what all of them have cost.
+        name = next((n for n, one in self._services().items() if one.owner == uid), "")
+        spent = self._spent(name) if quota.of_money else Spent()
+        return Used(
+            load,
+            buckets=len(own),
+            stored=sum(self._stored.of(own).values()) if quota.of_storage else 0,
+            volumes=len(volumes),
+            disk=sum(volumes),
+            day=spent.owner_day,
+            month=spent.owner_month,
+        )
 
     def buckets(self, uid: str) -> Set[str]:
         """The buckets that are the user's."""
         return {name for name, row in self._state.buckets().items() if row.owner == uid}
+
+    # --- of what is kept ----------------------------------------------------------------------
 
     def check_buckets(self, uid: str, wanted: Set[str]) -> None:
         """QuotaError when the user would have too many buckets with these."""
@@ -124,6 +116,46 @@ class Quotas:
         own = self.buckets(uid) if most is not None else frozenset()
         if most is not None and wanted - own and len(own | wanted) > most:
             raise QuotaError(f"your quota is {most} buckets, and you have {len(own)}")
+
+    def check_volume(self, uid: str, own: Sequence[int], size: int) -> None:
+        """QuotaError when the user may not have one more volume of so many bytes beside his own."""
+        quota = Quota() if uid == ADMIN.uid else self.of(uid)
+        if quota.volumes is not None and len(own) >= quota.volumes:
+            raise QuotaError(f"your quota is {quota.volumes} volumes, and you have {len(own)}")
+        if quota.disk is not None and sum(own) + size > quota.disk:
+            said = f"your quota is {quota.disk} bytes of volumes, and you have {sum(own)}"
+            raise QuotaError(said)
+        if quota.largest is not None and size > quota.largest:
+            raise QuotaError(f"your quota is {quota.largest} bytes for a volume")
+        if quota.smallest is not None and size < quota.smallest:
+            raise QuotaError(f"a volume of yours must have {quota.smallest} bytes at least")
+
+    def check_writing(self, bucket: str) -> None:
+        """QuotaError when nothing more may be written to a bucket: it, or all of its owner's
+        together, had when they were counted what he may have."""
+        row = self._state.bucket(bucket)
+        if row is not None and (full := self._full(row.owner, {bucket})):
+            raise QuotaError(f"the quota of {full} of the bucket's owner is used up")
+
+    def _full(self, uid: str, written: Set[str]) -> str:
+        """What of a user's quota of bytes is used up, as far as these buckets go; "" for none."""
+        quota = Quota() if uid == ADMIN.uid else self.of(uid)
+        if not quota.of_storage:
+            return ""
+        counts = self._stored.of(self.buckets(uid))
+        if quota.stored is not None and sum(counts.values()) >= quota.stored:
+            return f"{quota.stored} bytes in buckets"
+        full = [name for name in written if counts.get(name, 0) >= (quota.bucket or 0)]
+        return f"{quota.bucket} bytes in {min(full)}" if quota.bucket is not None and full else ""
+
+    def recount(self) -> None:
+        """Count the bytes of all users that have a quota of them. Errors of the object store."""
+        users = (name.removeprefix(_KEPT) for name in self._state.settings(_KEPT))
+        limited = {uid for uid in users if self.of(uid).of_storage}
+        rows = self._state.buckets().items() if limited else ()
+        self._stored.recount(name for name, row in rows if row.owner in limited)
+
+    # --- of jobs ------------------------------------------------------------------------------
 
     def check_service(self, one: Deployed) -> None:
         """QuotaError when no job of the service could ever run."""
@@ -135,97 +167,85 @@ class Quotas:
     ) -> Decision:
         """The scheduler's decision, when the service's owner may have one more of its jobs.
 
-        WaitError while others of his jobs have what he may have, PlacementError when one alone
-        would be too much.
+        WaitError while others of his jobs have what he may have, or he has spent it, or has no
+        room for what they write; PlacementError when one alone would be too much.
         """
         one = self._services().get(service.name)
-        if one is not None and one.owner != ADMIN.uid:
-            quota = self.of(one.owner)
-            if quota != Quota():
-                self._admit(one, quota)
-        return decide(service, event, snapshot, seed=seed)
+        quota = Quota() if one is None or one.owner == ADMIN.uid else self.of(one.owner)
+        if one is None or quota == Quota():
+            return decide(service, event, snapshot, seed=seed)
+        if full := self._full(one.owner, {path.bucket for path in one.service.outputs}):
+            raise WaitError(f"its owner's quota of {full} is used up", delay=_LATEST)
+        self._check_load(one, quota)
+        decision = decide(service, event, snapshot, seed=seed)
+        if quota.of_money and decision.chosen is not None:
+            self._check_money(one, quota, decision.chosen.offer.cost)
+        with self._lock:
+            self._placed.append((self._clock(), one))
+            self._counts.add(one, 1)
+        return decision
 
-    def _admit(self, one: Deployed, quota: Quota) -> None:
+    def _check_load(self, one: Deployed, quota: Quota) -> None:
         if most := Load().plus(one.service).over(quota):
             raise PlacementError(f"the job needs more than its owner's quota of {most}")
         with self._lock:
-            load = self._load(one.owner).plus(one.service)
-            if most := load.over(quota):
-                delay = min(_LATEST, 1 + self._waiting(one.owner) / _LOOKS)
-                raise WaitError(f"its owner's quota of {most} is in use", delay=delay)
-            self._placed[one.owner] = self._placed.get(one.owner, Load()).plus(one.service)
+            counts = self._fresh()
+            load = counts.loads[one.owner].plus(one.service)
+            waiting = counts.waiting[one.owner]
+        if most := load.over(quota):
+            delay = min(_LATEST, 1 + waiting / _LOOKS)
+            raise WaitError(f"its owner's quota of {most} is in use", delay=delay)
 
-    def _load(self, uid: str) -> Load:
+    def _check_money(self, one: Deployed, quota: Quota, cost: Decimal) -> None:
+        """What runs now is taken to cost what was expected of the last job of its service."""
+        with self._lock:
+            self._costs[one.name] = cost
+            runs = self._fresh().running[one.owner].items()
+            running = sum((self._costs.get(name, cost) * n for name, n in runs), Decimal(0))
+        spent = self._spent(one.name)
+        for had, most, what in (
+            (spent.owner_day, quota.day, "day"),
+            (spent.owner_month, quota.month, "month"),
+        ):
+            if most is not None and had + running + cost > most:
+                said = f"its owner's quota of {most:f} USD a {what} is spent, or would be"
+                raise WaitError(said, delay=_LATEST)
+
+    def _fresh(self) -> _Counts:
+        """All jobs, counted once for all users now and then."""
         now = self._clock()
         if now - self._counted >= _FRESH:
-            self._counts, self._counted, self._placed = self._jobs.counts(), now, {}
-        found, services = self._placed.get(uid, Load()), self._services()
-        for (name, state), count in self._counts.items():
-            one = services.get(name)
-            if one is not None and one.owner == uid and state in _AT_ONCE:
-                found = found.plus(one.service, count)
-        return found
-
-    def _waiting(self, uid: str) -> int:
-        services = self._services()
-        return sum(
-            count
-            for (name, state), count in self._counts.items()
-            if state is JobState.ACCEPTED and name in services and services[name].owner == uid
-        )
+            counts, services = self._jobs.counts(), self._services()
+            self._counted, self._counts = now, _counts(counts, services)
+            while self._placed and self._placed[0][0] < now - _STORED:
+                self._placed.popleft()
+            for _, one in self._placed:
+                self._counts.add(one, 1)
+        return self._counts
 
 
-def read_quota(body: Mapping[str, Any], old: Quota) -> Quota:
-    """The quota that a client's JSON object makes of the old one; UsageError for what is wrong.
+@dataclass(slots=True)
+class _Counts:
+    """By owner: what his jobs have, how many of each service have it, and how many jobs wait."""
 
-    Numbers may be texts; "" or null of one that is named takes its limit away.
-    """
-    value = {name.replace("-", "_"): said for name, said in body.items()}
-    minio = value.pop("minio", None) or {}
-    if not isinstance(minio, Mapping):
-        raise UsageError("minio must be an object")
-    value |= {f"minio.{name}": said for name, said in folded(minio).items()}
-    found = {name: getattr(old, name) for name in Quota.__slots__}
-    for name, said in value.items():
-        if name not in _READERS:
-            raise UsageError(f"there is no quota of {name} here", hint=f"there are {_NAMES}")
-        field, read = _READERS[name]
-        try:
-            found[field] = None if said in (None, "") else read(str(said))
-        except (BridgeError, ValueError, ArithmeticError):
-            raise UsageError(f"{name}: {said!r} is no amount") from None
-    return Quota(**found)
+    loads: defaultdict[str, Load] = field(default_factory=lambda: defaultdict(Load))
+    running: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    waiting: Counter[str] = field(default_factory=Counter)
+
+    def add(self, one: Deployed, count: int) -> None:
+        """So many more jobs of a service run, or will."""
+        self.loads[one.owner] = self.loads[one.owner].plus(one.service, count)
+        self.running[one.owner][one.name] += count
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(text)
-    return int(text)
-
-
-_READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
-    "cpu": ("cpu", quantities.cpu),
-    "memory": ("memory", quantities.memory),
-    "jobs": ("jobs", _whole),
-    "minio.buckets": ("buckets", _whole),
-}
-_NAMES: Final = ", ".join(_READERS)
-
-
-def shown(uid: str, quota: Quota, load: Load, buckets: int) -> dict[str, Any]:
-    """A user's quota as clients read it, without what is not limited: cpu in thousandths of a core,
-    memory in bytes."""
-    resources = {
-        name: {"max": most, "used": used}
-        for name, most, used in (
-            ("cpu", None if quota.cpu is None else int(quota.cpu * 1000), int(load.cpu * 1000)),
-            ("memory", quota.memory, load.memory),
-            ("jobs", quota.jobs, load.jobs),
-        )
-        if most is not None
-    }
-    found: dict[str, Any] = {"user_id": uid}
-    found |= {"resources": resources} if resources else {}
-    if quota.buckets is not None:
-        found["minio"] = {"buckets": {"max": quota.buckets, "used": buckets}}
+def _counts(
+    counts: Mapping[tuple[str, JobState], int], services: Mapping[str, Deployed]
+) -> _Counts:
+    found = _Counts()
+    for (name, state), count in counts.items():
+        one = services.get(name)
+        if one is not None and state in _AT_ONCE:
+            found.add(one, count)
+        elif one is not None and state is JobState.ACCEPTED:
+            found.waiting[one.owner] += count
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from bridge.dispatch import JobRecord
@@ -36,6 +37,26 @@ def run(
     The places that the service may be on are asked from the best one on; where none of them
     answers calls, the call is a job that is not listed, and the answer is what its script said.
     """
+    with _traced(manager, one, headers) as told:
+        return _run(manager, one, body, told, query=query, gone=gone)
+
+
+def _traced(
+    manager: Manager, one: Deployed, headers: Mapping[str, str]
+) -> AbstractContextManager[Mapping[str, str]]:
+    tracing = manager.parts.tracing
+    return nullcontext(headers) if tracing is None else tracing.calling(one.name, headers)
+
+
+def _run(
+    manager: Manager,
+    one: Deployed,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    query: str,
+    gone: Callable[[], bool],
+) -> Reply:
     wait = manager.settings.run_wait
     for name in manager.ranking(one):
         target = manager.parts.targets[name]

@@ -24,9 +24,9 @@ _MIB: Final = 2**20
 class Settings:
     """How the manager answers. Times in seconds, sizes in bytes.
 
-    `max_service` and `max_event` bound the bodies of services and of invocations. `run_wait` is how
-    long a synchronous call may take. `reconcile` is the pause between two listings of all inputs,
-    `pull` that between two of inputs whose store sends no events.
+    `max_service` and `max_event` bound the bodies of services and of invocations, `max_held` all
+    that are in memory at once. `run_wait` is how long a synchronous call may take. `reconcile` is
+    the pause between two listings of all inputs, `pull` that of inputs whose store sends no events.
     `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
     may be before new events are turned away for a while. `limits` are those on wrong credentials.
     `proxies` are the addresses and networks whose X-Forwarded-For says where a request is from.
@@ -43,6 +43,7 @@ class Settings:
     page: int = 70
     max_service: int = 4 * _MIB
     max_event: int = 64 * _MIB
+    max_held: int = 256 * _MIB
     run_wait: float = 300.0
     reconcile: float = 300.0
     pull: float = 30.0

@@ -69,13 +69,14 @@ class Sharing:
             return known
         try:
             return self._hands.read(row)
-        except BridgeError as error:
-            # One that this version cannot read must not stop the rest.
+        except Exception as error:
+            # One that this version cannot read must not stop the rest, whatever is wrong with it.
+            said = error if isinstance(error, BridgeError) else type(error).__name__
             _LOG.error(
                 "service %s is stored and cannot be read, so it takes no jobs until it is created"
                 " again: %s",
                 row.name,
-                error,
+                said,
             )
             return None
 

@@ -213,12 +213,21 @@ class ServiceStore:
 def _service(row: Row) -> ServiceRow:
     return ServiceRow(
         name=row["name"],
-        source=json.loads(row["source"]),
+        source=_source(row["source"]),
         token=Secret(row["token"]),
         owner=row["owner"],
         owner_name=row["owner_name"],
         created=row["created"],
     )
+
+
+def _source(text: str) -> Source:
+    """An empty one, which no service is, for text that is no JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _bucket(row: Row) -> BucketRow:

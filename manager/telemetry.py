@@ -13,11 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.dispatch import JobEvent, JobStore
 from bridge.targets import JobState
 from manager.core import Manager
+from manager.estimates import states
 
 __all__ = ["Measured", "Telemetry"]
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTED: Final = ("run", "job", "events")
+_OPEN: Final = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _WAITING: Final = frozenset({JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED})
 
 
@@ -51,6 +53,7 @@ class Telemetry:
             registry=self._registry,
         )
         self._registry.register(_Stored(manager.parts.jobs))
+        self._registry.register(_Learned(manager))
         manager.parts.jobs.watch(self._heard)
 
     def text(self) -> bytes:
@@ -95,6 +98,52 @@ class _Stored:
 
     def describe(self) -> Sequence[Metric]:
         """Nothing: the store is asked when somebody looks, and not before."""
+        return ()
+
+
+class _Learned:
+    """What was learned of targets; see `manager.estimates`."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics; see prometheus_client."""
+        known = self._manager.dispatcher.known
+        errors = GaugeMetricFamily(
+            "bridge_estimate_error",
+            "Mean relative error of foretold run times, of all services on the target.",
+            labels=["target"],
+        )
+        drifts = CounterMetricFamily(
+            "bridge_estimate_drifts",
+            "Times that runs of a service on the target changed for good.",
+            labels=["target"],
+        )
+        told = known.accuracy()
+        for target in sorted({one.target for one in told}):
+            here = [one for one in told if one.target == target]
+            compared = sum(one.compared for one in here)
+            if compared:
+                off = sum((one.error or 0.0) * one.compared for one in here)
+                errors.add_metric([target], off / compared)
+            drifts.add_metric([target], sum(one.drifts for one in here))
+        open_ = GaugeMetricFamily(
+            "bridge_breaker_open",
+            "1 where jobs are kept from the target, 0.5 where one may try it, else 0.",
+            labels=["target"],
+        )
+        for state in states(self._manager):
+            open_.add_metric([state.spec.name], _OPEN[state.breaker])
+        dropped = CounterMetricFamily(
+            "bridge_measurements_dropped", "Figures that cannot be.", labels=["what"]
+        )
+        for what, count in known.dropped.items():
+            dropped.add_metric([what], count)
+        yield from (errors, drifts, open_, dropped)
+
+    def describe(self) -> Sequence[Metric]:
+        """Nothing: it is asked when somebody looks, and not before."""
         return ()
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
 from bridge.errors import UsageError
-from bridge.fdl.options import OscarOptions
 from bridge.fdl.quantities import QuantityError, memory
 from bridge.targets import Target
 from bridge.targets.kubernetes import HeldVolume, Volumes
@@ -16,9 +15,18 @@ from bridge.targets.kubernetes.connection import AlreadyThere
 from manager._json import folded, text_of
 from manager.access import ConflictError
 from manager.auth import ADMIN, Caller, Refused
+from manager.quotas import Quotas
 from manager.service import Deployed
 
-__all__ = ["VolumeWish", "Volumery", "check_volume", "give_volume", "held", "read_volume"]
+__all__ = [
+    "VolumeWish",
+    "Volumery",
+    "check_volume",
+    "end_volume",
+    "give_volume",
+    "held",
+    "read_volume",
+]
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -55,8 +63,10 @@ def read_volume(body: Mapping[str, Any]) -> VolumeWish:
         raise UsageError(f"size: {error}", hint=error.hint) from error
 
 
-def check_volume(one: Deployed, services: Iterable[Deployed], targets: Iterable[Target]) -> None:
-    """Whether a new service may mount what it names.
+def check_volume(
+    one: Deployed, services: Collection[Deployed], targets: Iterable[Target], quotas: Quotas
+) -> None:
+    """Whether a new service may mount what it names, or have what is to be made with it.
 
     All services are in one namespace: nobody's volume must be mounted by naming it.
     """
@@ -69,13 +79,15 @@ def check_volume(one: Deployed, services: Iterable[Deployed], targets: Iterable[
     if others or volumes is None:
         return
     found = volumes.find(name)
-    options = one.service.options
-    assert isinstance(options, OscarOptions) and options.volume is not None
-    if found is None and options.volume.size is None:
+    wish = one.options.volume
+    if found is None and (wish is None or wish.size is None):
         hint = "give it a size to make it, or make it by POST /system/volumes"
         raise UsageError(f"there is no volume {name!r}", hint=hint)
     if found is not None and one.owner not in (found.owner, ADMIN.uid):
         raise _taken(name)
+    if found is None and wish is not None and wish.size is not None:
+        own = Volumery(volumes, services, "").sizes(one.owner)
+        quotas.check_volume(one.owner, own, wish.size)
 
 
 def _taken(name: str) -> ConflictError:
@@ -105,9 +117,14 @@ class Volumery:
         """One volume."""
         return self._view(self._find(caller, name))
 
-    def create(self, caller: Caller, wish: VolumeWish) -> dict[str, Any]:
+    def sizes(self, uid: str) -> list[int]:
+        """The bytes of a user's volumes."""
+        return [memory(one.size) for one in self._volumes.all() if self._owner(one) == uid]
+
+    def create(self, caller: Caller, wish: VolumeWish, quotas: Quotas) -> dict[str, Any]:
         """Make a volume that no service has yet; 409 when there is one of that name."""
         try:
+            quotas.check_volume(caller.uid, self.sizes(caller.uid), wish.size)
             return self._view(self._volumes.create(wish.name, wish.size, caller.uid))
         except AlreadyThere as error:
             raise ConflictError(f"the volume {wish.name} already exists") from error
@@ -142,18 +159,28 @@ class Volumery:
             "owner_user": self._owner(one),
             "created_by_service": one.service,
             "creation_mode": "service" if one.service else "api",
-            # Deleting a service deletes no data.
-            "lifecycle_policy": "retain",
+            "lifecycle_policy": "delete" if any(_goes_with(s, one) for s in by) else "retain",
             "attachments": [_attachment(service) for service in by],
             "status": {"phase": phase, **({"attachment_count": len(by)} if by else {})},
         }
         return {key: value for key, value in found.items() if value}
 
 
+def _goes_with(service: Deployed, volume: HeldVolume) -> bool:
+    """Whether the volume was made with this service, and is to end with it."""
+    wish = service.options.volume
+    return (
+        wish is not None
+        and wish.size is not None
+        and wish.lifecycle_policy == "delete"
+        and volume.service == service.name
+        and volume.owner in ("", service.owner)
+    )
+
+
 def _attachment(one: Deployed) -> dict[str, str]:
-    options = one.service.options
-    assert isinstance(options, OscarOptions) and options.volume is not None
-    return {"service_name": one.name, "mount_path": options.volume.mount_path}
+    wish = one.options.volume
+    return {"service_name": one.name, "mount_path": wish.mount_path if wish else ""}
 
 
 def give_volume(one: Deployed, targets: Iterable[Target]) -> None:
@@ -164,3 +191,14 @@ def give_volume(one: Deployed, targets: Iterable[Target]) -> None:
     found = volumes.find(one.volume)
     if found is not None and not found.owner:
         volumes.give(one.volume, one.owner)
+
+
+def end_volume(one: Deployed, others: Iterable[Deployed], targets: Iterable[Target]) -> None:
+    """Delete the volume that was made with a service which is deleted, unless it says `retain` or
+    another service mounts it: then it stays its owner's."""
+    volumes = held(targets)
+    if not one.volume or volumes is None or any(other.volume == one.volume for other in others):
+        return
+    found = volumes.find(one.volume)
+    if found is not None and _goes_with(one, found):
+        volumes.delete(one.volume)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bridge.dispatch._hooks import Hooks
+from bridge.dispatch._known import Known
 from bridge.dispatch._owner import new_owner
 from bridge.dispatch._tally import Tally
-from bridge.dispatch.model import Change, JobEvent
-from bridge.dispatch.protocol import JobStore, Routes
+from bridge.dispatch.model import Accepted, Change, JobEvent, NewJob
+from bridge.dispatch.protocol import JobStore, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
-from bridge.fdl.model import Service
+from bridge.fdl.model import Service, TargetSpec
 from bridge.targets import JobState
 
 __all__ = ["LOG", "Core"]
@@ -32,7 +34,9 @@ class Core:
         services: Sequence[Service],
         routes: Routes,
         settings: Settings,
+        *,
         clock: Callable[[], float],
+        specs: Mapping[str, TargetSpec],
     ) -> None:
         self.store = store
         self.serve(services, routes)
@@ -40,12 +44,15 @@ class Core:
         self.clock = clock
         self.owner = new_owner()
         self.tally = Tally()
+        self.known = Known(self, specs)
         self.hooks = Hooks()
         self.stopping = threading.Event()
         self.changed = threading.Condition()
         self.version = 0
         self.placing = threading.Event()
         self.prepare: Callable[[str], None] = lambda service: None
+        self.tracing: Tracing | None = None
+        self.share: Callable[[str], str] = lambda service: ""
         self.lanes: Mapping[str, threading.Event] = {}
 
     def serve(self, services: Sequence[Service], routes: Routes) -> None:
@@ -62,10 +69,22 @@ class Core:
         """Which services an object starts."""
         return self._serving[1]
 
+    def accept(self, items: Sequence[NewJob], parent: str = "") -> list[Accepted]:
+        """Make jobs, see JobStore; each has its service's share of the queue.
+
+        `parent` is the `traceparent` that they belong under, "" for none.
+        """
+        shared = [replace(item, share=self.share(item.service), trace=parent) for item in items]
+        if self.tracing is None:
+            return self.store.accept(shared, self.clock())
+        with self.tracing.accepting(shared, parent) as traced:
+            return self.store.accept(traced, self.clock())
+
     def heard(self, news: Sequence[JobEvent]) -> None:
         """The store's news: count them, pass them on, wake whoever has work now."""
         self.tally.update(news)
         self.hooks.publish(news)
+        self.known.heard(news)
         for event in news:
             if event.state is JobState.ACCEPTED:
                 self.placing.set()

@@ -29,6 +29,8 @@ _COLUMNS: Final = (
     "due",
     "accepted",
     "caller",
+    "share",
+    "trace",
 )
 
 
@@ -109,7 +111,8 @@ def _insert(connection: Connection, rows: Sequence[_Row], at: float) -> None:
     for item, path, etag in rows:
         # What is told again is no listing, which a later notification may be of.
         values += (item.id, item.service, path, etag, item.event.sequencer or item.event.nonce)
-        values += (JobState.ACCEPTED.value, at, at, item.caller)
+        values += (JobState.ACCEPTED.value, at, at)
+        values += (item.caller, item.share, item.trace)
     query = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {_marks(len(_COLUMNS), len(rows))}"  # noqa: S608
     connection.execute(query, values)
     places = ", ".join(["((SELECT seq FROM jobs WHERE id = ?), ?)"] * len(rows))

@@ -31,7 +31,7 @@ class _Resume:
 
 
 def _job(record: JobRecord) -> Job:
-    return Job(record.id, record.service, record.event, record.attempt)
+    return Job(record.id, record.service, record.event, record.attempt, record.trace)
 
 
 class Lane:
@@ -172,6 +172,7 @@ class Lane:
 
     def _submitted(self, record: JobRecord, handle: str) -> None:
         core, states = self._core, {record.state}
+        core.known.submitted(self.name, ok=True)
         with self._lock:
             self._with_target.add(record.id)
             if (entry := self._watch.get(record.id)) is not None:
@@ -225,6 +226,8 @@ class Lane:
     def _refused(self, record: JobRecord, error: TemporaryError) -> None:
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
+        if not busy:
+            core.known.submitted(self.name, ok=False)
         later = steps.submit_later(record, error, now, core.settings, counts=not busy)
         if later is None:
             self._give_up(replace(record, tries=record.tries + 1), error)

@@ -73,7 +73,8 @@ class Placer:
         return self._core.services.get(name)
 
     def _decision(self, job: JobRecord, service: Service) -> Decision:
-        return self._decide(service, job.event, self._snapshot(), seed=steps.seed(job.id))
+        snapshot = self._core.known.informed(self._snapshot(), service.name)
+        return self._decide(service, job.event, snapshot, seed=steps.seed(job.id))
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
         if not decision.target:

@@ -1,4 +1,4 @@
-"""The SQL of what happens to a job after it was accepted: claims and changes."""
+"""The SQL of what happens to a job after it was accepted: changes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+from bridge.dispatch import _lessons
 from bridge.dispatch._codec import dumps, path_key, tag
-from bridge.dispatch._rows import IS_OPEN, JOB
 from bridge.dispatch._rules import ended_attempt, permits, result
-from bridge.dispatch.database import Connection, Row, upsert
+from bridge.dispatch.database import Connection, upsert
 from bridge.dispatch.model import Attempt, Change, Expected, JobEvent, Output
 from bridge.targets import JobState
 
-__all__ = ["FREE", "change", "claim", "drop_expected"]
+__all__ = ["change", "drop_expected"]
 
-FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
-
-_CLAIM: Final = (
-    f"{JOB} WHERE j.{IS_OPEN} AND j.state = ? AND j.target = ? AND j.due <= ?"
-    f" AND j.{FREE} ORDER BY j.due LIMIT ? /*! FOR UPDATE OF j SKIP LOCKED */"
-)
 # Columns of a job that a change may set.
 _COLUMNS: Final = (
     "state",
@@ -58,22 +52,6 @@ _EXPECTED: Final = upsert(
 )
 
 
-def claim(
-    connection: Connection,
-    owner: str,
-    *,
-    state: JobState,
-    target: str,
-    now: float,
-    limit: int,
-) -> list[Row]:
-    """The work of `JobStore.claim`; the caller makes values of the rows, in its own time."""
-    found = connection.execute(_CLAIM, (state.value, target, now, now, limit)).fetchall()
-    taken = [(owner, row["seq"]) for row in found]
-    connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
-    return found
-
-
 def change(connection: Connection, changes: Sequence[Change]) -> list[JobEvent | None]:
     """The work of `JobStore.change`."""
     return [_change(connection, wish) for wish in changes]
@@ -89,6 +67,8 @@ def _change(connection: Connection, wish: Change) -> JobEvent | None:
         _archive(connection, wish, before)
     if after != before:
         connection.execute(_UPDATE, after)
+    if (wish.again or wish.state.final) and before["target"]:
+        _lessons.enter(connection, before["seq"], before["attempt"])
     _attach(connection, wish, after)
     return _news(wish, before, after)
 

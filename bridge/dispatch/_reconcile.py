@@ -66,8 +66,7 @@ def reconcile(
     for place in places:
         items = _wanted(core, place[0], listing(*place), since)
         while batch := list(islice(items, _BATCH)):
-            answers = core.store.accept(batch, core.clock())
-            found += [answer for answer in answers if answer.new]
+            found += [answer for answer in core.accept(batch) if answer.new]
     return found
 
 

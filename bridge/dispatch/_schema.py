@@ -108,8 +108,34 @@ ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 """
 
+# A share's jobs are neighbours in the index: each has its turn without a look at the others.
+_V3: Final = """
+ALTER TABLE jobs ADD COLUMN share TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+DROP INDEX jobs_open;
+CREATE INDEX jobs_open ON jobs (state, target, share, due)
+    WHERE state IN ('accepted', 'placed', 'submitted', 'running');
+"""
+
+# Attempts that are over and that nothing was learned from yet, and what was learned: see `_known`.
+_V4: Final = """
+CREATE TABLE lessons (
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (seq, number)
+) WITHOUT ROWID;
+CREATE TABLE estimates (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX estimates_by_version ON estimates (version);
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
+    ("jobs by who shares the queue, and their traces", _V3),
+    ("what is learned from jobs", _V4),
 )

@@ -15,6 +15,7 @@ from bridge import events
 from bridge.dispatch import _received, _reconcile
 from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
+from bridge.dispatch._known import Known
 from bridge.dispatch._lane import Lane
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
@@ -27,7 +28,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
 )
-from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
 from bridge.events import job_id
@@ -55,7 +56,8 @@ class Dispatcher:
     `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the name of a
     service before a job of it is submitted, or is placed although the service is not known: where
     others use the store too, it makes known and runnable what came by them. TemporaryError of it
-    means later.
+    means later. `share` says whose a service's jobs are: those of one wait for each other, and as
+    many jobs are placed and submitted for any of them while there are some.
     """
 
     def __init__(
@@ -71,10 +73,18 @@ class Dispatcher:
         listing: Listing | None = None,
         clock: Callable[[], float] = time.time,
         prepare: Callable[[str], None] | None = None,
+        share: Callable[[str], str] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        self._core = core = Core(store, services, routes, settings or Settings(), clock)
+        specs = {name: target.spec for name, target in targets.items()}
+        self._core = core = Core(
+            store, services, routes, settings or Settings(), clock=clock, specs=specs
+        )
         if prepare is not None:
             core.prepare = prepare
+        if share is not None:
+            core.share = share
+        core.tracing = tracing
         self._store = store
         self._listing = listing
         self._lanes = {name: Lane(core, name, target) for name, target in targets.items()}
@@ -89,8 +99,13 @@ class Dispatcher:
 
     def start(self) -> None:
         """Take over what a dead dispatcher left, and begin to work."""
+        self._core.known.load()
         self.restore()
-        work = {"keep": self._keeper.run, "place": self._placer.run}
+        work = {
+            "keep": self._keeper.run,
+            "place": self._placer.run,
+            "learn": self._core.known.run,
+        }
         for name, lane in self._lanes.items():
             work |= {f"submit-{name}": lane.submit_loop, f"watch-{name}": lane.watch_loop}
         if self._listing is not None:
@@ -118,6 +133,7 @@ class Dispatcher:
         core = self._core
         core.stopping.set()
         core.placing.set()
+        core.known.wake()
         for lane in self._lanes.values():
             lane.wake.set()
         with core.changed:
@@ -194,7 +210,7 @@ class Dispatcher:
         now, routes = self._core.clock(), self._core.routes
         found = [_received.read(provider, body, headers, routes, now) for body in bodies]
         items = [item for one in found for item in one.items]
-        accepted = iter(self._store.accept(items, now) if items else ())
+        accepted = iter(self._core.accept(items) if items else ())
         if ignored := [event for one in found for event in one.ignored]:
             self._store.ignore(ignored)
         for one in found:
@@ -236,7 +252,8 @@ class Dispatcher:
         items = [NewJob(job_id(service, event), service, event, caller) for event in found]
         if job and len(items) == 1:
             items = [replace(items[0], id=job)]
-        return tuple(self._store.accept(items, self._core.clock())) if items else ()
+        trace = events.trace_of(headers.get("traceparent", ""))
+        return tuple(self._core.accept(items, trace)) if items else ()
 
     def replay(self, job: str, *, nonce: str = "") -> str:
         """Accept the event of a job once more; the new job of it, durable on return.
@@ -249,7 +266,7 @@ class Dispatcher:
             raise NotFoundError(f"there is no job {job!r} of a service that is here")
         event = replace(record.event, nonce=nonce or secrets.token_hex(16))
         item = NewJob(job_id(record.service, event), record.service, event, record.caller)
-        return self._store.accept([item], self._core.clock())[0].job
+        return self._core.accept([item], record.trace)[0].job
 
     def reconcile(
         self,
@@ -320,6 +337,11 @@ class Dispatcher:
     def store(self) -> JobStore:
         """Where everything that is known of jobs can be asked."""
         return self._store
+
+    @property
+    def known(self) -> Known:
+        """What was learned of services and targets from the jobs that ran."""
+        return self._core.known
 
     def running(self, target: str) -> int:
         """Jobs that run on the target now, as far as it has said."""

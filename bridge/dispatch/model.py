@@ -20,6 +20,7 @@ __all__ = [
     "JobDetail",
     "JobEvent",
     "JobRecord",
+    "Lesson",
     "NewJob",
     "Output",
     "Refusal",
@@ -34,13 +35,17 @@ OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, Jo
 class NewJob:
     """One event for one service, to be accepted. `id` is `bridge.events.job_id` of both.
 
-    `caller` is who called the service, "" for an event of a store.
+    `caller` is who called the service, "" for an event of a store. Those of one `share` wait for
+    each other, and not for the jobs of other shares. `trace` is the W3C `traceparent` that the
+    job's spans belong under, "" for none.
     """
 
     id: str
     service: str
     event: Event
     caller: str = ""
+    share: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ class JobRecord:
 
     `tries` counts the submits of this attempt that the target refused for now; `due` is when the
     next step may be taken. `stop` says that the target still has to be told to cancel it, `hidden`
-    that users do not see it any more, `caller` who called the service.
+    that users do not see it any more, `caller` who called the service, `trace` is a NewJob's.
     """
 
     id: str
@@ -149,6 +154,7 @@ class JobRecord:
     stop: bool = False
     hidden: bool = False
     caller: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,24 @@ class JobDetail:
     attempts: tuple[Attempt, ...] = ()
     decisions: tuple[Mapping[str, Any], ...] = ()
     outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An attempt that is over and that nothing was learned from yet.
+
+    `seq` is the store's number of the job. `last` says that the job ended with it; only then there
+    is a report. `decision` is the stored one that began it, None without, or where many attempts
+    end together and this one is not compared. `share` says who pays, "" for nobody.
+    """
+
+    seq: int
+    service: str
+    attempt: Attempt
+    last: bool
+    report: Mapping[str, Any] = field(default_factory=dict)
+    decision: Mapping[str, Any] | None = None
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)

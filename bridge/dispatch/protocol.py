@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from bridge.dispatch.model import (
@@ -13,6 +14,7 @@ from bridge.dispatch.model import (
     JobDetail,
     JobEvent,
     JobRecord,
+    Lesson,
     NewJob,
     Refusal,
     Usage,
@@ -23,7 +25,16 @@ from bridge.scheduler.model import Decision, Snapshot
 from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
-__all__ = ["Decide", "Forgets", "JobStore", "Leases", "Listing", "Notifies", "Routes"]
+__all__ = [
+    "Decide",
+    "Forgets",
+    "JobStore",
+    "Leases",
+    "Listing",
+    "Notifies",
+    "Routes",
+    "Tracing",
+]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""
@@ -44,6 +55,16 @@ class Decide(Protocol):
         self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int = 0
     ) -> Decision:
         """Choose a target for one job."""
+        ...
+
+
+class Tracing(Protocol):
+    """Says in which trace jobs are."""
+
+    def accepting(
+        self, items: Sequence[NewJob], parent: str
+    ) -> AbstractContextManager[Sequence[NewJob]]:
+        """Around the commit of these jobs: the same with their `trace`; `parent` is a caller's."""
         ...
 
 
@@ -115,7 +136,11 @@ class JobStore(Protocol):
     def claim(
         self, owner: str, state: JobState, now: float, limit: int, target: str = ""
     ) -> list[JobRecord]:
-        """Take free jobs in this state (of this target) that are due, the longest due first."""
+        """Take free jobs in this state (of this target) that are due, the longest due first.
+
+        Where several shares have such jobs, each has as many turns as any other, from one call to
+        the next, too.
+        """
         ...
 
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
@@ -143,7 +168,8 @@ class JobStore(Protocol):
         ...
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
-        """When the next free job in this state is due; None when there is none."""
+        """When the next free job in this state is due, `now` for one that is; None when there is
+        none."""
         ...
 
     def job(self, job: str) -> JobRecord | None:
@@ -219,6 +245,26 @@ class JobStore(Protocol):
 
     def totals(self) -> Mapping[str, int]:
         """Counters since the store was made: `refused` and `ignored`."""
+        ...
+
+    def lessons(self, limit: int) -> list[Lesson]:
+        """Attempts that are over and that nothing was learned from yet, those of old jobs first."""
+        ...
+
+    def kept(self, since: int = 0) -> tuple[int, Mapping[str, str]]:
+        """What was learned: its version, and the texts by name that changed after that version."""
+        ...
+
+    def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
+        """Keep these texts as the next version, and be done with these lessons, both or neither.
+
+        False, and nothing is kept, when the version is not `version` any more.
+        """
+        ...
+
+    def relearn(self, mark: tuple[str, str]) -> None:
+        """Forget what was learned and learn from history again (the newest 100,000 jobs), unless
+        the text `mark` is kept already; it is kept then."""
         ...
 
     def close(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bridge.dispatch import _intake, _progress, _rows
+from bridge.dispatch import _intake, _lessons, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
+from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
 from bridge.dispatch.database import Connection, Database, Desk, SqliteFile, migrate, upsert
 from bridge.dispatch.model import (
@@ -20,6 +21,7 @@ from bridge.dispatch.model import (
     JobDetail,
     JobEvent,
     JobRecord,
+    Lesson,
     NewJob,
     Refusal,
     Usage,
@@ -44,6 +46,8 @@ class SqlStore:
         self._database = database
         self._reporting = threading.Lock()
         self._watchers: list[Callable[[Sequence[JobEvent]], None]] = []
+        # Only the writing thread uses it.
+        self._turns = Turns()
         try:
             writing = database.connect(writing=True)
             migrate(writing, MIGRATIONS, table="migrations", what="the job store")
@@ -92,7 +96,7 @@ class SqlStore:
     ) -> list[JobRecord]:
         """See JobStore."""
         rows = self._writer.run(
-            lambda c: _progress.claim(c, owner, state=state, target=target, now=now, limit=limit)
+            lambda c: self._turns.claim(c, owner, state=state, target=target, now=now, limit=limit)
         )
         return [_rows.job(row) for row in rows]
 
@@ -133,12 +137,7 @@ class SqlStore:
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
         """See JobStore."""
-        query = (
-            f"SELECT min(due) AS due FROM jobs WHERE {_rows.IS_OPEN} AND state = ? AND target = ?"  # noqa: S608
-            f" AND {_progress.FREE}"
-        )
-        row = self._read(lambda c: c.execute(query, (state.value, target, now)).fetchone())
-        return None if row["due"] is None else float(row["due"])
+        return self._read(lambda c: next_due(c, state, target, now))
 
     def job(self, job: str) -> JobRecord | None:
         """See JobStore."""
@@ -250,6 +249,22 @@ class SqlStore:
         """See JobStore."""
         rows = self._read(lambda c: c.execute("SELECT name, value FROM totals").fetchall())
         return {"refused": 0, "ignored": 0} | {row["name"]: row["value"] for row in rows}
+
+    def lessons(self, limit: int) -> list[Lesson]:
+        """See JobStore."""
+        return self._read(lambda c: _lessons.lessons(c, limit))
+
+    def kept(self, since: int = 0) -> tuple[int, Mapping[str, str]]:
+        """See JobStore."""
+        return self._read(lambda c: _lessons.kept(c, since))
+
+    def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
+        """See JobStore."""
+        return self._writer.run(lambda c: _lessons.learned(c, version, changes, of), alone=True)
+
+    def relearn(self, mark: tuple[str, str]) -> None:
+        """See JobStore."""
+        self._writer.run(lambda c: _lessons.relearn(c, mark), alone=True)
 
     def _execute(self, query: str, *values: object) -> None:
         self._writer.run(lambda c: c.execute(query, values))

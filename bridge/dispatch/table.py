@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from bridge.dispatch import _items
@@ -196,6 +197,11 @@ class JobTable:
             if len(found) >= limit:
                 break
         return found
+
+    def details(self, service: str, limit: int) -> list[JobDetail]:
+        """The newest jobs of a service with all that their items say, newest first."""
+        items = islice(self._of_service(service), limit)
+        return [_items.detail(item, _items.record(item)) for item in items]
 
     def open_since(self, before: float) -> Iterator[JobRecord]:
         """Open jobs that have not changed since `before`, the longest first."""

@@ -7,7 +7,14 @@ job contract). `file_name`, `payload` and `original` say what the script gets. `
 
 from bridge.events._build import minio_record, s3_record
 from bridge.events._decode import decode
-from bridge.events._envelope import Envelope, delegated, envelope, original, payload
+from bridge.events._envelope import (
+    Envelope,
+    delegated,
+    envelope,
+    original,
+    payload,
+    trace_of,
+)
 from bridge.events._names import file_name
 from bridge.events.model import Event, EventKind, job_id, job_prefix
 
@@ -25,4 +32,5 @@ __all__ = [
     "original",
     "payload",
     "s3_record",
+    "trace_of",
 ]

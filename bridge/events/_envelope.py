@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +12,25 @@ from bridge.events._delivery import optional_text
 from bridge.events._raw import dump_json, parse_json, raw_payload
 from bridge.events.model import Event
 
-_KEYS = frozenset({"event", "storage_provider", "job_id", "attempt", "nonce"})
+_KEYS = frozenset({"event", "storage_provider", "job_id", "attempt", "nonce", "traceparent"})
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 _LONGEST = 128
+_TRACE = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What a dispatcher says around an event. `event` is the original body, still undecoded.
 
-    `job` is safe as a file's name. `attempt` counts from 1. `provider` is `<type>.<id>` or empty.
+    `job` is safe as a file's name. `attempt` counts from 1. `provider` is `<type>.<id>` or empty,
+    `trace` the W3C `traceparent` of the job or empty.
     """
 
     event: Any
     job: str
     attempt: int = 1
     provider: str = ""
+    trace: str = ""
 
 
 def envelope(body: Any) -> Envelope | None:
@@ -46,7 +50,13 @@ def envelope(body: Any) -> Envelope | None:
         job=_job(body["job_id"]),
         attempt=_attempt(body.get("attempt", 1)),
         provider=optional_text(body, "storage_provider"),
+        trace=trace_of(optional_text(body, "traceparent")),
     )
+
+
+def trace_of(header: str) -> str:
+    """A W3C `traceparent` as it is, "" for what is none."""
+    return header if _TRACE.fullmatch(header) else ""
 
 
 def is_envelope(body: dict[str, Any]) -> bool:
@@ -59,8 +69,10 @@ def is_envelope(body: dict[str, Any]) -> bool:
     return "storage_provider" in body or "job_id" in body or body.keys() <= _KEYS
 
 
-def delegated(event: Event, provider: str, job: str, attempt: int) -> dict[str, Any]:
-    """The JSON object that takes an event to a place as one attempt of a job.
+def delegated(
+    event: Event, provider: str, job: str, attempt: int, trace: str = ""
+) -> dict[str, Any]:
+    """The JSON object that takes an event to a place as one attempt of a job, `trace` with it.
 
     `decode` of it gives one event with the same identity, payload and query, provided that
     `provider` is the event's own; empty means just that. Upstream's supervisor reads it too.
@@ -69,7 +81,8 @@ def delegated(event: Event, provider: str, job: str, attempt: int) -> dict[str, 
     if provider or event.provider:
         named["storage_provider"] = provider or event.provider
     named |= {"job_id": job, "attempt": attempt}
-    return named | {"nonce": event.nonce} if event.nonce else named
+    named |= {"nonce": event.nonce} if event.nonce else {}
+    return named | ({"traceparent": trace} if trace else {})
 
 
 def original(event: Event) -> Any:

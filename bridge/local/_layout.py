@@ -118,7 +118,7 @@ def write_job(folder: Path, job: Job, *, shared: bool) -> JobFiles:
     `shared` is for a container: the event is a file, and any user may write into the report's
     folder.
     """
-    event = delegated(job.event, job.event.provider, job.id, job.attempt)
+    event = delegated(job.event, job.event.provider, job.id, job.attempt, job.trace)
     folder.mkdir(parents=True)
     if not shared:
         return JobFiles(folder, event, folder / "report.json")

@@ -33,6 +33,7 @@ from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
+from manager.tracing import tracing_of
 
 __all__ = ["CLUSTER", "LOCAL", "Managed", "Place"]
 
@@ -133,6 +134,7 @@ class Managed:
             nodes=place.clusters.nodes,
             tokens=self._tokens,
             accounts=MinioAccounts(lambda: self.store.settings),
+            tracing=tracing_of(os.environ),
         )
 
     def _targets(self) -> dict[str, Target]:

@@ -7,7 +7,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 from bridge.scheduler._decide import decide
 from bridge.scheduler._json import as_json, from_json
 from bridge.scheduler._kinds import batch_platform
-from bridge.scheduler._offers import offer
+from bridge.scheduler._offers import offer, run_cost
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
@@ -20,8 +20,10 @@ from bridge.scheduler.model import (
     Reason,
     Room,
     Snapshot,
+    Spent,
     TargetState,
     Term,
+    Transfer,
 )
 
 __all__ = [
@@ -37,8 +39,10 @@ __all__ = [
     "Reason",
     "Room",
     "Snapshot",
+    "Spent",
     "TargetState",
     "Term",
+    "Transfer",
     "as_json",
     "batch_platform",
     "decide",
@@ -47,5 +51,6 @@ __all__ = [
     "lambda_size",
     "list_prices",
     "offer",
+    "run_cost",
     "snapshot_of",
 ]

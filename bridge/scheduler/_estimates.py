@@ -20,7 +20,7 @@ from bridge.scheduler._filters import FILTERS, refusals
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Estimate, Offer, Reason, Room, TargetState
+from bridge.scheduler.model import Estimate, Offer, Reason, Room, TargetState, Transfer
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -230,12 +230,10 @@ def estimated(
     spec, quote = state.spec, known.quote
     if quote.rate is None:
         return Offer(spec.name, spec.kind, feasible=False, reasons=reasons)
-    measured = state.runs.get(name)
-    estimate = known.guess if measured is None else measured
+    estimate, notes = _run(name, event, state, known)
     typical = known.start if state.isolated else known.process_start
-    transfer, moved = _transfer(event, known)
+    transfer, moved = _transfer(event, known, state)
     run = estimate.run
-    notes = known.guess_notes if measured is None else quote.notes
     waits = wait(state.running, state.queued, known.capacity, run)
     room = state.room.get(name)
     if room is not None:
@@ -258,14 +256,35 @@ def estimated(
     )
 
 
-def _transfer(event: Event | None, known: Standing) -> tuple[float, Decimal]:
+def _run(
+    name: str, event: Event | None, state: TargetState, known: Standing
+) -> tuple[Estimate, tuple[str, ...]]:
+    """What was measured, unless what the service says of itself is surer; with what to say."""
+    measured = state.runs.get(name)
+    if measured is not None and event is not None:
+        measured = measured.of(event.size)
+    if measured is None or measured.confidence < known.guess.confidence:
+        return known.guess, known.guess_notes
+    notes = known.quote.notes
+    return measured, (measured.note, *notes) if measured.note else notes
+
+
+def _transfer(event: Event | None, known: Standing, state: TargetState) -> tuple[float, Decimal]:
     if event is None or event.size is None or event.size <= 0:
         return 0.0, _FREE
     provider = event.provider or known.input_provider
     into = known.from_s3 if provider.partition(".")[0] == "s3" else known.from_elsewhere
     price = into.price + known.out.price
     moved = price * event.size if price else _FREE
-    return (into.seconds + known.out.seconds) * event.size, moved
+    seconds = _moving(state.stage_in, into.seconds * event.size, event.size)
+    if known.out.seconds:
+        written = event.size * assumptions().output_ratio
+        seconds += _moving(state.stage_out, known.out.seconds * event.size, written)
+    return seconds, moved
+
+
+def _moving(measured: Transfer | None, assumed: float, size: float) -> float:
+    return assumed if measured is None else measured.latency + measured.per_byte * size
 
 
 def wait(running: int, queued: int, capacity: int | None, run: float) -> float:

@@ -7,6 +7,7 @@ that they were made from: those are frozen, so a kept answer is the answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Final
 
 from bridge.events import Event
@@ -67,6 +68,17 @@ def offer(
     """
     ask = ask_for(service, prices)
     return make_offer(service, ask.standing(state.spec), event, state)
+
+
+def run_cost(
+    service: Service, spec: TargetSpec, seconds: float, prices: Prices | None = None
+) -> Decimal:
+    """USD at list prices (the given ones) of a run that took so many seconds on a target, with its
+    usual billed start; 0 where the size cannot be bought. What data costs that leaves is not in it.
+    """
+    known = ask_for(service, prices).standing(spec)
+    rate = known.quote.rate
+    return Decimal(0) if rate is None else rate.cost(seconds + known.start.billed)
 
 
 def make_offer(service: Service, known: Standing, event: Event | None, state: TargetState) -> Offer:

@@ -28,11 +28,18 @@ _LONGEST_NAME = 128
 
 
 class Order(NamedTuple):
-    """One event with the name and attempt that its dispatcher gave to the job ("" for none)."""
+    """One event with the name, attempt and trace that its dispatcher gave to the job ("" for
+    none)."""
 
     event: Event
     job: str = ""
     attempt: int = 1
+    trace: str = ""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the script is told of it beside the event: where its own spans belong."""
+        return {"TRACEPARENT": self.trace} if self.trace else {}
 
 
 def orders(body: object, job: str = "", attempt: int | None = None) -> list[Order]:
@@ -46,8 +53,9 @@ def orders(body: object, job: str = "", attempt: int | None = None) -> list[Orde
     if name and not _is_name(name):
         raise EventError(f"the job's name {name!r} is not made of letters, digits, '-', '_', '.'")
     number = attempt or (wrapped.attempt if wrapped else 1)
+    trace = wrapped.trace if wrapped else ""
     return [
-        Order(event, f"{name}-{n}" if name and n > 1 else name, number)
+        Order(event, f"{name}-{n}" if name and n > 1 else name, number, trace)
         for n, event in enumerate(decode(body), start=1)
     ]
 
@@ -117,7 +125,7 @@ def run_once(
             job=order.job,
             attempt=order.attempt,
             timeout=timeout,
-            env=variables,
+            env={**variables, **order.variables},
             credentials=credentials,
             report=place,
             reply_limit=REPLY_LIMIT if reply else 0,

@@ -113,7 +113,7 @@ def _run(request: Request, log: Log) -> Report:
             job=order.job,
             attempt=order.attempt,
             timeout=request.timeout,
-            env=variables,
+            env={**variables, **order.variables},
             report=request.report,
         )
 

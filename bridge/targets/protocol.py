@@ -34,12 +34,16 @@ _FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, Job
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one service for one event. `id` is derived from both (see bridge.events)."""
+    """One run of one service for one event. `id` is derived from both (see bridge.events).
+
+    `trace` is the `traceparent` that goes with the event, "" for none.
+    """
 
     id: str
     service: str
     event: Event
     attempt: int = 1
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any, Final
 
+from bridge.errors import BridgeError
 from lambda_runtime.dispatcher.intake import Intake
 from lambda_runtime.dispatcher.news import News
 from lambda_runtime.dispatcher.reconcile import Reconciliation
@@ -53,4 +54,8 @@ class Dispatcher:
         """Look after silent jobs for that long; what was done, by its name."""
         done = self._reconciliation.run(time.monotonic() + max(1.0, seconds - _MARGIN))
         LOG.info("reconciled: %s", done)
+        try:
+            self.world.learn()
+        except BridgeError as error:
+            LOG.warning("nothing was learned from the jobs: %s", error)
         return done

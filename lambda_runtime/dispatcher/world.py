@@ -17,6 +17,7 @@ from bridge.scheduler import Snapshot, TargetState
 from bridge.targets import JobState
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
 from lambda_runtime.dispatcher.environment import Environment
+from lambda_runtime.dispatcher.learned import Learned
 from lambda_runtime.dispatcher.letters import DeadLetters
 from lambda_runtime.dispatcher.registry import Known, Registry, Services
 
@@ -52,6 +53,7 @@ class World:
         self.registry = Registry(self.account)
         self.lambdas = LambdaTarget(TargetSpec("aws-lambda", "lambda"), self.account, {})
         self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
+        self.learned = Learned(self.account, self.table, clock)
         self._adopted: Services | None = None
         self._loads = _Loads(self.table)
 
@@ -83,10 +85,22 @@ class World:
     def snapshot(self, known: Known) -> Snapshot:
         """The sides that the service has, with what runs there as far as that matters."""
         specs = _specs(known)
-        loads = self._loads.now() if len(specs) > 1 else {}
-        return Snapshot(
-            tuple(TargetState(spec, *loads.get(name, (0, 0))) for name, spec in specs.items())
-        )
+        if len(specs) < 2:
+            return Snapshot(tuple(TargetState(spec) for spec in specs.values()))
+        loads = self._loads.now()
+        states = (TargetState(spec, *loads.get(name, (0, 0))) for name, spec in specs.items())
+        return self.learned.informed(Snapshot(tuple(states)), known.at.service)
+
+    def learn(self) -> None:
+        """Learn from the jobs of the services that have a choice between targets."""
+        deployed = (one.service for one in self.services().deployed)
+        chosen = [
+            name
+            for name in deployed
+            if (known := self.service(name)) is not None and len(_specs(known)) > 1
+        ]
+        if chosen:
+            self.learned.learn(chosen)
 
     def reserve(self, target: str) -> None:
         """A job was placed on the target: the next decision sees it."""

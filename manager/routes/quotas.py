@@ -13,7 +13,8 @@ from manager._json import read_object
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
-from manager.quotas import read_quota, shown
+from manager.quota import read_quota, shown
+from manager.volumes import Volumery, held
 
 __all__ = ["router"]
 
@@ -26,8 +27,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     quotas = manager.quotas
 
     def answer(uid: str) -> Response:
-        found = shown(uid, quotas.of(uid), quotas.load(uid), len(quotas.buckets(uid)))
-        return json_answer(found)
+        volumes = held(manager.parts.targets.values())
+        sizes = Volumery(volumes, manager.services(), "").sizes(uid) if volumes else []
+        return json_answer(shown(uid, quotas.of(uid), quotas.used(uid, sizes)))
 
     @routes.get(_PATH)
     def own(caller: Caller = gate.user) -> Response:

@@ -13,7 +13,7 @@ from bridge.errors import UsageError
 from bridge.secret import Secret
 from manager._http import JSON_BODY, body_of, json_answer, text_answer
 from manager._json import folded, read_object
-from manager.auth import Caller
+from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
 from manager.status import status
@@ -83,8 +83,10 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         return json_answer(found | {"allowed_image_repositories": manager.allowed_images})
 
     @routes.put("/system/config", openapi_extra=JSON_BODY)
-    async def allow(request: Request, caller: Caller = gate.admin) -> Response:
-        """Say which repositories images may come from."""
+    async def allow(request: Request, caller: Caller = gate.user) -> Response:
+        """Say which repositories images may come from. 401 for everybody but the administrator."""
+        if not caller.admin:
+            raise Refused(401)
         value = folded(read_object(await body_of(request, settings.max_service)))
         found = value.get("allowed_image_repositories", [])
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):

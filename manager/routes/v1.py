@@ -18,6 +18,7 @@ from manager._http import NO_CONTENT, empty, json_answer
 from manager.auth import Caller
 from manager.core import Manager
 from manager.cost import costs
+from manager.estimates import estimates
 from manager.gate import Gate
 from manager.jobs import Query, Sight, detail_view, job_view, read_states
 from manager.metrics import read_window
@@ -110,7 +111,16 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
         service = gate.seen(name, caller).service
-        return json_answer(as_json(decide(service, None, manager.snapshot())))
+        now = manager.dispatcher.known.informed(manager.snapshot(), name)
+        return json_answer(as_json(decide(service, None, now)))
+
+    @routes.get(f"{_PATH}/estimates")
+    def learned(service: Service = "", caller: Caller = gate.user) -> Response:
+        """How long runs take by service and target, how sure that is, and how well it was foretold;
+        how targets start, move data and fail; what was spent today and this month."""
+        if service:
+            gate.seen(service, caller)
+        return json_answer(estimates(manager, caller, service))
 
     @routes.get(f"{_PATH}/cost")
     def cost(start: Start = "", end: End = "", caller: Caller = gate.user) -> Response:

@@ -41,7 +41,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """Make a volume of a name and a size."""
         found = there()
         wish = read_volume(read_object(await body_of(request, settings.max_service)))
-        return json_answer(await run_in_threadpool(found.create, caller, wish), 201)
+        return json_answer(await run_in_threadpool(found.create, caller, wish, manager.quotas), 201)
 
     @routes.get(_PATH + "/{name}")
     def read(name: str, caller: Caller = gate.user) -> Response:

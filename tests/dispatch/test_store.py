@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,26 +11,13 @@ import pytest
 
 from bridge.dispatch import (
     Change,
-    Expected,
-    Ignored,
     NewJob,
     Output,
-    Refusal,
     SqliteStore,
-    Usage,
 )
-from bridge.errors import PermanentError, TemporaryError
 from bridge.events import Event, EventKind, job_id
 from bridge.targets import JobState
-from tests.dispatch.world import PROVIDER, event, new_job, open_store
-
-NOW = 1000.0
-
-
-def change(store: SqliteStore, job: str, state: JobState, attempt: int = 1, **more: object) -> bool:
-    wish = Change(job, attempt, state, NOW + 1, **more)  # type: ignore[arg-type]
-    return store.change([wish])[0] is not None
-
+from tests.dispatch.world import NOW, change, event, finish, new_job, open_store
 
 # --- accepting -----------------------------------------------------------------------------------
 
@@ -106,6 +92,42 @@ def test_callers_at_the_same_time_share_commits(file: SqliteStore) -> None:
         list(pool.map(lambda n: file.accept([new_job(f"in/{n}")], NOW), range(400)))
     assert len(file.jobs()) == 400
     assert len(commits) < 400
+
+
+def test_a_batch_holds_what_is_new_what_is_known_and_the_same_twice(store: SqliteStore) -> None:
+    (listed,) = store.accept([new_job("in/listed", etag="e", sequencer="")], NOW)
+    (known,) = store.accept([new_job("in/known", sequencer="1")], NOW)
+    many = [new_job(f"in/{number}", sequencer="1") for number in range(300)]
+    batch = [
+        *many[:100],
+        new_job("in/known", sequencer="1"),
+        many[7],
+        new_job("in/listed", etag="e", sequencer="5"),
+        *many[100:],
+        many[299],
+    ]
+    found = store.accept(batch, NOW)
+    assert [one.job for one in found if one.new] == [one.id for one in many]
+    again = [one.job for one in found if not one.new]
+    assert again == [known.job, many[7].id, listed.job, many[299].id]
+    records = {one.id: one.event for one in store.jobs(limit=1000)}
+    assert len(records) == 302
+    assert all(records[one.id] == one.event for one in many)
+
+
+def test_one_bad_write_does_not_spoil_its_batch(store: SqliteStore) -> None:
+    bad = replace(new_job("in/0"), service="\udcff")
+    gate = threading.Barrier(6)
+
+    def accept(number: int) -> bool:
+        gate.wait()
+        item = bad if number == 0 else new_job(f"in/{number}")
+        return store.accept([item], NOW)[0].new
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(accept, n) for n in range(6)]
+    assert isinstance(answers[0].exception(), UnicodeEncodeError)
+    assert all(answer.result() for answer in answers[1:])
 
 
 # --- an object found by listing and its notification are one job ----------------------------------
@@ -278,21 +300,50 @@ def test_a_job_that_is_not_due_is_left(store: SqliteStore) -> None:
     assert len(store.claim("one", JobState.PLACED, NOW + 50, 9, "x")) == 1
 
 
+def shared(share: str, count: int, at: float, store: SqliteStore) -> None:
+    items = [replace(new_job(f"in/{share}{n}"), share=share) for n in range(count)]
+    store.accept(items, at)
+
+
+def claimed(store: SqliteStore, most: int, target: str = "") -> str:
+    """Whose the jobs are that are claimed next."""
+    state = JobState.PLACED if target else JobState.ACCEPTED
+    records = store.claim("me", state, NOW + 99, most, target)
+    return "".join(record.event.key[3] for record in records)
+
+
+def test_who_floods_the_queue_holds_up_nobody_else(store: SqliteStore) -> None:
+    """However few are claimed at once, and whoever came first."""
+    shared("a", 500, NOW, store)
+    store.lease("me", NOW + 999)
+    assert claimed(store, 4) == "aaaa"
+    shared("b", 1, NOW + 1, store)
+    shared("c", 30, NOW + 2, store)
+    assert "b" in claimed(store, 3)
+    shared("d", 1, NOW + 3, store)
+    turns = [claimed(store, 1) for _ in range(9)]
+    assert sorted(turns[:3]) == ["a", "c", "d"]
+    assert turns[3:] in (["a", "c"] * 3, ["c", "a"] * 3)
+    many = claimed(store, 40)
+    assert (many.count("a"), many.count("c")) == (20, 20)
+    rest = "".join(claimed(store, 64) for _ in range(9))
+    assert (rest.count("a"), rest.count("c"), claimed(store, 1)) == (471, 5, "")
+
+
+def test_places_take_turns_too_and_jobs_that_wait_cost_others_none(store: SqliteStore) -> None:
+    store.lease("me", NOW + 999)
+    for share, due in (("a", NOW), ("b", NOW + 500), ("c", NOW + 1), ("d", NOW + 2)):
+        shared(share, 3, NOW, store)
+        for record in store.jobs(states=[JobState.ACCEPTED]):
+            change(store, record.id, JobState.PLACED, target="x", due=due, release=True)
+    assert [claimed(store, 1, "x") for _ in range(6)] == ["a", "c", "d", "a", "c", "d"]
+    assert store.next_due(JobState.PLACED, NOW + 99, "x") == NOW + 99
+    assert claimed(store, 9, "x") == "acd"
+    assert store.next_due(JobState.PLACED, NOW + 99, "x") == NOW + 500
+    assert store.next_due(JobState.PLACED, NOW + 99, "y") is None
+
+
 # --- follow-ups ----------------------------------------------------------------------------------
-
-
-def finish(store: SqliteStore, key: str, etag: str = "f1") -> str:
-    """A job that wrote in/b of service t, and is over."""
-    (job,) = (a.job for a in store.accept([new_job(key)], NOW))
-    output = Output(PROVIDER, "b", "mid/b", 3, etag)
-    change(
-        store,
-        job,
-        JobState.SUCCEEDED,
-        outputs=(output,),
-        expected=(Expected("t", job, output, NOW + 1),),
-    )
-    return job
 
 
 def test_an_expected_follow_up_keeps_it_from_being_quiet(store: SqliteStore) -> None:
@@ -328,200 +379,3 @@ def test_an_old_job_of_the_path_is_not_the_follow_up(store: SqliteStore) -> None
     assert len(store.expected()) == 1
     store.met(store.expected())
     assert store.expected() == []
-
-
-# --- what is not a job ---------------------------------------------------------------------------
-
-
-def test_refused_bodies_are_kept_and_cut(store: SqliteStore) -> None:
-    body = b"x" * 70_000
-    store.refuse(Refusal(NOW, "minio.default", "no key", len(body), body))
-    (kept,) = store.refusals()
-    assert (kept.source, kept.reason, kept.size, len(kept.body)) == (
-        "minio.default",
-        "no key",
-        70_000,
-        65_536,
-    )
-    assert store.totals()["refused"] == 1
-
-
-def test_ignored_events_are_counted_and_bounded(store: SqliteStore) -> None:
-    for start in range(0, 1500, 500):
-        store.ignore([Ignored(NOW, "", "no service", event(f"x/{start + n}")) for n in range(500)])
-    assert store.totals()["ignored"] == 1500
-    assert len(store.ignored(5000)) == 1000
-    assert store.ignored(1)[0].event.key == "x/1499"
-
-
-# --- asking --------------------------------------------------------------------------------------
-
-
-def test_jobs_can_be_asked_for_by_state_service_and_page(store: SqliteStore) -> None:
-    items = [new_job(f"in/{n}", name="st"[n % 2]) for n in range(6)]
-    store.accept(items, NOW)
-    change(store, items[0].id, JobState.FAILED)
-    change(store, items[1].id, JobState.PLACED, target="x")
-    assert [j.id for j in store.jobs(service="s")] == [items[n].id for n in (0, 2, 4)]
-    assert [j.id for j in store.jobs(states=[JobState.FAILED])] == [items[0].id]
-    assert [j.id for j in store.jobs(target="x")] == [items[1].id]
-    assert [j.id for j in store.jobs(newest=True, limit=2)] == [items[5].id, items[4].id]
-    assert [j.id for j in store.jobs(newest=True, after=items[4].id, limit=1)] == [items[3].id]
-    page = store.jobs(states=[JobState.ACCEPTED], service="t", after=items[3].id)
-    assert [j.id for j in page] == [items[5].id]
-    mine = replace(new_job("in/mine", name="s"), caller="ann")
-    store.accept([mine], NOW)
-    assert [j.id for j in store.jobs(caller="ann")] == [mine.id]
-    owned = [j.id for j in store.jobs(caller="ann", owned=["t"])]
-    assert owned == [items[1].id, items[3].id, items[5].id, mine.id]
-    assert [j.id for j in store.jobs(caller="ann", owned=["t"], service="s")] == [mine.id]
-    store.hide("s", job=mine.id)
-    assert store.counts()["s", JobState.FAILED] == 1
-    assert store.counts()["t", JobState.ACCEPTED] == 2
-    assert store.loads() == {("", JobState.ACCEPTED): 5, ("x", JobState.PLACED): 1}
-
-
-def test_what_jobs_have_used_is_summed_by_service_target_and_caller(store: SqliteStore) -> None:
-    items = [replace(new_job(f"in/{n}", name="s"), caller="ann") for n in range(4)]
-    store.accept(items[:3], NOW)
-    store.accept(items[3:], NOW + 100)
-    for item, ended in ((items[0], 5.0), (items[1], 7.5)):
-        change(store, item.id, JobState.PLACED, target="x")
-        change(store, item.id, JobState.RUNNING, started=NOW)
-        change(store, item.id, JobState.SUCCEEDED, ended=NOW + ended)
-    assert sorted(store.usage(NOW, NOW + 1), key=lambda used: used.target) == [
-        Usage("s", "", "ann", 1, 0, 0.0),
-        Usage("s", "x", "ann", 2, 2, 12.5),
-    ]
-    assert store.usage(NOW + 1, NOW + 50) == []
-    assert len(store.usage(NOW, NOW, service="s")) == 2
-    assert store.usage(NOW, NOW, service="t") == []
-
-
-def test_no_write_looks_through_a_whole_table(file: SqliteStore) -> None:
-    """The statements as they are run, and how SQLite carries them out."""
-    seen: set[str] = set()
-    file._writer._connection.set_trace_callback(seen.add)
-    for sequencer in ("", "1", "2"):
-        file.accept([new_job("in/a", sequencer=sequencer)], NOW)
-    file.lease("one", NOW + 5)
-    (first, *_) = file.claim("one", JobState.ACCEPTED, NOW, 5)
-    change(file, first.id, JobState.PLACED, target="x", decision={}, release=True)
-    file.claim("one", JobState.PLACED, NOW + 9, 5, "x")
-    change(file, first.id, JobState.ACCEPTED, again=True)
-    finish(file, "in/b")
-    file.met(file.expected())
-    file.stopped(first.id)
-    plans = [(sql, step) for sql in seen for step in plan_of(file.path, sql)]
-    assert len(plans) > 10
-    # `owners` has a row for each living dispatcher, so it may be looked through.
-    assert not [p for p in plans if p[1].startswith("SCAN") and p[1] != "SCAN owners"]
-
-
-def test_open_jobs_are_found_by_index(file: SqliteStore) -> None:
-    seen: set[str] = set()
-    file._reading.connection.set_trace_callback(seen.add)  # type: ignore[attr-defined]
-    file.quiet()
-    file.next_due(JobState.PLACED, NOW, "x")
-    file.loads()
-    file.jobs(states=[JobState.RUNNING])
-    file.jobs(stop=True)
-    steps = [step for sql in seen for step in plan_of(file.path, sql) if " j" in step]
-    assert len(steps) == 5
-    assert all("INDEX jobs_" in step for step in steps), steps
-
-
-def plan_of(path: Path, sql: str) -> list[str]:
-    """The steps of a statement's plan."""
-    if sql.split(maxsplit=1)[0] not in ("SELECT", "UPDATE", "DELETE"):
-        return []
-    other = sqlite3.connect(path)
-    try:
-        return [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {sql}")]
-    finally:
-        other.close()
-
-
-# --- trouble -------------------------------------------------------------------------------------
-
-
-def test_a_locked_database_is_temporary_and_nothing_is_lost(tmp_path: Path) -> None:
-    with SqliteStore(tmp_path / "jobs.db", busy_timeout=0.05) as store:
-        store.accept([new_job("in/a")], NOW)
-        other = sqlite3.connect(store.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(TemporaryError, match="locked"):
-            store.accept([new_job("in/b")], NOW)
-        other.execute("ROLLBACK")
-        other.close()
-        assert store.accept([new_job("in/b")], NOW)[0].new
-        assert len(store.jobs()) == 2
-
-
-def test_one_bad_write_does_not_spoil_its_batch(store: SqliteStore) -> None:
-    bad = replace(new_job("in/0"), service="\udcff")
-    gate = threading.Barrier(6)
-
-    def accept(number: int) -> bool:
-        gate.wait()
-        item = bad if number == 0 else new_job(f"in/{number}")
-        return store.accept([item], NOW)[0].new
-
-    with ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(accept, n) for n in range(6)]
-    assert isinstance(answers[0].exception(), UnicodeEncodeError)
-    assert all(answer.result() for answer in answers[1:])
-
-
-def test_a_closed_store_refuses(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
-    store.close()
-    store.close()
-    with pytest.raises(TemporaryError, match="closed"):
-        store.accept([new_job("in/a")], NOW)
-    with pytest.raises(TemporaryError, match="closed"):
-        store.jobs()
-
-
-def test_the_file_is_for_its_owner_only(file: SqliteStore) -> None:
-    assert file.path.stat().st_mode & 0o077 == 0
-
-
-def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
-        path = store.path
-    with sqlite3.connect(path) as other:
-        other.execute("INSERT INTO migrations VALUES (99, 'the future', 0)")
-    other.close()
-    with pytest.raises(PermanentError, match="version 99"):
-        SqliteStore(path)
-
-
-def test_a_file_that_is_no_store_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.db"
-    path.write_bytes(b"this is not a database, whatever its name says" * 100)
-    with pytest.raises(PermanentError, match=r"jobs\.db"):
-        SqliteStore(path)
-    with pytest.raises(PermanentError, match="cannot open"):
-        SqliteStore(tmp_path / "missing" / "jobs.db")
-
-
-def test_a_batch_holds_what_is_new_what_is_known_and_the_same_twice(store: SqliteStore) -> None:
-    (listed,) = store.accept([new_job("in/listed", etag="e", sequencer="")], NOW)
-    (known,) = store.accept([new_job("in/known", sequencer="1")], NOW)
-    many = [new_job(f"in/{number}", sequencer="1") for number in range(300)]
-    batch = [
-        *many[:100],
-        new_job("in/known", sequencer="1"),
-        many[7],
-        new_job("in/listed", etag="e", sequencer="5"),
-        *many[100:],
-        many[299],
-    ]
-    found = store.accept(batch, NOW)
-    assert [one.job for one in found if one.new] == [one.id for one in many]
-    again = [one.job for one in found if not one.new]
-    assert again == [known.job, many[7].id, listed.job, many[299].id]
-    records = {one.id: one.event for one in store.jobs(limit=1000)}
-    assert len(records) == 302
-    assert all(records[one.id] == one.event for one in many)

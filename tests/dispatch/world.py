@@ -9,16 +9,26 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from bridge.dispatch import Dispatcher, JobRecord, NewJob, Settings, SqliteStore
+from bridge.dispatch import (
+    Change,
+    Dispatcher,
+    Expected,
+    JobRecord,
+    NewJob,
+    Output,
+    Settings,
+    SqliteStore,
+)
 from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import PlacementError
 from bridge.events import Event, EventKind, job_id, minio_record
 from bridge.fdl.model import Placement, ProviderRef, Resources, Service, StoragePath
 from bridge.scheduler.model import Candidate, Decision, Offer, Snapshot, TargetState
 from bridge.storage.protocol import ObjectInfo
-from bridge.targets import Job
+from bridge.targets import Job, JobState
 
 PROVIDER = "minio.default"
+NOW = 1000.0
 FAST = Settings(backoff=0.001, backoff_cap=0.01, poll_min=0.001, poll_max=0.01, grace=0.05)
 PATIENCE = 60.0
 
@@ -28,6 +38,25 @@ def until(done: Callable[[], bool]) -> None:
     pause = threading.Event()
     while not done():
         pause.wait(0.002)
+
+
+def change(store: SqliteStore, job: str, state: JobState, attempt: int = 1, **more: object) -> bool:
+    wish = Change(job, attempt, state, NOW + 1, **more)  # type: ignore[arg-type]
+    return store.change([wish])[0] is not None
+
+
+def finish(store: SqliteStore, key: str, etag: str = "f1") -> str:
+    """A job that wrote in/b of service t, and is over."""
+    (job,) = (a.job for a in store.accept([new_job(key)], NOW))
+    output = Output(PROVIDER, "b", "mid/b", 3, etag)
+    change(
+        store,
+        job,
+        JobState.SUCCEEDED,
+        outputs=(output,),
+        expected=(Expected("t", job, output, NOW + 1),),
+    )
+    return job
 
 
 def only(store: SqliteStore) -> JobRecord:

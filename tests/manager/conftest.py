@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,19 @@ from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
 from bridge.secret import Secret
 from bridge.targets.aws import Account, PulledBuckets
+from bridge.targets.kubernetes import HeldVolume
+from bridge.targets.kubernetes.connection import AlreadyThere
 from bridge.targets.render import ProviderAccess
 from manager.app import create_app
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
+from manager.oidc import OidcSettings
 from manager.settings import Settings
 from manager.stores import open_stores
 from manager.throttle import Limits
+from manager.tracing import Tracing
+
+from .issuer import Provider
 
 USER, PASSWORD = "oscar", "pass-word"
 
@@ -106,6 +113,11 @@ def echo(**service: Any) -> dict[str, Any]:
     return {"name": "echo", "image": "busybox", "script": script, "memory": "64Mi"} | service
 
 
+def minio(path: str) -> list[dict[str, str]]:
+    """A list of one path, as services name it."""
+    return [{"storage_provider": "minio", "path": path}]
+
+
 def serve(
     folder: Path,
     stack: ExitStack,
@@ -114,6 +126,8 @@ def serve(
     token: str = "",
     account: Account | None = None,
     volumes: Any = None,
+    tracing: Tracing | None = None,
+    price: str = "0",
     database: str = "",
     **settings: Any,
 ) -> Live:
@@ -131,7 +145,7 @@ def serve(
     session = secrets.token_hex(6)
     executor = choose("process", session, folder=folder / "tasks")
     stack.callback(executor.close)
-    spec = TargetSpec("local", "local", slots=4)
+    spec = TargetSpec("local", "local", slots=4, cost_per_hour=Decimal(price))
     target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
     stack.callback(target.close)
     if volumes is not None:
@@ -151,6 +165,7 @@ def serve(
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
         accounts=MinioAccounts(lambda: store.settings),
+        tracing=tracing,
     )
     # Many tests try what is wrong, from one address.
     settings.setdefault("limits", Limits(10**6, 10**6))
@@ -163,6 +178,50 @@ def serve(
     stack.enter_context(store)
     manager.start()
     return Live(port, manager, store, token)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as made:
+        yield made
+
+
+def trusting(provider: Provider) -> OidcSettings:
+    """Takes the provider's users who are of the lab."""
+    return OidcSettings((provider.url,), ("lab",), "oscar")
+
+
+class Held:
+    """Volumes in memory, as a cluster holds them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, HeldVolume] = {}
+
+    def all(self) -> list[HeldVolume]:
+        return list(self.found.values())
+
+    def find(self, name: str) -> HeldVolume | None:
+        return self.found.get(name)
+
+    def create(self, name: str, size: int, owner: str) -> HeldVolume:
+        if name in self.found:
+            raise AlreadyThere(name)
+        self.found[name] = HeldVolume(name, f"{size >> 20}Mi", owner, "", "pending")
+        return self.found[name]
+
+    def give(self, name: str, owner: str) -> None:
+        raise AssertionError(f"{name} is {owner}'s already")
+
+    def delete(self, name: str) -> None:
+        del self.found[name]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    """A manager with users, who may have volumes."""
+    held: Any = Held()
+    with ExitStack() as stack:
+        yield serve(tmp_path_factory.mktemp("users"), stack, volumes=held, oidc=trusting(provider))
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ USERS = [
     ("DELETE", "/api/v1/dead-letters/absent", 404),
     ("GET", "/api/v1/services/absent/plan", 404),
     ("GET", "/api/v1/cost", 200),
+    ("GET", "/api/v1/estimates", 200),
 ]
 # Its answer has no end; who may read it is in test_stream.py.
 ENDLESS = {("GET", "/api/v1/events")}

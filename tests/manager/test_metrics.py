@@ -115,6 +115,7 @@ def test_prometheus_reads_numbers_and_no_names(live: Live, used: str) -> None:
     assert float(values['bridge_jobs_over_total{state="succeeded",target="local"}']) >= 2
     assert float(values["bridge_ingest_seconds_count"]) >= 1
     assert values["bridge_queue_depth"] == "0.0"
+    assert values['bridge_breaker_open{target="local"}'] == "0.0"
     assert used not in answer.text
 
 

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from bridge.targets.kubernetes import HeldVolume
-from bridge.targets.kubernetes.connection import AlreadyThere
-from manager.oidc import OidcSettings
 
-from .conftest import Answer, Live, echo, serve
+from .conftest import Answer, Live, echo
+from .issuer import MEMBER, Provider
 from .test_jobs import finished, jobs_of
-from .test_oidc import Provider
 from .test_stream import block, read_until, stream
-
-MEMBER = {"group_membership": ["lab"]}
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    made = Provider()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-class Held:
-    """Volumes in memory, as a cluster holds them."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, HeldVolume] = {}
-
-    def all(self) -> list[HeldVolume]:
-        return list(self.found.values())
-
-    def find(self, name: str) -> HeldVolume | None:
-        return self.found.get(name)
-
-    def create(self, name: str, size: int, owner: str) -> HeldVolume:
-        if name in self.found:
-            raise AlreadyThere(name)
-        self.found[name] = HeldVolume(name, f"{size >> 20}Mi", owner, "", "pending")
-        return self.found[name]
-
-    def give(self, name: str, owner: str) -> None:
-        raise AssertionError(f"{name} is {owner}'s already")
-
-    def delete(self, name: str) -> None:
-        del self.found[name]
 
 
 @dataclass
@@ -68,19 +29,16 @@ class Tenants:
 
 
 @pytest.fixture(scope="module")
-def tenants(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Tenants]:
-    settings = OidcSettings((provider.url,), ("lab",), "oscar")
-    with ExitStack() as stack:
-        held: Any = Held()
-        live = serve(tmp_path_factory.mktemp("others"), stack, volumes=held, oidc=settings)
-        ann, bob = (provider.header(name, **MEMBER) for name in ("ann", "bob"))
-        for body in (echo(name="private"), echo(name="open", visibility="public")):
-            assert live.ask("POST", "/system/services", body, ann).status == 201
-            assert live.ask("POST", f"/job/{body['name']}", b"x", ann).status == 201
-        assert live.ask("POST", "/job/open", b"y", bob).status == 201
-        finished(live, "open", 2)
-        (job,) = finished(live, "private")
-        yield Tenants(live, ann, bob, job)
+def tenants(shared: Live, provider: Provider) -> Tenants:
+    live = shared
+    ann, bob = (provider.header(name, **MEMBER) for name in ("ann", "bob"))
+    for body in (echo(name="private"), echo(name="open", visibility="public")):
+        assert live.ask("POST", "/system/services", body, ann).status == 201
+        assert live.ask("POST", f"/job/{body['name']}", b"x", ann).status == 201
+    assert live.ask("POST", "/job/open", b"y", bob).status == 201
+    finished(live, "open", 2)
+    (job,) = finished(live, "private")
+    return Tenants(live, ann, bob, job)
 
 
 CLOSED = [
@@ -95,6 +53,7 @@ CLOSED = [
     ("DELETE", "/system/federation/open", 403),
     ("GET", "/api/v1/jobs?service=private", 404),
     ("GET", "/api/v1/jobs/JOB", 404),
+    ("GET", "/api/v1/estimates?service=private", 404),
     ("POST", "/api/v1/jobs/JOB/cancel", 404),
     ("POST", "/api/v1/jobs/JOB/replay", 404),
     ("GET", "/api/v1/dead-letters?service=private", 404),
@@ -182,6 +141,32 @@ def test_volumes_from_their_making_to_their_end(tenants: Tenants) -> None:
     assert tenants.ask("ann", "DELETE", "/system/services/mounts").status == 204
     assert tenants.ask("ann", "DELETE", f"{path}/data").status == 204
     assert tenants.ask("ann", "GET", f"{path}/data").status == 404
+
+
+def test_a_volume_ends_with_its_service_unless_it_is_to_stay(tenants: Tenants) -> None:
+    target: Any = tenants.live.manager.parts.targets["local"]
+
+    def ended(name: str, policy: str, other: str = "") -> int:
+        """What becomes of a volume that a cluster has made with a service."""
+        volume = {"size": "1Gi", "mount_path": "/data", "lifecycle_policy": policy}
+        path = f"/system/volumes/{name}"
+        service = echo(name=name, volume=volume)
+        assert tenants.ask("ann", "POST", "/system/services", service).status == 201
+        target.volumes.found[name] = HeldVolume(name, "1Gi", "ann", name, "ready")
+        assert tenants.ask("ann", "GET", path).json["lifecycle_policy"] == policy
+        if other:
+            mounts = echo(name=other, volume={"name": name, "mount_path": "/data"})
+            assert tenants.ask("ann", "POST", "/system/services", mounts).status == 201
+        assert tenants.ask("ann", "DELETE", f"/system/services/{name}").status == 204
+        assert tenants.ask("bob", "GET", path).status == 404
+        return tenants.ask("ann", "GET", path).status
+
+    assert ended("goes", "delete") == 404
+    assert ended("stays", "retain") == 200
+    assert ended("lent", "delete", other="borrows") == 200
+    kept = tenants.ask("ann", "GET", "/system/volumes/stays").json
+    assert (kept["owner_user"], kept["lifecycle_policy"]) == ("ann", "retain")
+    assert tenants.ask("ann", "DELETE", "/system/volumes/stays").status == 204
 
 
 def test_a_name_that_was_anothers_brings_nothing_of_his(tenants: Tenants) -> None:

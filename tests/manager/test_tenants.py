@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,22 @@ import pytest
 from bridge.errors import AccessError, UsageError
 from bridge.secret import Secret
 from bridge.storage.minio import MinioServer, ServerSettings
-from bridge.targets import JobState
 from bridge.targets.render import own_provider
 from manager.accounts import Accounts
 from manager.auth import ADMIN, Caller
 from manager.cloud import MINIO
 from manager.minio_accounts import MinioAccounts, policy_for
-from manager.oidc import OidcSettings
 from manager.store import ServiceStore
 from manager.webhook import admin_of
 from tests.local.conftest import eventually
 
-from .conftest import Live, basic, echo, serve
+from .conftest import Live, basic, echo, minio
 from .issuer import MEMBER, Provider
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
-    settings = OidcSettings((provider.url,), ("lab",), "oscar")
-    with ExitStack() as stack:
-        yield serve(tmp_path_factory.mktemp("tenants"), stack, oidc=settings)
-
-
-def minio(path: str) -> list[dict[str, str]]:
-    return [{"storage_provider": "minio", "path": path}]
+def live(shared: Live) -> Live:
+    return shared
 
 
 def keys_of(live: Live, header: Mapping[str, str]) -> tuple[str, str]:
@@ -300,82 +285,3 @@ def wait_for(live: Live, name: str) -> str:
     (job,) = live.manager.parts.jobs.jobs(service=name)
     live.manager.dispatcher.wait(job.id, 30)
     return str(live.ask("GET", f"/system/logs/{name}").json["jobs"][job.id]["status"])
-
-
-QUOTA, ACCEPTED = "/system/quotas/user", JobState.ACCEPTED
-
-
-def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
-    live: Live, provider: Provider
-) -> None:
-    ann = provider.header("limited", **MEMBER)
-    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited"}
-    said = {"cpu": "1500m", "memory": "1Gi", "jobs": 3, "minio": {"buckets": "2"}}
-    answer = live.ask("PUT", f"{QUOTA}/limited", said)
-    assert answer.json == live.ask("GET", QUOTA, headers=ann).json
-    assert answer.json == {
-        "user_id": "limited",
-        "resources": {
-            "cpu": {"max": 1500, "used": 0},
-            "memory": {"max": 2**30, "used": 0},
-            "jobs": {"max": 3, "used": 0},
-        },
-        "minio": {"buckets": {"max": 2, "used": 0}},
-    }
-    live.ask("PUT", f"{QUOTA}/limited", {"cpu": "", "memory": None, "jobs": "4"})
-    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == {"jobs": {"max": 4, "used": 0}}
-    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "1"}):
-        answer = live.ask("PUT", f"{QUOTA}/limited", wrong)
-        assert (answer.status, len(answer.text) < 200) == (400, True), wrong
-    for method, path in (("GET", f"{QUOTA}/limited"), ("PUT", f"{QUOTA}/limited")):
-        assert live.ask(method, path, {"jobs": 99}, ann).status == 403
-
-
-def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provider) -> None:
-    poor = provider.header("poor", **MEMBER)
-    live.ask("PUT", f"{QUOTA}/poor", {"memory": "128Mi", "minio": {"buckets": 2}})
-    place = {"input": minio("poor-a/in"), "output": minio("poor-b/out")}
-    large = live.ask("POST", "/system/services", echo(name="large", memory="1Gi"), poor)
-    assert large.status == 403
-    assert "one job of large needs more than your quota" in large.text
-    assert live.ask("POST", "/system/services", echo(name="fits", **place), poor).status == 201
-    more = echo(name="more", output=minio("poor-c/out"))
-    for path, wish in (("services", more), ("buckets", {"bucket_name": "poor-c"})):
-        answer = live.ask("POST", f"/system/{path}", wish, poor)
-        assert answer.status == 403
-        assert answer.text == "your quota is 2 buckets, and you have 2"
-    assert not live.store.has_bucket("poor-c")
-    # What is there already may be used again, and a higher quota is in force at once.
-    assert live.ask("PUT", "/system/services", echo(name="fits", **place), poor).status == 204
-    live.ask("PUT", f"{QUOTA}/poor", {"minio": {"buckets": 3}})
-    assert live.ask("POST", "/system/services", more, poor).status == 201
-    assert live.ask("GET", QUOTA, headers=poor).json["minio"]["buckets"] == {"max": 3, "used": 3}
-
-
-def test_jobs_above_a_quota_wait_for_those_before(
-    live: Live, provider: Provider, tmp_path: Path
-) -> None:
-    busy, go = provider.header("busy", **MEMBER), tmp_path / "go"
-    live.ask("PUT", f"{QUOTA}/busy", {"jobs": 1})
-    script = f"until [ -e {go} ]; do sleep 0.05; done"
-    assert (
-        live.ask("POST", "/system/services", echo(name="slow", script=script), busy).status == 201
-    )
-    for n in range(4):
-        assert live.ask("POST", "/job/slow", f"{n}".encode(), busy).status == 201
-    jobs = live.manager.parts.jobs
-
-    def states() -> list[tuple[JobState, str]]:
-        return sorted((one.state, one.reason) for one in jobs.jobs(service="slow"))
-
-    told = "its owner's quota of 1 jobs at once is in use"
-    assert eventually(lambda: [state for state, why in states() if told in why] == [ACCEPTED] * 3)
-    assert [state for state, _ in states()].count(JobState.ACCEPTED) == 3
-    assert live.ask("GET", QUOTA, headers=busy).json["resources"]["jobs"]["used"] == 1
-    # Others do not wait for them.
-    other = live.create()
-    live.ask("POST", f"/job/{other}", b"x")
-    assert wait_for(live, other) == "Succeeded"
-    assert {state for state, _ in states()} <= {ACCEPTED, JobState.SUBMITTED, JobState.RUNNING}
-    go.touch()
-    assert eventually(lambda: {state for state, _ in states()} == {JobState.SUCCEEDED})

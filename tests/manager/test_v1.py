@@ -126,6 +126,27 @@ def test_what_jobs_cost(live: Live) -> None:
     assert found["currency"] == "USD"
 
 
+def test_what_was_learned(live: Live) -> None:
+    name = live.create(script="sleep 0.05")
+    for body in (b"1", b"2", b"3"):
+        assert live.ask("POST", f"/job/{name}", body).status == 201
+    finished(live, name, 3)
+    known, store = live.manager.dispatcher.known, live.manager.parts.jobs
+    while store.lessons(1):
+        known.learn()
+    found = live.ask("GET", f"{PATH}/estimates?service={name}").json
+    (run,) = found["runs"]
+    assert (run["target"], run["samples"], run["compared"]) == ("local", 3, 3)
+    assert 0.045 < run["run"] < 60
+    assert run["error"] > 0
+    assert found["spent"] == {name: {"day": "0", "month": "0"}}
+    (place,) = found["targets"]
+    assert (place["target"], place["breaker"], place["failures"]) == ("local", "closed", 0.0)
+    plan = live.ask("GET", f"{PATH}/services/{name}/plan").json
+    assert plan["candidates"][0]["run"] == pytest.approx(run["run"])
+    assert live.ask("GET", f"{PATH}/estimates?service=absent").status == 404
+
+
 def test_errors_are_json(live: Live) -> None:
     for path in ("/jobs/absent", "/nothing", "/services/absent/plan", "/jobs?limit=x"):
         answer = live.ask("GET", PATH + path)

@@ -60,7 +60,7 @@ def event_of(account: Account, job: Job, limit: int) -> tuple[str, str]:
 
     The text itself up to `limit` bytes, else an s3:// URL of it in the work bucket.
     """
-    text = json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt))
+    text = json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt, job.trace))
     return carried(account, job.id, text, limit)
 
 

@@ -230,7 +230,7 @@ class LambdaTarget:
         return self._functions[service]
 
     def _payload(self, job: Job) -> bytes:
-        wrapped = delegated(job.event, job.event.provider, job.id, job.attempt)
+        wrapped = delegated(job.event, job.event.provider, job.id, job.attempt, job.trace)
         payload = json.dumps(wrapped).encode()
         if len(payload) <= (limits()["lambda.payload_async"].max or 0) // _SHARE:
             return payload

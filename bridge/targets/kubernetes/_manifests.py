@@ -167,7 +167,7 @@ def _fellow(wanted: object, number: int, made: list[Any]) -> object:
 
 
 def _event(job: Job) -> str:
-    return json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt))
+    return json.dumps(delegated(job.event, job.event.provider, job.id, job.attempt, job.trace))
 
 
 def _job_facts(service: Service, job: Job) -> dict[str, Any]:

@@ -276,7 +276,7 @@ def job_body(job: Job, origin: str = "") -> bytes:
     """
     own = job.event.provider
     provider = f"minio.{origin}" if origin and own == "minio.default" else own
-    told = delegated(job.event, provider, job.id, job.attempt)
+    told = delegated(job.event, provider, job.id, job.attempt, job.trace)
     if not isinstance(told["event"], str):
         told["event"] = json.dumps(told["event"])
     return json.dumps(told).encode()

@@ -11,21 +11,21 @@ from itertools import chain
 import pytest
 
 from bridge.dispatch import Change, Refusal, SqlStore
+from bridge.dispatch._schema import MIGRATIONS
 from bridge.dispatch.postgres import Postgres
 from bridge.errors import PermanentError, TemporaryError, UsageError
 from bridge.secret import Secret
 from bridge.targets import JobState
-from tests.dispatch import test_store as rules
-from tests.dispatch.world import new_job
+from tests.dispatch import test_learning, test_store, test_store_asking
+from tests.dispatch.world import NOW, new_job
 
 from .server import PASSWORD, Server
-
-NOW = rules.NOW
 
 # What is said there of `store` is the contract; the others are about SQLite's files.
 globals().update(
     {
         name: test
+        for rules in (test_store, test_store_asking, test_learning)
         for name, test in vars(rules).items()
         if name.startswith("test_") and "store" in inspect.signature(test).parameters
     }
@@ -48,7 +48,9 @@ def test_two_that_begin_at_once_make_the_tables_once(server: Server) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(begin, range(4)))
-    assert server.do(f"SELECT count(*), max(version) FROM {schema}.migrations") == [(2, 2)]
+    assert server.do(f"SELECT count(*), max(version) FROM {schema}.migrations") == [
+        (len(MIGRATIONS), len(MIGRATIONS))
+    ]
 
 
 def test_two_processes_make_one_job_of_an_event(both: tuple[SqlStore, SqlStore]) -> None:

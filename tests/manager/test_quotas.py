@@ -1,0 +1,247 @@
+"""Quotas: who says them and sees them, what is refused, and what waits until there is room."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from bridge.dispatch import JobStore
+from bridge.errors import WaitError
+from bridge.scheduler import Spent
+from bridge.targets import JobState
+from manager.quotas import Quotas
+from manager.stored import Stored
+from tests.local.conftest import eventually
+
+from .conftest import Held, Live, echo, minio, serve, trusting
+from .issuer import MEMBER, Provider
+from .test_jobs import finished
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    """Where a core costs a dollar a second."""
+    held: Any = Held()
+    with ExitStack() as stack:
+        folder, users = tmp_path_factory.mktemp("quotas"), trusting(provider)
+        yield serve(folder, stack, volumes=held, oidc=users, price="3600")
+
+
+QUOTA, ACCEPTED = "/system/quotas/user", JobState.ACCEPTED
+
+
+def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
+    live: Live, provider: Provider
+) -> None:
+    ann = provider.header("limited", **MEMBER)
+    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited"}
+    said = {"cpu": "1500m", "memory": "1Gi", "jobs": 3, "minio": {"buckets": "2"}}
+    answer = live.ask("PUT", f"{QUOTA}/limited", said)
+    assert answer.json == live.ask("GET", QUOTA, headers=ann).json
+    assert answer.json == {
+        "user_id": "limited",
+        "resources": {
+            "cpu": {"max": 1500, "used": 0},
+            "memory": {"max": 2**30, "used": 0},
+            "jobs": {"max": 3, "used": 0},
+        },
+        "minio": {"buckets": {"max": 2, "used": 0}},
+    }
+    live.ask("PUT", f"{QUOTA}/limited", {"cpu": "", "memory": None, "jobs": "4"})
+    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == {"jobs": {"max": 4, "used": 0}}
+    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "1"}):
+        answer = live.ask("PUT", f"{QUOTA}/limited", wrong)
+        assert (answer.status, len(answer.text) < 300) == (400, True), wrong
+    for method, path in (("GET", f"{QUOTA}/limited"), ("PUT", f"{QUOTA}/limited")):
+        assert live.ask(method, path, {"jobs": 99}, ann).status == 403
+
+
+def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provider) -> None:
+    poor = provider.header("poor", **MEMBER)
+    live.ask("PUT", f"{QUOTA}/poor", {"memory": "128Mi", "minio": {"buckets": 2}})
+    place = {"input": minio("poor-a/in"), "output": minio("poor-b/out")}
+    large = live.ask("POST", "/system/services", echo(name="large", memory="1Gi"), poor)
+    assert large.status == 403
+    assert "one job of large needs more than your quota" in large.text
+    assert live.ask("POST", "/system/services", echo(name="fits", **place), poor).status == 201
+    more = echo(name="more", output=minio("poor-c/out"))
+    for path, wish in (("services", more), ("buckets", {"bucket_name": "poor-c"})):
+        answer = live.ask("POST", f"/system/{path}", wish, poor)
+        assert answer.status == 403
+        assert answer.text == "your quota is 2 buckets, and you have 2"
+    assert not live.store.has_bucket("poor-c")
+    # What is there already may be used again, and a higher quota is in force at once.
+    assert live.ask("PUT", "/system/services", echo(name="fits", **place), poor).status == 204
+    live.ask("PUT", f"{QUOTA}/poor", {"minio": {"buckets": 3}})
+    assert live.ask("POST", "/system/services", more, poor).status == 201
+    assert live.ask("GET", QUOTA, headers=poor).json["minio"]["buckets"] == {"max": 3, "used": 3}
+
+
+def test_jobs_above_a_quota_wait_for_those_before(
+    live: Live, provider: Provider, tmp_path: Path
+) -> None:
+    busy, go = provider.header("busy", **MEMBER), tmp_path / "go"
+    live.ask("PUT", f"{QUOTA}/busy", {"jobs": 1})
+    script = f"until [ -e {go} ]; do sleep 0.05; done"
+    assert (
+        live.ask("POST", "/system/services", echo(name="slow", script=script), busy).status == 201
+    )
+    for n in range(4):
+        assert live.ask("POST", "/job/slow", f"{n}".encode(), busy).status == 201
+    jobs = live.manager.parts.jobs
+
+    def states() -> list[tuple[JobState, str]]:
+        return sorted((one.state, one.reason) for one in jobs.jobs(service="slow"))
+
+    told = "its owner's quota of 1 jobs at once is in use"
+    assert eventually(lambda: [state for state, why in states() if told in why] == [ACCEPTED] * 3)
+    assert [state for state, _ in states()].count(JobState.ACCEPTED) == 3
+    assert live.ask("GET", QUOTA, headers=busy).json["resources"]["jobs"]["used"] == 1
+    # Others do not wait for them.
+    other = live.create()
+    live.ask("POST", f"/job/{other}", b"x")
+    finished(live, other)
+    assert {state for state, _ in states()} <= {ACCEPTED, JobState.SUBMITTED, JobState.RUNNING}
+    go.touch()
+    assert eventually(lambda: {state for state, _ in states()} == {JobState.SUCCEEDED})
+
+
+def put(url: str, data: bytes) -> int:
+    """A PUT to a URL that was signed; the status."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    try:
+        connection.request("PUT", f"{parts.path}?{parts.query}", data)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_who_has_filled_his_buckets_writes_no_more(live: Live, provider: Provider) -> None:
+    full, ask = provider.header("full", **MEMBER), live.ask
+    for name in ("full-a", "full-b"):
+        assert ask("POST", "/system/buckets", {"bucket_name": name}, full).status == 201
+    writes = echo(name="writes", output=minio("full-b/out"))
+    assert ask("POST", "/system/services", writes, full).status == 201
+    wish = {"object_key": "x", "operation": "upload"}
+    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": "1Ki", "storage_total": "3Ki"}})
+    signed = ask("POST", "/system/buckets/full-a/presign", wish, full)
+    assert put(signed.json["url"], b"x" * 2000) == 200
+    live.manager.quotas.recount()
+    refused = ask("POST", "/system/buckets/full-a/presign", wish, full)
+    said = "the quota of 1024 bytes in full-a of the bucket's owner is used up"
+    assert (refused.status, refused.text) == (403, said)
+    # What is there may be read, and another bucket written to, until all of them are full.
+    assert (
+        ask("POST", "/system/buckets/full-a/presign", wish | {"operation": "download"}, full).status
+        == 200
+    )
+    signed = ask("POST", "/system/buckets/full-b/presign", wish, full)
+    assert put(signed.json["url"], b"x" * 2000) == 200
+    live.manager.quotas.recount()
+    shown = ask("GET", QUOTA, headers=full).json["minio"]
+    assert shown == {
+        "storage_per_bucket": {"max": 1024},
+        "storage_total": {"max": 3072, "used": 4000},
+    }
+    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": ""}})
+    assert ask("POST", "/system/buckets/full-b/presign", wish, full).status == 403
+    # His jobs wait, as they write, until somebody makes room.
+    assert ask("POST", "/job/writes", b"y", full).status == 201
+    jobs = live.manager.parts.jobs
+    assert eventually(
+        lambda: "bytes in buckets is used up" in jobs.jobs(service="writes")[0].reason
+    )
+    assert jobs.jobs(service="writes")[0].state is ACCEPTED
+
+
+def test_volumes_are_counted_and_measured(live: Live, provider: Provider) -> None:
+    stout, path = provider.header("stout", **MEMBER), "/system/volumes"
+    limits = {
+        "volumes": 2,
+        "disk": "3Gi",
+        "max_disk_per_volume": "2Gi",
+        "min_disk_per_volume": "1Mi",
+    }
+    live.ask("PUT", f"{QUOTA}/stout", {"volumes": limits})
+
+    def make(name: str, size: str) -> tuple[int, str]:
+        answer = live.ask("POST", path, {"name": name, "size": size}, stout)
+        return answer.status, answer.text
+
+    assert make("stout-a", "2.5Gi") == (403, f"your quota is {2**31} bytes for a volume")
+    assert make("stout-a", "1Ki") == (403, f"a volume of yours must have {2**20} bytes at least")
+    assert make("stout-a", "2Gi")[0] == 201
+    said = f"your quota is {3 * 2**30} bytes of volumes, and you have {2**31}"
+    assert make("stout-b", "2Gi") == (403, said)
+    mounting = echo(name="stout", volume={"size": "2Gi", "mount_path": "/data"})
+    assert live.ask("POST", "/system/services", mounting, stout).text == said
+    assert make("stout-b", "1Gi")[0] == 201
+    assert make("stout-c", "1Mi") == (403, "your quota is 2 volumes, and you have 2")
+    assert live.ask("GET", QUOTA, headers=stout).json["volumes"] == {
+        "disk": {"max": 3 * 2**30, "used": 3 * 2**30},
+        "volumes": {"max": 2, "used": 2},
+        "max_disk_per_volume": 2**31,
+        "min_disk_per_volume": 2**20,
+    }
+
+
+def test_who_has_spent_his_money_waits(live: Live, provider: Provider) -> None:
+    spender = provider.header("spender", **MEMBER)
+    for wrong in ("-1", "NaN", "much"):
+        assert live.ask("PUT", f"{QUOTA}/spender", {"money": {"day": wrong}}).status == 400
+    assert live.ask("POST", "/system/services", echo(name="dear"), spender).status == 201
+    live.ask("PUT", f"{QUOTA}/spender", {"money": {"day": "0.0001", "month": 1000}})
+    assert live.ask("POST", "/job/dear", b"x", spender).status == 201
+    jobs, spent = live.manager.parts.jobs, live.manager.quotas.used
+    said = "its owner's quota of 0.0001 USD a day is spent, or would be"
+    assert eventually(lambda: said in jobs.jobs(service="dear")[0].reason)
+    live.ask("PUT", f"{QUOTA}/spender", {"money": {"day": "500"}})
+    assert live.ask("POST", "/job/dear", b"y", spender).status == 201
+    assert eventually(lambda: spent("spender").day > 0)
+    shown = live.ask("GET", QUOTA, headers=spender).json["money"]
+    assert shown["month"]["max"] == "1000"
+    assert 0 < float(shown["day"]["used"]) == float(shown["month"]["used"])
+
+
+def test_jobs_are_counted_once_for_all_users(live: Live, provider: Provider) -> None:
+    """However many are placed, and however many services there are."""
+    asked: list[str] = []
+    quotas, state = live.manager.quotas, live.manager.parts.state
+    keen = provider.header("keen", **MEMBER)
+    live.ask("PUT", f"{QUOTA}/keen", {"jobs": 50})
+    assert live.ask("POST", "/system/services", echo(name="keen"), keen).status == 201
+    one, snapshot = live.manager.find("keen"), live.manager.snapshot()
+    assert one is not None
+    frozen = Quotas(
+        state,
+        Counting(live.manager.parts.jobs, asked),
+        lambda: {one.name: one},
+        Stored(live.store),
+        lambda name: Spent(),
+        clock=lambda: 0.0,
+    )
+    for _ in range(50):
+        assert frozen.decide(one.service, None, snapshot).target == "local"
+    with pytest.raises(WaitError, match="50 jobs at once"):
+        frozen.decide(one.service, None, snapshot)
+    assert asked == ["counts"]
+    assert quotas.used("keen").load.jobs == 0
+
+
+class Counting:
+    """Tells how often the jobs were counted."""
+
+    def __init__(self, jobs: JobStore, asked: list[str]) -> None:
+        self._jobs = jobs
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> Any:
+        self._asked.append(name)
+        return getattr(self._jobs, name)

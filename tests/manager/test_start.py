@@ -1,0 +1,66 @@
+"""A manager that starts with services which it cannot read, and that much is sent to at once."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.local.conftest import eventually
+
+from .conftest import Live, basic, echo, serve
+from .test_jobs import finished
+
+UNREADABLE = {
+    "odd": '{"service": 3}',
+    "torn": '{"service": {"name"',
+    "newer": '{"service": {"name": "newer", "image": 7}, "providers": [], "clusters": null}',
+}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Has read a state in which all services but one are not what they were."""
+    folder: Path = tmp_path_factory.mktemp("start")
+    with ExitStack() as stack:
+        before = serve(folder, stack)
+        for name in ("good", *UNREADABLE):
+            before.create(name=name)
+    with closing(sqlite3.connect(folder / "manager.sqlite", isolation_level=None)) as state:
+        for name, source in UNREADABLE.items():
+            state.execute("UPDATE services SET source = ? WHERE name = ?", (source, name))
+    with ExitStack() as stack:
+        yield serve(folder, stack, max_held=2**20)
+
+
+def test_a_service_that_cannot_be_read_stops_nothing_and_can_be_made_again(live: Live) -> None:
+    assert [one["name"] for one in live.ask("GET", "/system/services").json] == ["good"]
+    assert live.ask("POST", "/job/good", b"x").status == 201
+    assert finished(live, "good")
+    for name in UNREADABLE:
+        assert live.ask("GET", f"/system/services/{name}").status == 404
+        assert live.ask("POST", "/system/services", echo(name=name)).status == 201
+        assert live.ask("GET", f"/system/services/{name}").status == 200
+
+
+def test_what_is_sent_at_once_is_bounded(live: Live) -> None:
+    """However many send, and although none of them sends too much."""
+    some = b"x" * 700_000
+    head = f"POST /job/good HTTP/1.1\r\nHost: x\r\nContent-Length: {len(some) + 1}\r\n"
+    proof = f"Authorization: {basic()['Authorization']}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", live.port)) as slow:
+        slow.sendall((head + proof).encode() + some)
+        assert eventually(lambda: live.ask("POST", "/job/good", some).status == 503)
+        refused = live.ask("POST", "/job/good", some)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert live.ask("POST", "/job/good", b"small").status == 201
+        assert live.ask("POST", "/job/good", some, {}).status == 401
+        slow.sendall(b"x")
+        assert b" 201 " in slow.recv(1000).split(b"\r\n")[0]
+    assert live.ask("POST", "/job/good", some).status == 201
+    # One that comes alone may be larger than all together.
+    assert live.ask("POST", "/job/good", b"x" * 2**21).status == 201
