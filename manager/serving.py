@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -69,6 +70,9 @@ def serve(
     def begin() -> None:
         try:
             start()
+            # What is there now stays: to look through it again and again holds up every request.
+            gc.collect()
+            gc.freeze()
         except BaseException as error:
             failed.append(error)
             server.should_exit = True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.errors import AccessError, NotFoundError, PermanentError, UnsafePathError
 from bridge.storage._files import open_source, whole_file
+from bridge.storage._keys import is_path
 from bridge.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -99,11 +100,10 @@ class FolderStore:
         return path
 
     def _path(self, bucket: str, key: str) -> Path:
-        parts = key.split("/") if key else []
-        bad = any(part in {"", ".", ".."} or "\0" in part for part in parts)
-        if bad or not bucket or bucket.startswith(".") or "/" in bucket or "\0" in bucket:
+        bad = (key and not is_path(key)) or not is_path(bucket)
+        if bad or bucket.startswith(".") or "/" in bucket:
             raise UnsafePathError(f"{bucket}/{key!r} cannot be a file of {self._provider}")
-        path = self._root.joinpath(bucket, *parts)
+        path = self._root.joinpath(bucket, key)
         if Path(os.path.realpath(path)) != path:
             raise UnsafePathError(f"{bucket}/{key} in {self._provider} is behind a symbolic link")
         return path
