@@ -290,7 +290,6 @@ class Decision:
     def waits(self) -> bool:
         """Nothing can take the job now, but something will: all that is against it passes."""
         return not self.target and any(
-            candidate.offer.reasons
-            and all(reason.passing for reason in candidate.offer.reasons)
+            candidate.offer.reasons and all(reason.passing for reason in candidate.offer.reasons)
             for candidate in self.candidates
         )

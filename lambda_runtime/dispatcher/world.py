@@ -93,7 +93,8 @@ class World:
         if known is None:
             return
         try:
-            self.spending.pay(known.service, _specs(known), job, change)
+            specs = known.at.specs(known.document)
+            self.spending.pay(known.service, specs, job, change)
         except BridgeError as error:
             # The end is recorded: the message that brought it has done its work.
             LOG.warning("what job %s has cost is not counted: %s", job.id, error)
