@@ -161,6 +161,8 @@ def _seen(known: Standing, made: Offer, state: TargetState) -> Seen:
 
 
 def _fallback(service: Service, target: str, order: Sequence[Ranked]) -> tuple[str, ...]:
+    if not service.placement.fallback:
+        return ()
     able = {r.seen.offer.target for r in order} - {target}
     return tuple(dict.fromkeys(name for name in service.placement.fallback if name in able))
 

@@ -108,7 +108,8 @@ class Routing:
                     running=int(now.running[i]),
                     queued=int(now.queued[i]),
                     failures=float(now.failures[i]),
-                    mean_run=None if isnan(now.means[i]) else float(now.means[i]),
+                    mean_run=_known(now.means[i]),
+                    mean_cpu=_known(now.cores[i]),
                     age=now.age,
                     room={service.name: space.room(i)} if space.known[i] else {},
                 )
@@ -144,13 +145,15 @@ class Routing:
 
 @dataclass(slots=True)
 class Now:
-    """What changes between two decisions, of each target. `means` are the mean seconds of the jobs
-    that run and wait there, NaN where that is not known; `age` is that of all measurements."""
+    """What changes between two decisions, of each target. `means` and `cores` are the mean seconds
+    and cores of the jobs that run and wait there, NaN where that is not known; `age` is that of all
+    measurements."""
 
     running: Counts
     queued: Counts
     failures: Vector
     means: Vector
+    cores: Vector
     age: float = 0.0
 
 
@@ -170,6 +173,10 @@ class Space(NamedTuple):
         now, ever, more, ahead = (int(count[target]) for count in counts)
         why = "" if ever + more > 0 else "no machine there is large enough"
         return Room(now, ever, more, float(self.delay[target]), ahead, why)
+
+
+def _known(number: float) -> float | None:
+    return None if isnan(number) else float(number)
 
 
 def space_of(rooms: Sequence[Room | None]) -> Space:
@@ -221,10 +228,11 @@ class _Column:
         self._soonest = self._no_wait + self._start + self._run + self._transfer
         self._space, known = space, space.known.take(self._at)
         bounded = np.array([bound > 0 for bound in bounds], dtype=np.bool_)
-        self._bounded = _Group(self._at, bounded, self._run)
-        self._roomy = _Group(self._at, known, self._run)
-        self._open = _Group(self._at, ~(bounded | known), self._run)
-        self._unbounded = _Group(self._at, ~bounded, self._run)
+        cpu = np.array([one.known.cpu for one in seen])
+        self._bounded, self._roomy, self._open, self._unbounded = (
+            _Group(self._at, which, self._run, cpu)
+            for which in (bounded, known, ~(bounded | known), ~bounded)
+        )
         self._bound = np.array([bound for bound in bounds if bound], dtype=np.int64)
         self._both = (bounded & known).take(self._roomy.own)
         self._calm_front: tuple[float, list[int]] | None = None
@@ -237,6 +245,7 @@ class _Column:
         self._kinds = [sorts.index(one) for one in alike]
         self._beats = [[all(map(ge, a, b)) for b in sorts] for a in sorts]
         self._price = _ranks([one.offer.cost for one in seen])
+        self._prices = np.array(self._price, dtype=np.int64)
         self._deadline = scale.service.placement.deadline
         self._first = np.array([one.first_choice for one in seen], dtype=np.bool_)
         self._all_first = bool(self._first.all())
@@ -291,6 +300,9 @@ class _Column:
         if not self._all_first or self._deadline is not None:
             scores = self._of_best_tier(scores, sums.finish)
         near = (scores >= scores.max() - self._epsilon).nonzero()[0]
+        if not self._epsilon and len(near) > 1:
+            prices = self._prices.take(near)
+            near = near[prices == prices.min()]
         if len(near) == 1:
             return [int(near[0])]
         return self._undominated(near, scores, sums.finish, moving)
@@ -397,15 +409,18 @@ class _Column:
 class _Group:
     """Some targets of a column: their places among all (`at`) and in the column (`own`)."""
 
-    def __init__(self, at: NDArray[np.intp], which: NDArray[np.bool_], run: Vector) -> None:
+    def __init__(
+        self, at: NDArray[np.intp], which: NDArray[np.bool_], run: Vector, cpu: Vector
+    ) -> None:
         self.own = which.nonzero()[0]
         self.at = at.take(self.own)
-        self._run = run.take(self.own)
+        self._run, self._cpu = run.take(self.own), cpu.take(self.own)
 
     def each(self, now: Now) -> Vector:
         """Seconds of each job that is ahead there."""
-        means = now.means.take(self.at)
-        return np.where(np.isnan(means), self._run, means)
+        means, cores = now.means.take(self.at), now.cores.take(self.at)
+        each = np.where(np.isnan(means), self._run, means)
+        return np.where(np.isnan(cores), each, each * (cores / self._cpu))
 
 
 def _is_quick(policy: Policy) -> bool:

@@ -33,6 +33,7 @@ class _Counts:
         self.running, self.queued = floor.running, floor.queued
         self.failures = array("d", [0.0]) * len(floor.running)
         self.means = array("d", [nan]) * len(floor.running)
+        self.cores = array("d", [nan]) * len(floor.running)
         self.fits = (spaces.now, spaces.ever, spaces.more)
         self.in_line = floor.queued
         if not live:
@@ -43,6 +44,10 @@ class _Counts:
                 array("q", spaces.ever),
                 array("q", spaces.more),
             )
+
+
+def _floats(counts: _Counts) -> tuple[array[float], ...]:
+    return counts.failures, counts.means, counts.cores
 
 
 class News:
@@ -58,6 +63,8 @@ class News:
         self._placed = array("q", [0]) * count
         self._here = array("q", [0]) * count
         self._seconds = array("d", [0.0]) * count
+        self._cores = array("d", [0.0]) * count
+        self._cpus = [float(w.service.resources.cpu) for w in floor.trace.workloads]
         self._measured = 0.0
         self._view = View(
             now=0.0,
@@ -66,6 +73,7 @@ class News:
             queued=self._seen.queued,
             failures=self._seen.failures,
             means=self._seen.means,
+            cores=self._seen.cores,
             estimates=estimates(floor.world, floor.trace, setting),
             starts=tuple(typical_start(place) for place in floor.world.places),
             space=self._space,
@@ -112,17 +120,25 @@ class News:
             failures[target] = share + _MEMORY * (float(not well) - share)
 
     def _count(self, job: int, target: int, change: int) -> None:
-        """One job more or less is on the target: what they take on average."""
-        here = self._here[target] + change
-        expected = self._view.estimates[self._floor.workload[job]][target]
-        total = self._seconds[target] + change * expected if here else 0.0
-        self._here[target], self._seconds[target] = here, total
-        self._true.means[target] = max(total, 0.0) / here if here else nan
+        """One job more or less is on the target: what they are on average."""
+        here, workload = self._here[target] + change, self._floor.workload[job]
+        self._here[target] = here
+        true = self._true
+        if not here:
+            self._seconds[target] = self._cores[target] = 0.0
+            true.means[target] = true.cores[target] = nan
+            return
+        seconds = self._seconds[target] + change * self._view.estimates[workload][target]
+        cores = self._cores[target] + change * self._cpus[workload]
+        self._seconds[target], self._cores[target] = seconds, cores
+        # Sums of what comes and goes are not exact: a mean of almost nothing may come out below it.
+        true.means[target], true.cores[target] = max(seconds, 0.0) / here, max(cores, 0.0) / here
 
     def _measure(self) -> None:
         floor, clock = self._floor, self._floor.clock
         seen = _Counts(floor, live=False)
-        seen.failures[:], seen.means[:] = self._true.failures, self._true.means
+        for part, true in zip(_floats(seen), _floats(self._true), strict=True):
+            part[:] = true
         self._under_way.append((clock.now, seen, array("q", self._placed)))
         clock.tick(clock.now + self._told.lag, self._tell)
         clock.tick(clock.now + self._told.every, self._measure)
@@ -134,9 +150,10 @@ class News:
             since = max(self._placed[target] - before, 0) if own else 0
             new.queued[target] += since
         seen.running[:], seen.queued[:], seen.in_line[:] = new.running, new.queued, new.in_line
-        seen.failures[:], seen.means[:] = new.failures, new.means
-        for old, part in zip(seen.fits, new.fits, strict=True):
-            old[:] = part
+        for part, told in zip(_floats(seen), _floats(new), strict=True):
+            part[:] = told
+        for old, fits in zip(seen.fits, new.fits, strict=True):
+            old[:] = fits
 
 
 def _check(told: Information) -> None:

@@ -113,6 +113,7 @@ class PolicyDecider:
             np.frombuffer(view.queued, dtype=np.int64),
             np.frombuffer(view.failures, dtype=np.float64),
             np.frombuffer(view.means, dtype=np.float64),
+            np.frombuffer(view.cores, dtype=np.float64),
         )
         place = {service.name: i for i, service in enumerate(self._services)}
         return Routing(

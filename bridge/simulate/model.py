@@ -205,11 +205,11 @@ class View:
     """What is known when a decision is taken. It is one object that changes with time: whoever
     wants to remember copies.
 
-    `running`, `queued`, `failures` and `means` (mean seconds of the jobs that run and wait there,
-    NaN when there are none) are by target, as `Information` lets them be seen: `age` seconds old,
-    with the own decisions since. `estimates[workload][target]` are seconds of a run, wrong as
-    `Information` says; `starts[target]` the seconds of a typical start. `space(workload)` is the
-    room for jobs of its size on clusters; who keeps it sees it change.
+    `running`, `queued`, `failures`, `means` and `cores` (mean seconds and cores of the jobs that
+    run and wait there, NaN when there are none) are by target, as `Information` lets them be seen:
+    `age` seconds old, with the own decisions since. `estimates[workload][target]` are seconds of a
+    run, wrong as `Information` says; `starts[target]` the seconds of a typical start.
+    `space(workload)` is the room for jobs of its size on clusters; who keeps it sees it change.
     """
 
     now: float
@@ -218,6 +218,7 @@ class View:
     queued: array[int]
     failures: array[float]
     means: array[float]
+    cores: array[float]
     estimates: Sequence[Sequence[float]]
     starts: Sequence[float]
     space: Callable[[int], Space]

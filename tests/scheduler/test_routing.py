@@ -18,7 +18,16 @@ from tests.scheduler.make import service
 from tests.scheduler.test_properties import services, states
 
 policies = st.sampled_from(
-    ["balanced", "cheapest", "fastest", "least-load", "locality", "hedge", "topsis", "round-robin"]
+    [
+        "balanced",
+        "cheapest",
+        "fastest",
+        "least-load",
+        "locality",
+        "hedge",
+        "topsis",
+        "round-robin",
+    ]
 )
 SIZES = [None, 0, 1, 10**6, 10**9]
 counts = st.lists(
@@ -27,6 +36,7 @@ counts = st.lists(
         st.integers(0, 30),
         st.sampled_from([0.0, 0.0, 0.25, 1.0]),
         st.none() | st.sampled_from([0.5, 20.0]),
+        st.none() | st.sampled_from([0.5, 3.0]),
     ),
     min_size=12,
     max_size=12,
@@ -42,7 +52,11 @@ moments = st.tuples(counts, causes, st.sampled_from([0.0, 7.5]))
 
 def now_of(count: int) -> Now:
     return Now(
-        np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count), np.full(count, nan)
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
+        np.zeros(count),
+        np.full(count, nan),
+        np.full(count, nan),
     )
 
 
@@ -59,7 +73,7 @@ def test_it_takes_the_target_that_decide_takes(
     asked: Service,
     targets: list[TargetState],
     policy: str,
-    times: list[tuple[list[tuple[int, int, float, float | None]], Cause, float]],
+    times: list[tuple[list[tuple[int, int, float, float | None, float | None]], Cause, float]],
     less: bool,
 ) -> None:
     """Also when targets are left out, and when nothing can run the service."""
@@ -68,9 +82,10 @@ def test_it_takes_the_target_that_decide_takes(
     for number, (each, cause, now.age) in enumerate(times):
         told = []
         for i, target in enumerate(targets):
-            running, queued, failures, mean = each[i]
+            running, queued, failures, mean, cores = each[i]
             now.running[i], now.queued[i], now.failures[i] = running, queued, failures
             now.means[i] = nan if mean is None else mean
+            now.cores[i] = nan if cores is None else cores
             told.append(
                 replace(
                     target,
@@ -78,6 +93,7 @@ def test_it_takes_the_target_that_decide_takes(
                     queued=queued,
                     failures=failures,
                     mean_run=mean,
+                    mean_cpu=cores,
                     age=now.age,
                 )
             )
