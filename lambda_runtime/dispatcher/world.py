@@ -93,8 +93,7 @@ class World:
         if known is None:
             return
         try:
-            specs = known.at.specs(known.document)
-            self.spending.pay(known.service, specs, job, change)
+            self.spending.pay(known.service, known.at.specs(known.document), job, change)
         except BridgeError as error:
             # The end is recorded: the message that brought it has done its work.
             LOG.warning("what job %s has cost is not counted: %s", job.id, error)
