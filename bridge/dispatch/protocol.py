@@ -323,7 +323,8 @@ class JobStore(Protocol):
         ...
 
     def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
-        """Keep these texts as the next version, and be done with these lessons, both or neither.
+        """Keep these texts as the next version (an empty one: no more), and be done with these
+        lessons, both or neither.
 
         False, and nothing is kept, when the version is not `version` any more.
         """

@@ -68,6 +68,10 @@ class RunTimes:
         """Runs that count."""
         return sum(size.times.count for size in self._sizes.values())
 
+    def weight(self, now: float) -> float:
+        """How many fresh runs the known ones are worth."""
+        return sum(size.times.weight(now) for size in self._sizes.values())
+
     @property
     def drifting(self) -> bool:
         """Whether runs have changed for good not long ago."""
