@@ -146,6 +146,15 @@ def test_runs_that_change_for_good_raise_one_alarm_lower_the_confidence_and_are_
     assert run(known).run == pytest.approx(4.95, rel=0.15)
 
 
+@pytest.mark.parametrize(("factor", "most"), [(1.4, 80), (2.0, 25), (0.5, 25)])
+def test_a_small_change_for_good_is_seen_too_if_later(factor: float, most: int) -> None:
+    chance = random.Random(11)
+    known = book(*[seen(chance.lognormvariate(0, 0.3)) for _ in range(300)])
+    assert any(
+        known.observe(seen(factor * chance.lognormvariate(0, 0.3)), NOW) for _ in range(most)
+    )
+
+
 def test_runs_that_only_scatter_raise_no_alarm() -> None:
     chance = random.Random(3)
     for spread in (0.05, 0.5, 1.5):
