@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import forks
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 COMMAND = Path(sys.executable).with_name("oscar-bridge")
@@ -56,18 +58,9 @@ def bridge(
     env: Mapping[str, str] | None = None,
     timeout: float = 240,
 ) -> Done:
-    """Run the command to its end."""
-    done = subprocess.run(
-        [COMMAND, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment(**(env or {})),
-        stdin=subprocess.DEVNULL,
-        timeout=timeout,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    """Run the command to its end (see `tests.forks` for how it is started)."""
+    words = [str(one) for one in arguments]
+    return Done(*forks.run(words, cwd, environment(**(env or {})), timeout))
 
 
 def terminal(*arguments: str | Path, **env: str) -> str:

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, settings
 from tests.servers import ObjectStore, juicefs_gateway
 
 # How fast an example is drawn says more of the machine than of us.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ours", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ours")
 
 

@@ -5,25 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.command import COMMAND, Done, bridge, document, environment, write
+from tests.waiting import eventually
 
 SHOUT = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """True once the check is; False when it is not after so long."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if check():
-            return True
-        time.sleep(0.02)
-    return check()
 
 
 @dataclass(slots=True)

@@ -168,8 +168,8 @@ class JobStore(Protocol):
         ...
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
-        """When the next free job in this state is due, `now` for one that is; None when there is
-        none."""
+        """When the next free job in this state is due, a time that is past for one that is now;
+        None when there is none."""
         ...
 
     def job(self, job: str) -> JobRecord | None:

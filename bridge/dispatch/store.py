@@ -46,7 +46,7 @@ class SqlStore:
         self._database = database
         self._reporting = threading.Lock()
         self._watchers: list[Callable[[Sequence[JobEvent]], None]] = []
-        # Only the writing thread uses it.
+        # Claims are made one at a time.
         self._turns = Turns()
         try:
             writing = database.connect(writing=True)

@@ -11,6 +11,7 @@ from bridge.events import delegated
 from bridge.targets import Job, JobState, JobUpdate
 from tests.conformance.places import Place
 from tests.conformance.suite import running
+from tests.waiting import eventually
 
 # A run on Lambda is too short for it; in Batch it ends. Each run leaves its trace.
 SCRIPT = """
@@ -29,11 +30,12 @@ def service(place: Place, script: str = SCRIPT, **changes: Any) -> Any:
 def news(place: Place, job: Job, within: float = 60.0) -> list[JobUpdate]:
     """All news of a job until its end."""
     found: list[JobUpdate] = []
-    deadline = time.monotonic() + within
-    while not found or not found[-1].state.final:
-        assert time.monotonic() < deadline, found
-        found += [u for u in place.target.poll() if u.job == job.id]
-        time.sleep(0.02)
+
+    def there() -> bool:
+        found.extend(u for u in place.target.poll() if u.job == job.id)
+        return bool(found) and found[-1].state.final
+
+    eventually(there, within, known=lambda: found)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from bridge.storage import Store, open_store
 from bridge.targets import Job, JobState, JobUpdate, Target
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
 from bridge.targets.render import ProviderAccess
+from tests.waiting import pauses
 
 IMAGE = "oscar-bridge/python:local"
 BUCKET = "conformance"
@@ -118,16 +118,14 @@ class Place:
 
     def ended(self, service: Service, job: Job, within: float = 60.0) -> Run:
         """Wait for the end of a job that was submitted."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
+        for _ in pauses(within, lambda: (job.id, self.name)):
             for update in self.target.poll():
                 if update.job == job.id and update.state.final:
                     forget = getattr(self.target, "forget", None)
                     if forget is not None:
                         forget(job.id)
                     return Run(job, update, list(self.target.logs(job.id)), self.outputs(service))
-            time.sleep(0.02)
-        raise AssertionError(f"{job.id} did not end within {within} s on {self.name}")
+        raise AssertionError
 
     def outputs(self, service: Service) -> dict[str, bytes]:
         """Everything under the service's outputs, by name relative to the first of them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.contract.program import FUNCTION
+from tests.waiting import eventually
 
 IMAGE = "oscar-bridge/python:local"
 OTHER_IMAGE = "oscar-bridge/busybox:local"
@@ -131,11 +131,7 @@ class Endpoint:
 
     def eventually(self, condition: Callable[[], Any], seconds: float | None = None) -> Any:
         """The first true answer."""
-        limit = time.monotonic() + (seconds or self.patience)
-        while not (answer := condition()):
-            assert time.monotonic() < limit, "it never happened"
-            time.sleep(0.05)
-        return answer
+        return eventually(condition, seconds or self.patience)
 
     # Functions
 

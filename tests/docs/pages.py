@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.command import ROOT
+from tests.command import ROOT, bridge
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")])
 # Their commands build on one another and need what `up` gives: each page is one test.
 DEPLOYING = ROOT / "docs" / "deploying.md"
 CLUSTERS = ROOT / "docs" / "clusters.md"
+_FOR_A_SHELL = re.compile(r"[][|&;<>()$`*?{}~#]")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -37,7 +39,11 @@ def commands() -> list[tuple[str, str]]:
 def run(line: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> str:
     """Run one line as a user would type it; what it printed."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
+    if line.startswith("oscar-bridge ") and not _FOR_A_SHELL.search(line):
+        done = bridge(*shlex.split(line)[1:], cwd=cwd, env=env, timeout=timeout)
+        assert done.status == 0, f"{line}\n{done.out}\n{done.err}"
+        return done.out
+    finished = subprocess.run(
         line,
         check=False,
         shell=True,
@@ -47,5 +53,5 @@ def run(line: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: flo
         text=True,
         timeout=timeout,
     )
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert finished.returncode == 0, f"{line}\n{finished.stdout}\n{finished.stderr}"
+    return finished.stdout

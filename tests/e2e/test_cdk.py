@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.standing import Cdk, Up, eventually, up, why_no_npm
+from tests.standing import Cdk, Up, up, why_no_npm
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

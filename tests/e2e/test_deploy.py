@@ -19,7 +19,8 @@ import pytest
 
 from tests.command import EXAMPLES, ROOT, Done, bridge
 from tests.docs.pages import DEPLOYING, commands_of, run
-from tests.standing import Cdk, Up, eventually, up, why_no_npm
+from tests.standing import Cdk, Up, up, why_no_npm
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,7 +15,8 @@ import pytest
 
 from tests.command import EXAMPLES
 from tests.docs.pages import CLUSTERS, commands_of, run
-from tests.standing import Up, eventually, up, why_no_npm
+from tests.standing import Up, up, why_no_npm
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

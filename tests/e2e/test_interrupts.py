@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import service
-from tests.runs import SHOUT, Workshop, end, eventually, until
+from tests.runs import SHOUT, Workshop, end, until
+from tests.waiting import eventually
 
 HANG = 'echo $$ > "$MARK"\nsleep 600 &\nsetsid sleep 601 &\nsleep 602\n'
 PHASES = ("placing", "starting", "deploying", "feeding", "running", "fetching")

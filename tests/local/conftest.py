@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -14,6 +13,7 @@ import pytest
 
 from bridge.local.ingest import Ingest
 from bridge.local.objectstore import ObjectStore, Webhook
+from tests.waiting import eventually
 
 
 class Events:
@@ -36,15 +36,6 @@ class Events:
         """The keys, once there are as many; fails when there never are."""
         assert eventually(lambda: len(self.bodies) >= count, seconds), self.keys
         return self.keys
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60.0) -> bool:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if check():
-            return True
-        time.sleep(0.02)
-    return check()
 
 
 @pytest.fixture

@@ -24,17 +24,9 @@ from bridge.local.children import (
     temporary_folder,
 )
 from bridge.secret import Secret
+from tests.waiting import eventually
 
 Start = Callable[..., Child]
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> bool:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if check():
-            return True
-        time.sleep(0.02)
-    return check()
 
 
 def running(pid: int) -> bool:

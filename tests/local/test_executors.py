@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bridge.errors import MissingToolError, PermanentError, TemporaryError, UsageError
 from bridge.local.executors import Guard, ProcessExecutor, Task, choose, engine_available, resolve
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -30,13 +30,6 @@ def run(executor: ProcessExecutor, script: str, **settings: object):
     end = executor.start(task, lines.append).wait(60)
     assert end is not None
     return end, lines
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:

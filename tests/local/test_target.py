@@ -53,7 +53,7 @@ class Place:
                 self.seen[update.job] = update
             return job.id in self.seen and wanted(self.seen[job.id].state)
 
-        assert eventually(there), (self.seen.get(job.id), list(self.target.logs(job.id)))
+        eventually(there, known=lambda: (self.seen.get(job.id), list(self.target.logs(job.id))))
         return self.seen[job.id]
 
     def job(self, key: str, content: bytes = b"hello", *, service: str = "shout") -> Job:

@@ -21,7 +21,8 @@ from botocore.exceptions import ClientError
 from bridge.errors import PermanentError
 from bridge.local.children import free_port
 from tests.command import COMMAND, bridge, environment
-from tests.standing import Up, eventually, up
+from tests.standing import Up, up
+from tests.waiting import eventually
 
 
 def minio(running: Up) -> object:

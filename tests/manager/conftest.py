@@ -146,7 +146,9 @@ def serve(
     executor = choose("process", session, folder=folder / "tasks")
     stack.callback(executor.close)
     spec = TargetSpec("local", "local", slots=4, cost_per_hour=Decimal(price))
-    target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
+    target = LocalTarget(
+        spec, executor, session=session, folder=folder / session, access=access, exposes=True
+    )
     stack.callback(target.close)
     if volumes is not None:
         vars(target)["volumes"] = volumes

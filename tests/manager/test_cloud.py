@@ -18,7 +18,7 @@ from bridge.targets.aws import Account, PulledBuckets
 from manager.cluster import account_of as account_of_manager
 from manager.settings import Reader
 from manager.store import ServiceStore
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, echo, serve
 

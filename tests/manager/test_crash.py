@@ -28,7 +28,7 @@ from bridge.local.children import free_port
 from bridge.secret import Secret
 from bridge.storage import open_store
 from tests.command import ROOT, environment
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
 from .victim import TOKEN

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import TargetUnavailable
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
 

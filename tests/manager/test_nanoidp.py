@@ -23,7 +23,7 @@ from joserfc.jwk import RSAKey
 
 from manager.auth import Refused
 from manager.oidc import Oidc, OidcSettings
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 _LIFE = 3600
 _MEMBER = {"group_membership": ["lab"]}

@@ -23,7 +23,7 @@ from manager.store import ServiceStore
 from tests.cli.test_clusters import inside
 from tests.command import ROOT, bridge
 from tests.dispatch.world import new_job
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live
 

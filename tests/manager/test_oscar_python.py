@@ -19,7 +19,7 @@ from oscar_python.client_anon import AnonymousClient
 from oscar_python.storage import Storage
 
 from tests.command import ROOT, environment
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import PASSWORD, USER, Live
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo, serve
 from .test_jobs import finished

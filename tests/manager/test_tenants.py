@@ -20,7 +20,7 @@ from manager.cloud import MINIO
 from manager.minio_accounts import MinioAccounts, policy_for
 from manager.store import ServiceStore
 from manager.webhook import admin_of
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo, minio
 from .issuer import MEMBER, Provider

@@ -12,7 +12,8 @@ import pytest
 
 from bridge.operate.lines import Line, follow
 from tests.command import COMMAND, environment
-from tests.operate.world import World, eventually
+from tests.operate.world import World
+from tests.waiting import eventually
 
 
 def lines(said: str) -> list[str]:

@@ -12,7 +12,8 @@ from bridge.errors import TargetUnavailable
 from bridge.operate import deployed
 from bridge.operate.invoke import invoke
 from tests.command import COMMAND, environment
-from tests.operate.world import World, eventually
+from tests.operate.world import World
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from bridge.targets import Job, JobState, JobUpdate, Target
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, Buckets, LambdaTarget
 from bridge.targets.render import service_document
 from tests.command import Done, bridge
+from tests.waiting import eventually
 
 BUCKET = "day-two"
 SCRIPTS = {
@@ -129,15 +130,6 @@ class World:
             return next((job for job in new if job.event.key == key and job.state.final), None)
 
         return eventually(found, within)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer."""
-    limit = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.05)
-    return answer
 
 
 @contextmanager

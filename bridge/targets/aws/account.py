@@ -176,7 +176,7 @@ class Account:
             core = Session(profile=profile)
             with translated("AWS session"):
                 self._session = boto3.Session(botocore_session=core, **self.settings.credentials)
-            core.register_component("data_loader", _descriptions())
+            core.register_component("data_loader", descriptions())
         s3 = {"addressing_style": "path"} if self.s3_endpoint else {}
         config = Config(
             retries=_PATIENT if self.settings.patient else {"mode": "standard"},
@@ -319,7 +319,7 @@ class Account:
 
 
 @cache
-def _descriptions() -> Any:
+def descriptions() -> Any:
     """What describes the services: megabytes of JSON, read once for all accounts."""
     from botocore.session import Session
 

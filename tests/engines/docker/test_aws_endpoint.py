@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from bridge.errors import BridgeError
 from bridge.local.executors import container_executor, engine_available, gateway
-from tests.local.aws.endpoint import ROLE, Aws, eventually, running
+from tests.local.aws.endpoint import ROLE, Aws, running
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 IMAGE = "oscar-bridge/busybox:local"

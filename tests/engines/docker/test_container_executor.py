@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from bridge.local.executors import (
     gateway,
     sweep,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 IMAGE = "oscar-bridge/busybox:local"
@@ -46,13 +46,6 @@ def run(executor: Executor, script: str, **settings: object):
     end = executor.start(task, lines.append).wait(60)
     assert end is not None
     return end, lines
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.01)
 
 
 def test_exit_code_output_and_environment(executor: Executor) -> None:

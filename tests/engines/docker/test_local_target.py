@@ -20,7 +20,7 @@ from bridge.local.target import LocalTarget
 from bridge.secret import Secret
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -69,7 +69,7 @@ class Place:
             found.extend(u for u in self.target.poll() if u.job == job.id and wanted(u.state))
             return bool(found)
 
-        assert eventually(there, 120), list(self.target.logs(job.id))
+        eventually(there, 120, known=lambda: list(self.target.logs(job.id)))
         return found[-1]
 
     def containers(self) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from tests.command import EXAMPLES, service
 from tests.engines.conftest import Engine
-from tests.runs import SHOUT, Workshop, end, eventually, until
+from tests.runs import SHOUT, Workshop, end, until
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 DEMO = EXAMPLES / "demo"

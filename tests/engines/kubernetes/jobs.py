@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -15,6 +14,7 @@ from bridge.fdl.model import Resources, Service, TargetSpec
 from bridge.targets import Job, JobUpdate
 from bridge.targets.kubernetes import ClusterSettings, Connection, KubernetesTarget
 from bridge.targets.kubernetes.resources import JOBS, PODS
+from tests.waiting import eventually
 
 IMAGE = "oscar-bridge/busybox:local"
 MIB = 2**20
@@ -53,10 +53,7 @@ def target(namespace: str, runtime_image: str, **settings: Any) -> Iterator[Kube
 
 def until(condition: Callable[[], bool], what: str, within: float = 90.0) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.05)
+    eventually(condition, within, known=lambda: what)
 
 
 def ends(of: KubernetesTarget, jobs: Iterable[Job], within: float = 120.0) -> dict[str, JobUpdate]:

@@ -18,7 +18,7 @@ from bridge.targets.kubernetes import Connection, KubernetesTarget
 from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes._prefetch import prefetch
 from bridge.targets.kubernetes.resources import DAEMON_SETS, NODES, PODS, Resource
-from tests.runs import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kubernetes
 MIB = 2**20

@@ -15,7 +15,8 @@ import pytest
 from bridge.targets.kubernetes import Connection
 from bridge.targets.kubernetes.resources import NAMESPACES, PODS
 from tests.command import EXAMPLES, Done, bridge, service
-from tests.runs import SHOUT, Workshop, eventually, jobs_of, until
+from tests.runs import SHOUT, Workshop, jobs_of, until
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.docker]
 HYBRID = EXAMPLES / "hybrid"

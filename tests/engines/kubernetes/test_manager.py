@@ -24,7 +24,7 @@ from bridge.secret import Secret
 from bridge.targets.kubernetes import Connection
 from bridge.targets.kubernetes.resources import JOBS
 from tests.command import ROOT, environment
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 

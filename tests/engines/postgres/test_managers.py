@@ -16,9 +16,9 @@ import pytest
 
 from bridge.dispatch import SqlStore
 from tests.dispatch.world import body
-from tests.local.conftest import eventually
 from tests.manager.conftest import basic, echo
 from tests.servers import free_port
+from tests.waiting import eventually
 
 from .member import TOKEN, member
 from .server import Server

@@ -21,7 +21,7 @@ from manager.service import Deployed, deployed, read_source
 from manager.sharing import Hands, Sharing, row_of
 from manager.store import BucketRow, ServiceRow, ServiceStore
 from manager.stores import open_stores
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .server import PASSWORD, Server
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from bridge.local.aws import Settings as EndpointSettings
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
 from lambda_runtime.dispatcher import Dispatcher, Environment, World
 from tests.lambda_runtime.dispatcher.world import FDL, HYBRID, queued
+from tests.waiting import eventually
 
 DATA = "data"
 QUICK = Settings(max_submits=3, max_attempts=2, backoff=1.0, backoff_cap=2.0)
@@ -150,14 +150,15 @@ class Real:
 
     def until(self, count: int, condition: Callable[[JobRecord], Any], seconds: float = 60) -> Any:
         """Go on until that many jobs are as they should; all jobs."""
-        limit = time.monotonic() + seconds
-        while True:
+        jobs: list[JobRecord] = []
+
+        def there() -> bool:
             self.turn()
-            jobs = self.world.table.jobs(limit=5000)
-            if len(jobs) >= count and all(map(condition, jobs)):
-                return jobs
-            assert time.monotonic() < limit, [(j.id, j.state, j.reason) for j in jobs[:5]]
-            time.sleep(0.05)
+            jobs[:] = self.world.table.jobs(limit=5000)
+            return len(jobs) >= count and all(map(condition, jobs))
+
+        eventually(there, seconds, known=lambda: [(j.id, j.state, j.reason) for j in jobs[:5]])
+        return jobs
 
 
 @contextmanager

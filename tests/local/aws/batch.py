@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.aws.endpoint import Aws, eventually
+from tests.local.aws.endpoint import Aws
+from tests.waiting import eventually
 
 ENDED = {"SUCCEEDED", "FAILED"}
 

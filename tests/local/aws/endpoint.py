@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import boto3
 from botocore.config import Config
 
 from bridge.local.aws import AwsEndpoint, Settings
+from tests.waiting import eventually
 
 FAST = Settings(
     environments=16,
@@ -191,15 +191,6 @@ def running(folder: Path, **settings: Any) -> Iterator[Aws]:
     """An endpoint for as long as the block lasts."""
     with AwsEndpoint(folder / "aws", **{"settings": FAST, **settings}) as endpoint:
         yield Aws(endpoint, folder)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer."""
-    limit = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.02)
-    return answer
 
 
 def alive(pid: int) -> bool:

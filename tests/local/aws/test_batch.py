@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.local.aws.batch import Batch, make
-from tests.local.aws.endpoint import Aws, alive, eventually
+from tests.local.aws.endpoint import Aws, alive
+from tests.waiting import eventually
 
 
 def test_a_job_runs_writes_and_succeeds(batch: Batch, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.local.aws.batch import Batch, refused
-from tests.local.aws.endpoint import eventually
+from tests.waiting import eventually
 
 
 def test_what_does_not_exist_or_is_disabled_is_refused(batch: Batch) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.aws.endpoint import Aws, alive, eventually
+from tests.local.aws.endpoint import Aws, alive
+from tests.waiting import eventually
 
 
 @pytest.fixture

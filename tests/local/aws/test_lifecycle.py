@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 
 from bridge.errors import PermanentError
 from bridge.local.aws import AwsEndpoint
-from tests.local.aws.endpoint import FAST, Aws, alive, eventually, running
+from tests.local.aws.endpoint import FAST, Aws, alive, running
+from tests.waiting import eventually
 
 
 def descendants(root: int) -> set[int]:

@@ -21,7 +21,7 @@ from bridge.local.aws.batch.model import Attempt, ExitRule
 from bridge.local.aws.functions import AsyncEvent, AsyncInvoker, AsyncPolicy, Reply, refusal
 from bridge.local.aws.functions._http import BadRequest, Request, read_request
 from bridge.local.aws.model import LogEvent, Scope, Settings
-from tests.local.aws.endpoint import eventually
+from tests.waiting import eventually
 
 HERE = Scope("000000000000", "us-east-1")
 

@@ -17,7 +17,7 @@ from bridge.secret import Secret
 from bridge.targets import Job, JobState, JobUpdate
 from bridge.targets.oscar import ClusterAccess, OscarClient, OscarTarget
 from tests.manager.conftest import PASSWORD, USER, Live, serve
-from tests.standing import eventually
+from tests.waiting import eventually
 
 SHOUT = (
     'echo "shouting as $JOB_UUID"\n'
