@@ -18,7 +18,7 @@ import pytest
 from bridge.events import minio_record
 from bridge.targets import JobState
 from bridge.targets.calls import Address, call
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic
 
