@@ -26,6 +26,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BRIDGE_IMAGE_PULL_SECRETS": "",
     "BRIDGE_LOG": "text",
     "BRIDGE_OIDC_AUDIENCE": "",
+    "BRIDGE_PULL_INTERVAL": "30",
     "BRIDGE_RECONCILE_INTERVAL": "300",
     "BRIDGE_RUNTIME_IMAGE": "",
     "BRIDGE_STATE": "/var/lib/oscar-bridge",
