@@ -34,6 +34,8 @@ __all__ = [
     "text_answer",
 ]
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 _ONCE: Final = (b"host", b"content-length", b"transfer-encoding", b"authorization")
 
 
@@ -77,11 +79,15 @@ async def body_of(request: Request, limit: int) -> bytes:
 
     Never holds much more than the limit.
     """
-    return await read_body(request.receive, limit)
+    return await read_body(request.scope["headers"], request.receive, limit)
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """`body_of` a request of which nothing was read yet."""
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    """`body_of` a request with these headers, of which nothing was read yet."""
+    said = next((value for name, value in headers if name == b"content-length"), b"0")
+    if int(said) > 2 * limit:
+        # Who sends a little too much is heard out: he would not see the answer while he sends.
+        raise _too_large(limit)
     parts, size, more = list[bytes](), 0, True
     while more:
         message = await receive()
@@ -91,10 +97,13 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > limit:
-            text = f"the body is larger than {limit} bytes"
-            raise Refused(413, text, {"Connection": "close"})
+            raise _too_large(limit)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -193,7 +202,7 @@ class Tidy:
         await self._app(scope, receive, send)
 
 
-def refuse_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def refuse_ambiguous(headers: Headers) -> None:
     """Refused (400) for headers that two servers may read differently.
 
     That is how requests are smuggled past a proxy.

@@ -13,6 +13,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from manager.patience import Patient
+
 __all__ = ["BACKLOG", "StoppingServer", "serve"]
 
 BACKLOG: Final = 2048
@@ -53,6 +55,7 @@ def serve(
     server = StoppingServer(
         uvicorn.Config(
             app,
+            http=Patient,
             lifespan="off",
             ws="none",
             log_config=None,

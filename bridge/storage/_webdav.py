@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 from bridge.errors import NotFoundError, PermanentError, StorageUnavailable, UnsafePathError
 from bridge.secret import Secret
-from bridge.storage._errors import Answer, Subject, answer_error
-from bridge.storage._files import open_source, whole_file
+from bridge.storage._errors import Subject
+from bridge.storage._files import open_source
 from bridge.storage._keys import is_path
-from bridge.storage._web import BLOCK, ERROR_BYTES, connect, rfc3339, tried
+from bridge.storage._tree import walk
+from bridge.storage._web import Receive, Site, into, nothing, rfc3339, tried
 from bridge.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _ASKED = (
     b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/>'
     b"<getetag/><getlastmodified/></prop></propfind>"
 )
-_MOVED = frozenset({301, 302, 303, 307, 308})
 # A folder that is there already: RFC 4918 says 405, some servers say 409 or 301.
 _THERE = frozenset({201, 301, 405})
 
@@ -52,20 +52,8 @@ class WebdavStore:
     """
 
     def __init__(self, provider: str, settings: Mapping[str, Any], secrets: Mapping[str, Any]):
-        given = str(settings.get("hostname") or "").rstrip("/")
-        if not given:
-            raise PermanentError(f"storage provider {provider} has no hostname")
-        url = urlsplit(given if "://" in given else f"https://{given}")
-        if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
-            raise PermanentError(
-                f"the hostname of {provider} is neither a host nor an http:// or https:// URL",
-                hint="credentials are given as login and password",
-            )
         self._provider = provider
-        self._secure = url.scheme == "https"
-        self._host = url.netloc
-        self._base = url.path
-        self._login = _login(secrets)
+        self._site = Site(provider, "hostname", settings.get("hostname"), _login(secrets))
 
     def get(self, bucket: str, key: str, target: StrPath) -> ObjectInfo:
         """See `Store.get`."""
@@ -73,7 +61,7 @@ class WebdavStore:
 
         def once() -> ObjectInfo:
             info = self.head(bucket, key)
-            self._once(subject, "GET", lambda answer: _receive(answer, target, info.size, subject))
+            self._once(subject, "GET", into(target, info.size, subject))
             return info
 
         return tried(once)
@@ -103,7 +91,9 @@ class WebdavStore:
         if slash and not is_path(folder):
             return
         try:
-            yield from self._walk(bucket, f"{folder}{slash}", prefix, start_after)
+            inside = partial(self._children, bucket)
+            for key, entry in walk(inside, f"{folder}{slash}", prefix, start_after):
+                yield _info(bucket, key, entry)
         except NotFoundError:
             if not slash:
                 raise
@@ -119,7 +109,8 @@ class WebdavStore:
     def delete(self, bucket: str, key: str) -> None:
         """See `Store.delete`."""
         try:
-            self._send(self._subject("delete", bucket, key), "DELETE", lambda _: None)
+            subject = self._subject("delete", bucket, key)
+            tried(lambda: self._once(subject, "DELETE", nothing))
         except NotFoundError:
             return
 
@@ -136,7 +127,7 @@ class WebdavStore:
 
         def send() -> None:
             file.seek(0)
-            self._once(subject, "PUT", lambda _: None, body=file, headers=headers)
+            self._once(subject, "PUT", nothing, body=file, headers=headers)
 
         try:
             send()
@@ -149,31 +140,31 @@ class WebdavStore:
         parts = [subject.bucket, *subject.key.split("/")[:-1]]
         for count in range(1, len(parts) + 1):
             folder = Subject(self._provider, "make the folders of", parts[0], subject.key)
-            self._once(folder, "MKCOL", lambda _: None, path="/".join(parts[:count]), also=_THERE)
+            self._site.once(folder, "MKCOL", "/".join(parts[:count]), nothing, also=_THERE)
 
     def _remove_part(self, bucket: str, key: str) -> None:
         # The error that brought us here is the one to report.
         try:
-            self._once(self._subject("delete", bucket, key), "DELETE", lambda _: None)
+            self._once(self._subject("delete", bucket, key), "DELETE", nothing)
         except (NotFoundError, PermanentError, StorageUnavailable):
             return
 
-    def _walk(self, bucket: str, above: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
-        """Files below the folder in the order of their keys, skipping what cannot match."""
-        subject = self._subject("list", bucket, above.rstrip("/"))
-        inside = f"{bucket}/{above}"
-        found = [e for e in self._entries(subject, "1") if _is_within(e.path, inside)]
-        for key, entry in sorted((_key(bucket, entry), entry) for entry in found):
-            if entry.folder:
-                wanted = key.startswith(prefix) or prefix.startswith(key)
-                if wanted and (after < key or after.startswith(key)):
-                    yield from self._walk(bucket, key, prefix, after)
-            elif key.startswith(prefix) and key > after:
-                yield _info(bucket, key, entry)
+    def _children(self, bucket: str, folder: str) -> Iterator[tuple[str, _Entry]]:
+        subject = self._subject("list", bucket, folder.rstrip("/"))
+        for entry in self._entries(subject, "1"):
+            key = entry.path.removeprefix(f"{bucket}/")
+            name = key.removeprefix(folder)
+            # Directly in the folder, whatever else a server may say of it.
+            if entry.path == f"{bucket}/{folder}{name}" and is_path(name) and "/" not in name:
+                yield key + ("/" if entry.folder else ""), entry
 
     def _entries(self, subject: Subject, depth: str) -> tuple[_Entry, ...]:
         headers = {"Depth": depth, "Content-Type": "application/xml"}
-        page = self._send(subject, "PROPFIND", lambda a: a.read(), body=_ASKED, headers=headers)
+        page = tried(
+            lambda: self._once(
+                subject, "PROPFIND", lambda answer: answer.read(), body=_ASKED, headers=headers
+            )
+        )
         try:
             root = ElementTree.fromstring(page)  # noqa: S314  expat bounds entity expansion
         except ElementTree.ParseError as error:
@@ -182,7 +173,7 @@ class WebdavStore:
 
     def _entry(self, response: ElementTree.Element) -> _Entry:
         path = unquote(urlsplit(response.findtext(f"{_DAV}href", "")).path)
-        base = unquote(self._base)
+        base = unquote(self._site.base)
         within = path.removeprefix(base) if path.startswith(f"{base}/") else path
         said = {one.tag: one for one in response.iter() if one.text or len(one)}
 
@@ -200,70 +191,9 @@ class WebdavStore:
             modified,
         )
 
-    def _send(
-        self,
-        subject: Subject,
-        method: str,
-        receive: Callable[[http.client.HTTPResponse], T],
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> T:
-        return tried(lambda: self._once(subject, method, receive, body=body, headers=headers))
-
-    def _once(
-        self,
-        subject: Subject,
-        method: str,
-        receive: Callable[[http.client.HTTPResponse], T],
-        *,
-        body: bytes | BinaryIO | None = None,
-        headers: Mapping[str, str] | None = None,
-        path: str = "",
-        also: frozenset[int] = frozenset(),
-    ) -> T:
-        """One request; `also` are answers that are as good as success."""
-        where = path or "/".join(part for part in (subject.bucket, subject.key) if part)
-        url, given = f"{self._base}/{quote(where)}", {**self._login, **(headers or {})}
-        connection = connect(self._host, secure=self._secure)
-        try:
-            connection.request(method, url, body=body, headers=given)
-            answer = connection.getresponse()
-            if method == "GET" and answer.status in _MOVED:
-                # dCache sends readers on to the machine with the file, with a ticket in the URL.
-                connection.close()
-                connection, answer = _elsewhere(answer, subject)
-            if answer.status >= 300 and answer.status not in also:
-                answer.read(ERROR_BYTES)
-                raise answer_error(Answer(answer.status), subject)
-            return receive(answer)
-        except (OSError, http.client.HTTPException) as error:
-            name = type(error).__name__
-            raise StorageUnavailable(f"cannot {subject}: {name}") from error
-        finally:
-            connection.close()
-
-
-def _receive(
-    answer: http.client.HTTPResponse, target: StrPath, size: int, subject: Subject
-) -> None:
-    with whole_file(target) as file:
-        while block := answer.read(BLOCK):
-            file.write(block)
-        if file.tell() != size:
-            raise StorageUnavailable(f"cannot {subject}: it changed or was cut off")
-
-
-def _elsewhere(
-    answer: http.client.HTTPResponse, subject: Subject
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    """The answer of where the server sent us, which gets none of our credentials."""
-    url = urlsplit(answer.headers.get("location", ""))
-    if url.scheme not in ("http", "https") or not url.netloc:
-        raise PermanentError(f"cannot {subject}: the server sent us to nowhere")
-    connection = connect(url.netloc, secure=url.scheme == "https")
-    connection.request("GET", f"{url.path}?{url.query}" if url.query else url.path)
-    return connection, connection.getresponse()
+    def _once(self, subject: Subject, method: str, receive: Receive[T], **more: Any) -> T:
+        where = "/".join(part for part in (subject.bucket, subject.key) if part)
+        return self._site.once(subject, method, where, receive, **more)
 
 
 def _login(secrets: Mapping[str, Any]) -> dict[str, str]:
@@ -275,16 +205,6 @@ def _login(secrets: Mapping[str, Any]) -> dict[str, str]:
 
 def _plain(value: object) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value or "")
-
-
-def _is_within(path: str, folder: str) -> bool:
-    """Whether it is directly in the folder, whatever else a server may say of it."""
-    name = path.removeprefix(folder)
-    return path.startswith(folder) and is_path(name) and "/" not in name
-
-
-def _key(bucket: str, entry: _Entry) -> str:
-    return entry.path[len(bucket) + 1 :] + ("/" if entry.folder else "")
 
 
 def _info(bucket: str, key: str, entry: _Entry) -> ObjectInfo:

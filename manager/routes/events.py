@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from manager._http import answer_to, empty, read_body, refuse_ambiguous
+from manager._http import Headers, answer_to, empty, read_body, refuse_ambiguous
 from manager.auth import Refused, bearer
 from manager.core import Manager
 from manager.intake import Intake
@@ -21,8 +21,8 @@ __all__ = ["Door", "router", "taking"]
 _PATH: Final = "/events"
 _LARGEST: Final = 4 * 2**20
 
-Take = Callable[[str, Receive], Awaitable[None]]
-"""Takes a request's `Authorization` and its body; durable on return, else it raises."""
+Take = Callable[[Headers, Receive], Awaitable[None]]
+"""Takes a request's headers and its body; durable on return, else it raises."""
 
 _TAKEN: Final[Message] = {
     "type": "http.response.start",
@@ -37,11 +37,11 @@ def taking(manager: Manager) -> Take:
     intake = Intake(manager)
     expected = manager.settings.webhook_token.reveal().encode()
 
-    async def take(authorization: str, receive: Receive) -> None:
-        token = bearer(authorization)
+    async def take(headers: Headers, receive: Receive) -> None:
+        token = bearer(_authorization(headers))
         if not expected or not hmac.compare_digest(token.encode(), expected):
             raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
-        if body := await read_body(receive, _LARGEST):
+        if body := await read_body(headers, receive, _LARGEST):
             await intake.take(body)
 
     return take
@@ -64,7 +64,7 @@ def router(take: Take) -> APIRouter:
         503 with Retry-After when they cannot be taken now. A body without a meaning is kept and
         answered with 200: to send it again would not help.
         """
-        await take(request.headers.get("authorization", ""), request.receive)
+        await take(request.scope["headers"], request.receive)
         return empty(200)
 
     return routes
@@ -92,7 +92,7 @@ class Door:
         try:
             headers = scope["headers"]
             refuse_ambiguous(headers)
-            await self._take(_authorization(headers), receive)
+            await self._take(headers, receive)
         except Exception as error:
             answer = answer_to(error)
             self._told(answer.status_code, time.monotonic() - began)
@@ -103,7 +103,7 @@ class Door:
             await send(_END)
 
 
-def _authorization(headers: list[tuple[bytes, bytes]]) -> str:
+def _authorization(headers: Headers) -> str:
     return next(
         (value.decode("latin-1") for name, value in headers if name == b"authorization"), ""
     )

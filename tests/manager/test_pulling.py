@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.servers import DavServer, webdav_server
+from tests.waiting import eventually
 
 from .conftest import Live, echo, serve
 
@@ -36,9 +37,8 @@ def shouting(dav: DavServer, name: str, taken: str, given: str) -> dict[str, Any
 def done(live: Live, name: str, count: int) -> list[str]:
     """The keys of a service's jobs, when so many are over."""
     jobs = live.manager.parts.jobs
-    while len(found := jobs.jobs(service=name)) < count:
-        live.manager.stopping.wait(0.02)
-    return [live.manager.dispatcher.wait(job.id, 60).event.key for job in found]  # type: ignore[union-attr]
+    assert eventually(lambda: len(jobs.jobs(service=name)) >= count and jobs.quiet())
+    return [job.event.key for job in jobs.jobs(service=name)]
 
 
 def test_files_start_jobs_and_outputs_start_others(dav: DavServer, tmp_path: Path) -> None:

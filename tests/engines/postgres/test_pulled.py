@@ -14,8 +14,8 @@ from bridge.dispatch import IngestResult
 from bridge.local._cloud import account_of
 from bridge.local.aws import AwsEndpoint
 from manager.core import Manager
-from tests.local.conftest import eventually
 from tests.manager.conftest import echo, serve
+from tests.waiting import eventually
 
 from .server import Server
 
