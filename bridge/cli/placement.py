@@ -183,5 +183,9 @@ def _row(candidate: Candidate, decision: Decision) -> tuple[str, ...]:
         why = "; ".join(reason.sentence for reason in offer.reasons)
         return mark + offer.target, offer.kind, "", "", "", why
     score = "" if candidate.score is None else f"{candidate.score:.3f}"
-    why = ", ".join(f"{t.name} {t.value:.2f}" for t in candidate.terms if t.weight)
+    why = ", ".join(
+        f"{t.name} {'?' if t.raw is None else f'{t.value:.2f}'}"
+        for t in candidate.terms
+        if t.weight
+    )
     return mark + offer.target, offer.kind, seconds(offer.finish), money(offer.cost), score, why
