@@ -20,6 +20,7 @@ from bridge.scheduler import (
     as_json,
     decide,
     from_json,
+    in_time,
     list_prices,
     offer,
     replay,
@@ -123,6 +124,17 @@ def test_every_policy_takes_its_decisions_again(policy: str) -> None:
     (row,) = report.comparisons
     assert (row.jobs, row.elsewhere) == (6, 0)
     assert row.taken == row.other
+
+
+def test_a_deadline_was_as_near_as_when_it_was_decided() -> None:
+    asked = placed(service(), policy="cheapest", deadline=40.0)
+    taken = decide(in_time(asked, 20.0), event(), NOW)
+    assert (taken.target, decide(asked, event(), NOW).target) == ("aws-lambda", "my-cluster")
+    past = Past("late", stored(taken), gone=20.0)
+    (row,) = replay([past], {"resize": asked}, "cheapest").comparisons
+    assert (row.elsewhere, row.taken.misses, row.other.misses) == (0, 0, 0)
+    (row,) = replay([replace(past, gone=39.0)], {"resize": asked}, "cheapest").comparisons
+    assert row.other.misses == 1
 
 
 def test_another_policy_would_have_cost_less_and_been_late() -> None:
