@@ -89,9 +89,23 @@ class Turns:
             found += rows
             if rows:
                 self._last[state, target] = share
+        found = _unowned(connection, found, now)
         taken = [(owner, row["seq"]) for row in found]
         connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
         return found
+
+
+def _unowned(connection: Connection, rows: list[Row], now: float) -> list[Row]:
+    """Those of the rows, which we hold now, whose owner is dead, or nobody.
+
+    Who took his first lease and claimed a row while our statement was under way is not known to it:
+    PostgreSQL then looks at the row anew, but not at the owners.
+    """
+    if not any(row["owner"] for row in rows):
+        return rows
+    alive = connection.execute("SELECT id FROM owners WHERE until > ?", (now,)).fetchall()
+    names = {row["id"] for row in alive}
+    return [row for row in rows if row["owner"] not in names]
 
 
 def next_due(connection: Connection, state: JobState, target: str, now: float) -> float | None:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 class SqlStore:
     """A JobStore in the tables of a database, made when they are not there.
 
-    One thread writes; callers at the same time share a transaction. Accepts, refusals and cancels
+    Callers at the same time share a transaction. Accepts, refusals and cancels
     are on the disk when they return; other changes survive the death of the process, and after a
     loss of power the last of them may have to be learned again from the targets.
     """

@@ -141,8 +141,9 @@ SMUGGLED = [
 
 
 @pytest.mark.parametrize("lines", SMUGGLED)
-def test_ambiguous_requests_are_refused(live: Live, lines: str) -> None:
-    request = f"POST /system/services HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n0\r\n\r\n"
+@pytest.mark.parametrize("path", ["/system/services", "/events"])
+def test_ambiguous_requests_are_refused(live: Live, path: str, lines: str) -> None:
+    request = f"POST {path} HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n0\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=10) as line:
         line.sendall(request.encode())
         assert b" 400 " in line.recv(4096).partition(b"\r\n")[0]
