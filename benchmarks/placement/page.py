@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
+from math import isnan
 from pathlib import Path
 
 from benchmarks.placement.metrics import together
@@ -161,7 +161,7 @@ def robust_plot(found: Sequence[Series]) -> str:
     for series in found:
         curves = []
         for name, rows in series.rows.items():
-            points = [(float(i), one.joint) for i, one in enumerate(rows) if isfinite(one.joint)]
+            points = [(float(i), one.joint) for i, one in enumerate(rows) if not one.lost]
             curves.append(Curve(name, points, joined=True, ours=name in _OURS))
         panels.append(Panel(series.name, "", "sqrt(USD x p95)", curves, series.degrees))
     return figure(panels, 2)

@@ -130,6 +130,7 @@ def verdicts(found: Table) -> list[Verdict]:
             "balanced: joint cost and p95 no worse than that of any baseline",
             lambda rows: _against(rows, "balanced", rivals(rows), lambda r: r.joint, ""),
         ),
+        *(_each(found, f"{name}: {_NOT_BEATEN}", _unbeaten(name)) for name in _OURS),
         *(
             _factor(found, other)
             for other in ("oscar topsis", "oscar as it is", "scar lambda-batch")
@@ -161,6 +162,30 @@ def _against(
     return value(mine) <= value(best) * _EVEN, said
 
 
+def _unbeaten(name: str) -> Callable[[Sequence[Row]], _Judged]:
+    def judge(rows: Sequence[Row]) -> _Judged:
+        mine = named(rows, name)
+        better = [one.who for one in rivals(rows) if _beats(one, mine)]
+        return not better, f"beaten by {', '.join(better)}"
+
+    return judge
+
+
+def _beats(one: Row, other: Row) -> bool:
+    """Whether one is as good in all and better in some: cost, p95 and misses."""
+    good = (
+        one.cost <= other.cost * _EVEN,
+        one.p95 <= other.p95 * _EVEN,
+        one.missed <= other.missed + _SAME_SHARE,
+    )
+    better = (
+        one.cost * _EVEN < other.cost,
+        one.p95 * _EVEN < other.p95,
+        one.missed + _SAME_SHARE < other.missed,
+    )
+    return all(good) and any(better)
+
+
 def _misses(rows: Sequence[Row]) -> _Judged:
     mine, best = named(rows, "deadline"), min(rivals(rows), key=lambda one: one.missed)
     said = f"misses {mine.missed:.1%} to {best.missed:.1%} of {best.who}"
@@ -189,4 +214,6 @@ def _factor(found: Table, other: str) -> Verdict:
     return Verdict(f"balanced: better by a factor than {other}", factors[worst] > _EVEN, why)
 
 
+_OURS: Final = ("balanced", "cheapest", "fastest", "deadline")
+_NOT_BEATEN: Final = "no baseline is as good in cost, p95 and misses and better in one"
 _SAME_SHARE: Final = 0.001  # of the calls: one in a thousand

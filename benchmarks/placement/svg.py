@@ -65,11 +65,14 @@ class _Axis:
         return (here - low) / (high - low)
 
     def marks(self) -> list[float]:
-        """Where a number stands: 1, 2 and 5 of each power of ten."""
+        """Where a number stands: the sparsest round numbers of which there are three or more."""
         powers = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-        every = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-        inside = [mark for mark in every if self.low <= mark <= self.high]
-        return inside if len(inside) < 8 else [m for m in inside if f"{m:e}"[0] == "1"]
+        for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+            every = [digit * 10.0**power for power in powers for digit in digits]
+            inside = [mark for mark in every if self.low <= mark <= self.high]
+            if len(inside) >= 3:
+                break
+        return inside
 
 
 def _axis(values: Sequence[float]) -> _Axis:

@@ -55,6 +55,7 @@ class Routing:
         self._states, self._policy, self._seed, self._prices = states, policy, seed, prices
         self._space = spaces or self._as_stated
         self._turn = 0
+        self._idle = Snapshot(tuple(states))
         self._index = {state.spec.name: i for i, state in enumerate(states)}
         self._asked: dict[str, tuple[Policy, bool]] = {}
         self._columns: dict[tuple[str, int | None, str], _Column] = {}
@@ -77,12 +78,17 @@ class Routing:
             column = self._columns[key] = self._column(service, cause, policy)
         return column.choose(self.now, f"{self._seed}\0{service.name}\0{cause.identity}")
 
+    @property
+    def slow(self) -> Collection[str]:
+        """The policies without a quick form that were asked so far."""
+        return {policy.name for policy, quick in self._asked.values() if not quick}
+
     def asked(self, service: Service) -> tuple[Policy, bool]:
         """The policy that places a service, and whether there is a quick form of it."""
         known = self._asked.get(service.name)
         if known is None:
             policy = policy_for(service, self._policy)
-            check(service, self.snapshot(service))
+            check(service, self._idle)
             quick = _is_quick(policy) and all(s.breaker == "closed" for s in self._states)
             known = self._asked[service.name] = (policy, quick)
         return known

@@ -124,22 +124,21 @@ class ClusterMachine(Machine):
         heapify(line)
 
     def _grow(self) -> None:
-        """One wave of machines at a time, as many as those who wait now would fill."""
+        """Ask for the machines that those who wait would fill, beside those that are coming."""
         room = self._most - len(self._nodes)
-        if self._coming or room <= 0:
+        if room <= self._coming:
             return
         wanted = sum(len(line) * shape[0] for shape, line in self._lines.items())
-        self._coming = min(room, max(1, ceil(wanted / self._model.cpu - EXACT)))
-        self.clock.at(self.clock.now + self._model.node_delay, self._grown, 0)
+        more = min(room, max(1, ceil(wanted / self._model.cpu - EXACT))) - self._coming
+        if more > 0:
+            self._coming += more
+            self.clock.at(self.clock.now + self._model.node_delay, self._grown, more)
 
-    def _grown(self, _: int) -> None:
-        now = self.clock.now
-        self._add(self._coming)
-        self._coming = 0
-        self.clock.at(now + self._model.node_idle, self._shrink, 0)
+    def _grown(self, count: int) -> None:
+        self._add(count)
+        self._coming -= count
+        self.clock.at(self.clock.now + self._model.node_idle, self._shrink, 0)
         self.wake()
-        if any(self._lines.values()):
-            self._grow()
 
     def _shrink(self, _: int) -> None:
         """Give back machines that were empty for long enough, from the last."""

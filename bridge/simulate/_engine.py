@@ -153,6 +153,9 @@ class _Engine:
         return sum(1 + self._lost(follower) for follower in self._next.get(job, ()))
 
     def _review(self) -> None:
+        self._clock.tick(self._clock.now + self._decider.review_every, self._review)
+        if not any(self._floor.queued):
+            return
         since = self._floor.arrival
         waiting = (
             Waiting(self._call(job), target, since[job])
@@ -166,7 +169,6 @@ class _Engine:
                 self._machines[origin].withdraw(job)
                 self._news.withdrawn(job, origin)
                 self._send(job, target)
-        self._clock.tick(self._clock.now + self._decider.review_every, self._review)
 
     def _result(self) -> Result:
         floor = self._floor

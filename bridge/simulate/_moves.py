@@ -61,7 +61,10 @@ class Moves:
     def _as_seen(
         self, one: Waiting, snapshot: Snapshot, ahead: int, going: Mapping[int, int]
     ) -> Snapshot:
-        """On its own target only those before it count, on others also those who go there now."""
+        """On its own target only those before it count, on others also those who go there now.
+
+        Where it has failed it does not go again.
+        """
         name = self._services[one.call.workload].name
 
         def seen(state: TargetState) -> TargetState:
@@ -75,7 +78,15 @@ class Moves:
             shorter = replace(room, ahead=max(0, room.ahead - behind))
             return replace(state, queued=ahead, room={name: shorter})
 
-        return replace(snapshot, targets=tuple(seen(state) for state in snapshot.targets))
+        left = {place for place in one.call.tried if place != one.target}
+        return replace(
+            snapshot,
+            targets=tuple(
+                seen(state)
+                for state in snapshot.targets
+                if self._index[state.spec.name] not in left
+            ),
+        )
 
     def _better(self, one: Waiting, now: float, snapshot: Snapshot, decide: Decide) -> int:
         """The target that is enough better than where it is; -1 when it stays."""

@@ -55,10 +55,8 @@ class PolicyDecider:
         """What to say of how the decisions were made."""
         if self._routing is None:
             return ()
-        slow = {
-            policy.name for policy, quick in map(self._routing.asked, self._services) if not quick
-        }
-        return tuple(f"no quick form of {name}: decided one by one" for name in sorted(slow))
+        slow = sorted(self._routing.slow)
+        return tuple(f"no quick form of {name}: decided one by one" for name in slow)
 
     def choose(self, call: Call, view: View) -> int:
         routing = self._told(view)

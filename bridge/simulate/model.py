@@ -45,9 +45,9 @@ class ClusterModel:
     pass one that asks for more, as pods do.
 
     `cpu` in cores and `memory` in bytes are one node's. The autoscaler goes from `nodes` up to
-    `most_nodes` while jobs wait, `node_delay` seconds for each wave, and back after `node_idle`
-    seconds in which a node was empty. `order` is whom a line lets go first. A job holds its room
-    from the start to the end of its outputs.
+    `most_nodes`: what jobs that wait would fill comes `node_delay` seconds later, and goes after
+    `node_idle` seconds in which it was empty. `order` is whom a line lets go first. A job holds its
+    room from the start to the end of its outputs.
     """
 
     nodes: int

@@ -58,8 +58,8 @@ def changed(who: str, **values: float) -> dict[str, list[Row]]:
 
 def test_verdicts_follow_the_figures() -> None:
     fair = verdicts({"one": ROWS})
-    assert [verdict.holds for verdict in fair] == [True] * 7
-    factors = [verdict.why for verdict in fair[4:]]
+    assert [verdict.holds for verdict in fair] == [True] * 11
+    factors = [verdict.why for verdict in fair[8:]]
     assert [why.split(" on average")[0] for why in factors] == [
         "better by x2.00",
         "better by x1.50",
@@ -70,11 +70,12 @@ def test_verdicts_follow_the_figures() -> None:
 @pytest.mark.parametrize(
     ("who", "values", "broken", "said"),
     [
-        ("fastest", {"p95": 110.0}, [0], "other: 110 s to 100 of oscar topsis"),
+        ("fastest", {"p95": 110.0}, [0, 6], "other: 110 s to 100 of oscar topsis"),
         ("fastest", {"lost": 0.01}, [0], "other: loses 1.0% of the jobs"),
+        ("cheapest", {"cost": 1.1}, [5], "other: beaten by oscar as it is"),
         ("deadline", {"missed": 0.05}, [1], "misses 5.0% to 0.0% of"),
-        ("oscar topsis", {"cost": 0.7}, [2, 3, 4], "0.8 USD to 0.7 of oscar topsis"),
-        ("balanced", {"p95": 240.0}, [3, 5], "15.5 to 15 of oscar as it is"),
+        ("oscar topsis", {"cost": 0.7}, [2, 3, 4, 7, 8], "0.8 USD to 0.7 of oscar topsis"),
+        ("balanced", {"p95": 240.0}, [3, 9], "15.5 to 15 of oscar as it is"),
     ],
 )
 def test_where_we_lose_is_said(
