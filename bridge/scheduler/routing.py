@@ -293,12 +293,13 @@ class _Column:
 
     def _is_still(self, now: Now) -> bool:
         """Whether there is nothing of all that changes: then the front stays what it was."""
+        some, space = np.count_nonzero, self._space
         return not (
             len(self._bound)
-            or now.queued.any()
-            or now.failures.any()
-            or self._space.ahead.any()
-            or (len(self._roomy.at) and self._space.now.take(self._roomy.at).min() < 1)
+            or some(now.queued)
+            or some(now.failures)
+            or some(space.ahead)
+            or some(space.now.take(self._roomy.at) < 1)
         )
 
     def _front(self, sums: _Sums) -> list[int]:
