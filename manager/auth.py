@@ -18,6 +18,7 @@ __all__ = [
     "Caller",
     "Refused",
     "bearer",
+    "is_pair",
     "is_service_token",
     "user_of",
 ]
@@ -65,17 +66,14 @@ class Basic:
     """The one account of the cluster's administrator."""
 
     def __init__(self, user: str, password: Secret) -> None:
-        self._user = user.encode()
-        self._password = password.reveal().encode()
+        self._user = user
+        self._password = password
 
     def authenticate(self, authorization: str) -> Caller | None:
         """See Authenticator. A wrong name takes as long as a wrong password."""
         if bearer(authorization):
             return None
-        user, password = _pair(authorization)
-        right = [hmac.compare_digest(user, self._user)]
-        right.append(hmac.compare_digest(password, self._password))
-        if all(right):
+        if is_pair(authorization, self._user, self._password):
             return ADMIN
         raise Refused(401, headers={"WWW-Authenticate": 'Basic realm="Authorization Required"'})
 
@@ -95,6 +93,14 @@ def _pair(authorization: str) -> tuple[bytes, bytes]:
 def user_of(authorization: str) -> str:
     """The name in a Basic header, "" for any other: nothing of it is proved."""
     return _pair(authorization)[0].decode(errors="replace")
+
+
+def is_pair(authorization: str, user: str, password: Secret) -> bool:
+    """Whether a Basic header has this name and password; wrong ones take as long as right ones."""
+    name, word = _pair(authorization)
+    right = [hmac.compare_digest(name, user.encode())]
+    right.append(hmac.compare_digest(word, password.reveal().encode()))
+    return all(right)
 
 
 def bearer(authorization: str) -> str:

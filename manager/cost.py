@@ -9,12 +9,11 @@ from typing import Any
 from bridge.dispatch import Usage
 from bridge.fdl.model import TargetSpec
 from bridge.operate.cost import ASSUMPTIONS
-from bridge.scheduler import list_prices
+from bridge.scheduler import Estimate, TargetState, list_prices, offer
 from manager.auth import Caller
 from manager.core import Manager
 from manager.metrics import Window, shown_usage
 from manager.service import Deployed
-from manager.spending import cost_of
 
 __all__ = ["costs"]
 
@@ -46,11 +45,13 @@ def _added(one: Usage, other: Usage) -> Usage:
 
 
 def _item(one: Deployed, spec: TargetSpec, used: Usage) -> dict[str, Any]:
+    runs = {one.name: Estimate(used.seconds / used.runs, 1.0)}
+    said = offer(replace(one.service, pin=spec.name), None, TargetState(spec, runs=runs))
     return {
         "service": one.name,
         "target": spec.name,
         "kind": spec.kind,
         "runs": used.runs,
         "seconds": round(used.seconds, 6),
-        "cost": f"{cost_of(one, spec, used):f}",
+        "cost": f"{said.cost * used.runs:f}",
     }

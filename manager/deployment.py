@@ -5,18 +5,43 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from bridge.errors import PermanentError, TemporaryError
+from bridge.errors import NotFoundError, PermanentError, TemporaryError
+from bridge.fdl.model import Service
 from bridge.fdl.options import OscarOptions
+from bridge.targets.calls import Address
 from bridge.targets.kubernetes import DeploymentStatus
-from bridge.targets.kubernetes.servers import Servers
 from manager.auth import Refused
 from manager.core import Manager
 from manager.service import Deployed
 
-__all__ = ["Change", "change", "is_exposed", "log", "summary"]
+__all__ = ["Change", "address_of_server", "change", "is_exposed", "log", "summary"]
 
 Change = Literal["start", "stop", "restart"]
 _NO_COPIES: Final = "the service has no copies that stay"
+
+
+class Servers(Protocol):
+    """Copies of services that stay: a cluster's, or this machine's."""
+
+    def start(self, service: Service) -> DeploymentStatus:
+        """Start an exposed service that was stopped. NotFoundError when it is not there."""
+        ...
+
+    def stop(self, service: str) -> DeploymentStatus:
+        """Stop an exposed service until it is started."""
+        ...
+
+    def restart(self, service: str, now: str) -> DeploymentStatus:
+        """Start the copies of an exposed service anew."""
+        ...
+
+    def status(self, service: str) -> DeploymentStatus:
+        """How the copies are doing; `unavailable` for a service that has none."""
+        ...
+
+    def logs(self, service: str, tail: int = 200) -> list[tuple[str, str]]:
+        """The last lines of all copies, each with its time."""
+        ...
 
 
 @runtime_checkable
@@ -26,11 +51,28 @@ class _HasServers(Protocol):
     servers: Servers
 
 
+@runtime_checkable
+class _Reached(Protocol):
+    """Servers that nobody but us can show: no ingress does."""
+
+    def address(self, name: str) -> Address:
+        """Where a server listens. NotFoundError, or TargetUnavailable while it does not run."""
+        ...
+
+
 def is_exposed(one: Deployed) -> bool:
     """Whether the service is a server of its own."""
     options = one.service.options
     assert isinstance(options, OscarOptions)
     return options.expose is not None and bool(options.expose.api_port)
+
+
+def address_of_server(manager: Manager, one: Deployed) -> Address:
+    """Where an exposed service of this machine listens. NotFoundError for one that others show."""
+    servers: object = _servers(manager, one)
+    if not isinstance(servers, _Reached):
+        raise NotFoundError(f"{one.name} has no server on this machine")
+    return servers.address(one.name)
 
 
 def summary(manager: Manager, one: Deployed) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from manager.access import may_see, owns
-from manager.auth import Authenticator, Caller, Refused, bearer, is_service_token, user_of
+from manager.auth import (
+    Authenticator,
+    Caller,
+    Refused,
+    bearer,
+    is_pair,
+    is_service_token,
+    user_of,
+)
 from manager.core import Manager
 from manager.service import Deployed
 from manager.throttle import Throttle
@@ -20,6 +28,7 @@ __all__ = ["Gate", "address_of"]
 
 # Credentials that are wrong or no credentials at all; not those of somebody who may not.
 _WRONG: Final = (400, 401)
+_REALM: Final = {"WWW-Authenticate": 'Basic realm="Authentication Required"'}
 
 
 def address_of(request: Request) -> str:
@@ -86,6 +95,18 @@ class Gate:
                 return found[0], header
         with self._limited(" ".join(headers), address):
             raise refusal
+
+    def let_in(self, name: str, headers: Sequence[str], address: str, *, users: bool) -> None:
+        """Whether somebody may come in to a server: by the service's name and token, or with
+        `users` as `opened` says. Raises Refused."""
+        if users:
+            self.opened(name, headers, address)
+            return
+        one = self._manager.find(name)
+        for header in headers:
+            with self._limited(header, address):
+                if one is None or not is_pair(header, name, one.token):
+                    raise Refused(401, headers=_REALM)
 
     @contextmanager
     def _limited(self, authorization: str, address: str) -> Iterator[None]:

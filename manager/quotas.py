@@ -16,7 +16,7 @@ from bridge.dispatch.protocol import Decide
 from bridge.errors import PlacementError, UsageError, WaitError
 from bridge.events import Event
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot
+from bridge.scheduler import Decision, Snapshot, Spent
 from bridge.scheduler import decide as decided
 from bridge.targets import JobState
 from manager.auth import ADMIN
@@ -25,7 +25,7 @@ from manager.service import Deployed
 from manager.store import ServiceStore
 from manager.stored import Stored
 
-__all__ = ["QuotaError", "Quotas", "Spent"]
+__all__ = ["QuotaError", "Quotas"]
 
 _KEPT: Final = "quota of user "
 _AT_ONCE: Final = frozenset({JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING})
@@ -37,9 +37,6 @@ _STORED: Final = 0.5
 _LOOKS: Final = 50
 _LATEST: Final = 60.0
 
-Spent = Callable[[str], tuple[Decimal, Decimal]]
-"""A user → what the runs of his services have cost today and this month (UTC), in USD."""
-
 
 class QuotaError(UsageError):
     """A user may not have more of something."""
@@ -50,8 +47,8 @@ class QuotaError(UsageError):
 class Quotas:
     """The quotas of a manager's users; the administrator has none. Thread-safe.
 
-    What another manager changes is in force here within a second. `place` decides where a job runs
-    that may run.
+    What another manager changes is in force here within a second. `spent` is asked with the name
+    of a service for what its owner has spent, `place` decides where a job runs that may run.
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class Quotas:
         jobs: JobStore,
         services: Callable[[], Mapping[str, Deployed]],
         stored: Stored,
-        spent: Spent,
+        spent: Callable[[str], Spent],
         *,
         clock: Callable[[], float] = time.monotonic,
         place: Decide = decided,
@@ -75,6 +72,7 @@ class Quotas:
         self._lock = threading.Lock()
         self._counted = -_FRESH
         self._kept: dict[str, tuple[float, Quota]] = {}
+        self._sizes: dict[str, tuple[float, Mapping[str, int]]] = {}
         self._counts = _Counts()
         self._placed: deque[tuple[float, Deployed]] = deque()
         self._costs: dict[str, Decimal] = {}
@@ -94,14 +92,22 @@ class Quotas:
         self._kept.pop(uid, None)
 
     def used(self, uid: str, volumes: Sequence[int] = ()) -> Used:
-        """What the user has, as of a moment ago; `volumes` are the bytes of his."""
+        """What the user has; `volumes` are the bytes of his."""
         quota = self.of(uid)
         own = self.buckets(uid)
-        with self._lock:
-            load = self._fresh().loads[uid]
-        day, month = self._spent(uid) if quota.of_money else (Decimal(0), Decimal(0))
-        bytes_ = sum(self._stored.of(own).values()) if quota.of_storage else 0
-        return Used(load, len(own), bytes_, len(volumes), sum(volumes), day, month)
+        load = _counts(self._jobs.counts(), self._services()).loads[uid]
+        # Any of his services says what all of them have cost.
+        name = next((n for n, one in self._services().items() if one.owner == uid), "")
+        spent = self._spent(name) if quota.of_money else Spent()
+        return Used(
+            load,
+            buckets=len(own),
+            stored=sum(self._stored.of(own).values()) if quota.of_storage else 0,
+            volumes=len(volumes),
+            disk=sum(volumes),
+            day=spent.owner_day,
+            month=spent.owner_month,
+        )
 
     def buckets(self, uid: str) -> Set[str]:
         """The buckets that are the user's."""
@@ -141,11 +147,22 @@ class Quotas:
         quota = Quota() if uid == ADMIN.uid else self.of(uid)
         if not quota.of_storage:
             return ""
-        counts = self._stored.of(self.buckets(uid))
+        counts = self._bytes(uid)
         if quota.stored is not None and sum(counts.values()) >= quota.stored:
             return f"{quota.stored} bytes in buckets"
-        full = [name for name in written if counts.get(name, 0) >= (quota.bucket or 0)]
-        return f"{quota.bucket} bytes in {min(full)}" if quota.bucket is not None and full else ""
+        if (most := quota.bucket) is None:
+            return ""
+        full = [name for name in sorted(written) if counts.get(name, 0) >= most]
+        return f"{most} bytes in {full[0]}" if full else ""
+
+    def _bytes(self, uid: str) -> Mapping[str, int]:
+        """The bytes of a user's buckets by name, as of a moment ago."""
+        now = self._clock()
+        at, counts = self._sizes.get(uid, (-_FRESH, {}))
+        if now - at >= _FRESH:
+            counts = self._stored.of(self.buckets(uid))
+            self._sizes[uid] = now, counts
+        return counts
 
     def recount(self) -> None:
         """Count the bytes of all users that have a quota of them. Errors of the object store."""
@@ -153,6 +170,7 @@ class Quotas:
         limited = {uid for uid in users if self.of(uid).of_storage}
         rows = self._state.buckets().items() if limited else ()
         self._stored.recount(name for name, row in rows if row.owner in limited)
+        self._sizes.clear()
 
     # --- of jobs ------------------------------------------------------------------------------
 
@@ -201,10 +219,12 @@ class Quotas:
             self._costs[one.name] = cost
             runs = self._fresh().running[one.owner].items()
             running = sum((self._costs.get(name, cost) * n for name, n in runs), Decimal(0))
-        for spent, most, what in zip(
-            self._spent(one.owner), (quota.day, quota.month), ("day", "month"), strict=True
+        spent = self._spent(one.name)
+        for had, most, what in (
+            (spent.owner_day, quota.day, "day"),
+            (spent.owner_month, quota.month, "month"),
         ):
-            if most is not None and spent + running + cost > most:
+            if most is not None and had + running + cost > most:
                 said = f"its owner's quota of {most:f} USD a {what} is spent, or would be"
                 raise WaitError(said, delay=_LATEST)
 

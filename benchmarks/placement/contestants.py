@@ -120,3 +120,8 @@ THEIRS: Final = (
     ),
 )
 EVERYBODY: Final = (*OURS, *THEIRS)
+
+
+def picked(*names: str) -> list[Contestant]:
+    """Some of the contestants, by name."""
+    return [one for one in EVERYBODY if one.name in names]

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from benchmarks.placement.contestants import Contestant
+from benchmarks.placement.contestants import OURS, picked
 from benchmarks.placement.scenarios import Scenario, bursting, hybrid
 from benchmarks.placement.study import Row, row
 from bridge.simulate import Information, Setting, World
+
+PLAYERS: Final = (
+    *OURS,
+    *picked("cluster only", "oscar topsis", "oscar as it is", "scar lambda-batch", "skedulix"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ def dead(world: World, target: str, begin: float, end: float) -> World:
     )
 
 
-def series(who: Sequence[Contestant], count: int, seed: int) -> list[Series]:
+def series(count: int, seed: int) -> list[Series]:
     """All of them, on the trace of bursts."""
     world, trace = hybrid(), bursting(count, seed)
     plain = Scenario("bursts", trace.source, world, trace)
@@ -55,28 +61,24 @@ def series(who: Sequence[Contestant], count: int, seed: int) -> list[Series]:
             "wrong estimates",
             "estimated by true run time; each service and target up to x2 off on top",
             known({f"x{b:g}": Information(bias=b, spread=2.0) for b in biases}),
-            who,
             seed,
         ),
         _series(
             "old news",
             "seconds between two measurements of the targets, known half as many seconds later",
             known({f"{a:g} s": Information(every=a, lag=a / 2 if a else 0.0) for a in ages}),
-            who,
             seed,
         ),
         _series(
             "a dead target",
             "down for the middle third of the time",
             {name or "none": down(name) for name in places},
-            who,
             seed,
         ),
         _series(
             "bursts",
             "rate in a burst by the rate between bursts",
             {f"x{factor:g}": burst(factor) for factor in (1.0, 10.0, 100.0)},
-            who,
             seed,
         ),
     ]
@@ -86,11 +88,10 @@ def _series(
     name: str,
     about: str,
     degrees: Mapping[str, tuple[Scenario, Setting]],
-    who: Sequence[Contestant],
     seed: int,
 ) -> Series:
     rows = {
         one.name: [row(one, [scenario], [seed], told) for scenario, told in degrees.values()]
-        for one in who
+        for one in PLAYERS
     }
     return Series(name, about, tuple(degrees), rows)

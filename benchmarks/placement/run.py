@@ -9,19 +9,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from benchmarks.placement import page
 from benchmarks.placement.adverse import Worst, search
-from benchmarks.placement.contestants import EVERYBODY, OURS, Contestant
+from benchmarks.placement.contestants import EVERYBODY, OURS, Contestant, picked
 from benchmarks.placement.metrics import percentile
 from benchmarks.placement.optimum import TAIL
 from benchmarks.placement.robust import Series, series
-from benchmarks.placement.scenarios import scenarios
+from benchmarks.placement.scenarios import TRACES, scenarios
 from benchmarks.placement.small import Gap, Small, gap, smalls
-from benchmarks.placement.study import Table, Verdict, table, verdicts
+from benchmarks.placement.study import Row, Table, Verdict, table, verdicts
 from bridge.simulate import Setting
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -32,7 +33,7 @@ PLOTTED: Final = 3  # small cases
 class Size:
     """How much is run: calls and seeds of a trace, jobs of a small case, steps of the search."""
 
-    calls: int = 1500
+    calls: int = 1000
     seeds: int = 2
     jobs: int = 10
     steps: int = 200
@@ -52,34 +53,39 @@ class Outcome:
         return [*page.small_verdicts(self.gaps), *verdicts(self.traces)]
 
 
-def picked(*names: str) -> list[Contestant]:
-    """Some of the contestants, by name."""
-    return [one for one in EVERYBODY if one.name in names]
-
-
 SMALL: Final = [
     *OURS,
     *picked("cluster only", "lambda only", "batch only", "skedulix", "oscar topsis"),
 ]
-AMISS: Final = [
-    *OURS,
-    *picked("cluster only", "oscar topsis", "oscar as it is", "scar lambda-batch", "skedulix"),
-]
 
 
 def outcome(size: Size) -> Outcome:
-    """Run it all."""
+    """Run it all, on two processors."""
+    with ProcessPoolExecutor(2) as pool:
+        amiss = pool.submit(series, size.calls, 1)
+        traces = [pool.submit(one_trace, name, size) for name in TRACES]
+        small = pool.submit(small_cases, size)
+        worst = pool.submit(worst_case, size)
+        cases, gaps = small.result()
+        rows = {name: found for one in traces for name, found in one.result().items()}
+        return Outcome(rows, cases, gaps, amiss.result(), worst.result())
+
+
+def one_trace(name: str, size: Size) -> dict[str, list[Row]]:
+    """Everybody on one of the traces."""
     seeds = range(1, size.seeds + 1)
-    drawn = [scenarios(size.calls, seed) for seed in seeds]
+    drawn = [[one for one in scenarios(size.calls, seed) if one.name == name] for seed in seeds]
+    return table(EVERYBODY, drawn, seeds)
+
+
+def small_cases(size: Size) -> tuple[list[Small], dict[str, list[Gap]]]:
+    """The small cases, and how far everybody is from the best of them."""
     cases = smalls(size.jobs, [1])
-    gaps: dict[str, list[Gap]] = {one.name: [gap(case, one) for case in cases] for one in SMALL}
-    return Outcome(
-        traces=table(EVERYBODY, drawn, seeds),
-        cases=cases,
-        gaps=gaps,
-        amiss=series(AMISS, size.calls, 1),
-        worst=search(OURS[0], SMALL[len(OURS) :], size.steps, 1),
-    )
+    return cases, {one.name: [gap(case, one) for case in cases] for one in SMALL}
+
+
+def worst_case(size: Size) -> Worst:
+    return search(OURS[0], SMALL[len(OURS) :], size.steps, 1)
 
 
 def blocks(found: Outcome, size: Size) -> dict[str, str]:

@@ -13,6 +13,7 @@ from bridge.dispatch import steps
 from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
+from bridge.dispatch._waiting import patience
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
@@ -336,7 +337,7 @@ class Lane:
         if not busy:
             core.known.submitted(self.name, ok=False)
         later = steps.submit_later(record, error, now, core.settings, counts=not busy)
-        if later is None:
+        if later is None or (not busy and self._is_late(record, now)):
             self._give_up(replace(record, tries=record.tries + 1), error)
             return
         if busy:
@@ -349,6 +350,14 @@ class Lane:
         assert later.due is not None and later.tries is not None
         with self._lock:
             self._resume.append(_Resume(later.due, replace(record, tries=later.tries)))
+
+    def _is_late(self, record: JobRecord, now: float) -> bool:
+        """True when the job has waited long enough for a submit, and another target can run it."""
+        core, service = self._core, self._core.services.get(record.service)
+        since = record.accepted if record.placed is None else record.placed
+        if service is None or now - since < patience(service, core.settings):
+            return False
+        return steps.can_go_elsewhere(core.store.detail(record.id), core.lanes.keys())
 
     def _is_busy(self, job: str) -> bool:
         """True when the target answers and has other jobs of ours: then it is only full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -63,8 +64,8 @@ class Mover:
         for lane in self._lanes.values():
             for record in lane.held:
                 self._go_on(lane, record)
-        if len(self._lanes) > 1 and core.clock() >= self._next:
-            self._next = core.clock() + pause
+        if len(self._lanes) > 1 and time.monotonic() >= self._next:
+            self._next = time.monotonic() + pause
             self._look()
 
     # --- who is better off elsewhere --------------------------------------------------------
@@ -184,6 +185,7 @@ class Mover:
         core = self._core
         detail = core.store.detail(job.id)
         if detail is None or detail.job.attempt != job.attempt:
+            lane.unhold(job.id)
             return
         now, fallback = detail.job, ""
         if now.tries >= core.settings.max_submits:

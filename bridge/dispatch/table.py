@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import islice, takewhile
 from typing import Any, Final
 
@@ -20,7 +22,8 @@ __all__ = ["JobTable"]
 
 _BY_SERVICE: Final = "by-service"
 _BY_OPEN: Final = "by-open"
-_KEPT: Final = 90 * 86_400
+_DAY: Final = 86_400
+_KEPT: Final = 90 * _DAY
 _TRIES: Final = 5
 _TOGETHER: Final = 100
 _TABLE: Final[Mapping[str, Any]] = {
@@ -122,6 +125,30 @@ class JobTable:
             update.set({"expires": int(change.at) + _KEPT})
             update.remove(("open",))
         return self._update(change, update)
+
+    def spend(self, service: str, cost: Decimal, at: float) -> None:
+        """Count what a run of the service has cost, in USD."""
+        month, day = _month(at), f"d{int(at // _DAY)}"
+        with translated(f"what {service} has spent"):
+            self._client.update_item(
+                TableName=self.name,
+                Key={"job": {"S": _spending(service, month)}},
+                UpdateExpression="ADD #month :cost, #day :cost SET #expires = :expires",
+                ExpressionAttributeNames={"#month": "month", "#day": day, "#expires": "expires"},
+                ExpressionAttributeValues={
+                    ":cost": {"N": f"{cost:f}"},
+                    ":expires": {"N": str(int(at) + _KEPT)},
+                },
+            )
+
+    def spent(self, service: str, at: float) -> tuple[Decimal, Decimal]:
+        """What `spend` has counted on the day (UTC) of this time, and in its month."""
+        with translated(f"what {service} has spent"):
+            item = self._client.get_item(
+                TableName=self.name, Key={"job": {"S": _spending(service, _month(at))}}
+            ).get("Item", {})
+        day, month = (item.get(k, {"N": "0"})["N"] for k in (f"d{int(at // _DAY)}", "month"))
+        return Decimal(day), Decimal(month)
 
     def _again(self, change: Change) -> bool:
         """Begin another attempt; what became of this one is kept beside it."""
@@ -366,6 +393,15 @@ def _with_attempt(item: Item, job: JobRecord, change: Change) -> str:
     earlier = item.get("attempts", {"S": "[]"})["S"]
     ended = dumps(ended_attempt(before, change))
     return f"[{ended}]" if earlier == "[]" else f"{earlier[:-1]},{ended}]"
+
+
+def _month(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m}"
+
+
+def _spending(service: str, month: str) -> str:
+    """The key of an item that is no job: no job has such a name."""
+    return f"spent/{service}/{month}"
 
 
 def _event_key(job: str) -> str:

@@ -163,6 +163,7 @@ class Managed:
             session=place.session,
             folder=place.folder / "target",
             access=self._access,
+            exposes=True,
         )
 
     def _measured(self, loads: Mapping[str, tuple[int, int]]) -> Snapshot:

@@ -20,6 +20,7 @@ from bridge.errors import BridgeError, NotFoundError, TargetUnavailable, Tempora
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.local._contained import ContainerRunner
 from bridge.local._copies import Copies
+from bridge.local._exposed import Servers
 from bridge.local._layout import ServiceFiles, safe_name, write_job, write_service
 from bridge.local._news import final_update
 from bridge.local._warm import WarmRunner
@@ -56,6 +57,8 @@ class LocalTarget:
     and logs; it is closed to others, and is removed by whoever owns the session. `access`
     holds the storage providers as the jobs of this target reach them.
 
+    With `exposes` an exposed service has its server here, in `servers`, from `deploy` to `remove`.
+
     News: final states are repeated until `forget`. A job whose process or container was killed
     from outside is FAILED and temporary. A higher attempt of a job that is over is a new run.
     """
@@ -69,6 +72,7 @@ class LocalTarget:
         folder: Path,
         access: Mapping[ProviderRef, ProviderAccess],
         slots: int | None = None,
+        exposes: bool = False,
     ) -> None:
         self.spec = spec
         self.slots = max(1, slots or spec.slots or os.cpu_count() or 1)
@@ -89,6 +93,8 @@ class LocalTarget:
         self._open_runs = 0
         self._news = News()
         self._copies = Copies(f"{self._marker}.sync", folder / "sync", self.slots)
+        self.servers = Servers(executor)
+        self._exposes = exposes
         self._closed = False
 
     @property
@@ -101,6 +107,7 @@ class LocalTarget:
         if self.contained:
             for image in {service.image for service in services}:
                 self._executor.check(image)
+        changed: list[ServiceFiles] = []
         with self._lock:
             for service in services:
                 there = self._services.get(service.name)
@@ -108,6 +115,9 @@ class LocalTarget:
                 if there is None or self._deployed.get(service.name) != wanted:
                     self._services[service.name] = self._write(service)
                     self._deployed[service.name] = wanted
+                    changed.append(self._services[service.name])
+        for files in changed if self._exposes else ():
+            self.servers.deploy(files)
 
     def remove(self, services: Sequence[str]) -> None:
         """See `Target.remove`; jobs that were submitted go on."""
@@ -116,6 +126,7 @@ class LocalTarget:
                 self._services.pop(name, None)
         for name in services:
             self._copies.remove(name)
+            self.servers.remove(name)
 
     def submit(self, job: Job) -> str:
         """See `Target.submit`; the handle is `<job>#<attempt>`."""
@@ -215,6 +226,7 @@ class LocalTarget:
         for thread in (*stoppers, *self._threads):
             thread.join()
         self._copies.close()
+        self.servers.close()
 
     def _write(self, service: Service) -> ServiceFiles:
         # A new folder each time: jobs of the old one may still run.

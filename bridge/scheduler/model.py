@@ -46,7 +46,8 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """USD at list prices that runs which are over have cost, of a service and of its owner.
+    """USD at list prices that runs have cost, of a service and of its owner, and what jobs that are
+    under way are expected to cost.
 
     Of the day and the month (UTC) in which the snapshot was taken. `owner_…` are all services of
     the same owner; 0 where nobody owns them.

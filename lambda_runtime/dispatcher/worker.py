@@ -116,8 +116,11 @@ class Worker:
         """The end of a job that nothing can run; the reason is in the dead-letter queue."""
         self.end(job, steps.failed(job, why, self._world.clock(), decision))
 
-    def end(self, job: JobRecord, change: Change) -> None:
-        """Leave a letter and record the end, in this order: a second letter is better than none."""
+    def end(self, job: JobRecord, change: Change) -> bool:
+        """Leave a letter and record the end, in this order: a second letter is better than none.
+
+        False when another has recorded one.
+        """
         self._world.letters.send(
             change.reason or "no reason given",
             source="dispatcher",
@@ -125,7 +128,7 @@ class Worker:
             job=job.id,
             body=_described(job),
         )
-        self._world.table.change(change)
+        return self._world.table.change(change)
 
     # --- submitting -------------------------------------------------------------------------
 
@@ -228,8 +231,12 @@ class Worker:
         if change is None:
             return False
         if change.state is JobState.DEAD:
-            self.end(detail.job, change)
-        elif self._world.table.change(change) and change.again:
+            recorded = self.end(detail.job, change)
+        else:
+            recorded = self._world.table.change(change)
+        if recorded:
+            self._world.pay(detail.job, change)
+        if recorded and change.again:
             self.wake(change)
         return True
 

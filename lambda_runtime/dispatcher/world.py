@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.settings import Settings
 from bridge.dispatch.table import JobTable
 from bridge.errors import BridgeError
@@ -19,6 +20,7 @@ from lambda_runtime.dispatcher.environment import Environment
 from lambda_runtime.dispatcher.learned import Learned
 from lambda_runtime.dispatcher.letters import DeadLetters
 from lambda_runtime.dispatcher.registry import Known, Registry, Services
+from lambda_runtime.dispatcher.spending import Spending
 
 __all__ = ["PATIENCE", "World"]
 
@@ -52,6 +54,7 @@ class World:
         self.lambdas = LambdaTarget(TargetSpec("aws-lambda", "lambda"), self.account, {})
         self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
         self.learned = Learned(self.account, self.table, clock)
+        self.spending = Spending(self.table, clock)
         self._adopted: Services | None = None
         self._loads = _Loads(self.table)
 
@@ -81,6 +84,21 @@ class World:
         return self.lambdas if spec.kind == "lambda" else self.batches
 
     def snapshot(self, known: Known) -> Snapshot:
+        """The sides that the service has, with what it has spent where it has a budget."""
+        return self.spending.told(self._standing(known), known.service)
+
+    def pay(self, job: JobRecord, change: Change) -> None:
+        """An attempt has ended with this change: count what it has cost."""
+        known = self.service(job.service)
+        if known is None:
+            return
+        try:
+            self.spending.pay(known.service, known.at.specs(known.document), job, change)
+        except BridgeError as error:
+            # The end is recorded: the message that brought it has done its work.
+            LOG.warning("what job %s has cost is not counted: %s", job.id, error)
+
+    def _standing(self, known: Known) -> Snapshot:
         """The sides that the service has, with what runs there as far as that matters."""
         specs = known.at.specs(known.document)
         if len(specs) < 2:

@@ -15,7 +15,7 @@ from manager.core import Manager
 from manager.deployment import is_exposed
 from manager.gate import Gate, address_of
 
-__all__ = ["router"]
+__all__ = ["cookie_name", "offered", "router"]
 
 _OK: Final = 200
 
@@ -28,13 +28,13 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def auth(name: str, request: Request) -> Response:
         """Whether a request to an exposed service may pass: with a user's credentials or with the
         service's token, which may also be in the query and is then kept as a cookie."""
-        one, header = gate.opened(name, list(_headers(name, request)), address_of(request))
+        one, header = gate.opened(name, list(offered(name, request)), address_of(request))
         if not is_exposed(one):
             raise Refused(404)
         answer = empty(_OK)
         if is_service_token(token := bearer(header)):
             answer.set_cookie(
-                _cookie(name),
+                cookie_name(name),
                 token,
                 path=f"/system/services/{name}/exposed",
                 httponly=True,
@@ -45,7 +45,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     return routes
 
 
-def _headers(name: str, request: Request) -> Iterator[str]:
+def offered(name: str, request: Request) -> Iterator[str]:
     """The credentials of a request in the form of a header: a server may use the header itself."""
     if header := request.headers.get("authorization", ""):
         yield header
@@ -53,10 +53,11 @@ def _headers(name: str, request: Request) -> Iterator[str]:
     tokens = (
         request.query_params.get("token", ""),
         forwarded.get("token", [""])[0],
-        request.cookies.get(_cookie(name), ""),
+        request.cookies.get(cookie_name(name), ""),
     )
     yield from (f"Bearer {token}" for token in tokens if is_service_token(token))
 
 
-def _cookie(name: str) -> str:
+def cookie_name(name: str) -> str:
+    """The cookie that keeps a service's token."""
     return f"oscar_service_{name.replace('-', '_')}_auth"

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi import Query as Param
 from starlette.responses import Response
 
-from bridge.scheduler import as_json, decide
+from bridge.scheduler import as_json
 from bridge.targets import JobState
 from manager._http import NO_CONTENT, empty, json_answer
 from manager.auth import Caller
@@ -40,12 +40,13 @@ End = Annotated[str, Param(description="RFC 3339; now")]
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module. Callers see the jobs of their services and those that they called."""
     routes = APIRouter(tags=["v1"])
-    size = manager.settings.page
+    for part in (_jobs, _dead_letters, _placement):
+        part(routes, manager, gate)
+    return routes
 
-    def listed(caller: Caller, query: Query) -> Response:
-        found, after = Sight(manager, caller).page(query)
-        answer: dict[str, Any] = {"jobs": [job_view(record) for record in found]}
-        return json_answer(answer | ({"next_page": after} if after else {}))
+
+def _jobs(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+    size = manager.settings.page
 
     @routes.get(f"{_PATH}/jobs")
     def jobs(
@@ -59,7 +60,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     ) -> Response:
         """Jobs of all services, the newest first."""
         states = read_states(state)
-        return listed(caller, Query(service, states, target, page, min(limit, _LONGEST)))
+        return _listed(manager, caller, Query(service, states, target, page, min(limit, _LONGEST)))
 
     @routes.get(_PATH + "/jobs/{job}")
     def job(job: str, caller: Caller = gate.user) -> Response:
@@ -76,13 +77,17 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """Make a new job of the same event."""
         return json_answer({"job": Sight(manager, caller).replay(job)}, 201)
 
+
+def _dead_letters(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+    size = manager.settings.page
+
     @routes.get(_DEAD)
     def dead(
         service: Service = "", page: Page = "", limit: Limit = size, caller: Caller = gate.user
     ) -> Response:
         """Jobs that were given up, the newest first."""
         query = Query(service, (JobState.DEAD,), "", page, min(limit, _LONGEST))
-        return listed(caller, query)
+        return _listed(manager, caller, query)
 
     @routes.post(f"{_DEAD}/redrive")
     def redrive_all(service: Service = "", caller: Caller = gate.user) -> Response:
@@ -107,12 +112,12 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         Sight(manager, caller).purge(job)
         return empty(NO_CONTENT)
 
+
+def _placement(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     @routes.get(_PATH + "/services/{name}/plan")
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
-        service = gate.seen(name, caller).service
-        now = manager.dispatcher.known.informed(manager.snapshot(), name)
-        return json_answer(as_json(decide(service, None, now)))
+        return json_answer(as_json(manager.decision(gate.seen(name, caller).service)))
 
     @routes.get(f"{_PATH}/estimates")
     def learned(service: Service = "", caller: Caller = gate.user) -> Response:
@@ -127,4 +132,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """What jobs cost at list prices, by service and target."""
         return json_answer(costs(manager, caller, read_window(start, end, time.time())))
 
-    return routes
+
+def _listed(manager: Manager, caller: Caller, query: Query) -> Response:
+    found, after = Sight(manager, caller).page(query)
+    answer: dict[str, Any] = {"jobs": [job_view(record) for record in found]}
+    return json_answer(answer | ({"next_page": after} if after else {}))

@@ -59,6 +59,8 @@ class Scene:
             snapshot=self._snapshot,
             settings=settings,
         )
+        # How long runs take is ours to say, not what is learned from these.
+        self.dispatcher._core.known.learn = lambda: 0  # type: ignore[method-assign]
 
     def _decide(self, *given: object, seed: int = 0) -> Decision:
         self.looks += 1
@@ -293,6 +295,20 @@ def test_a_target_that_does_not_take_it_is_left_out_of_a_new_decision(store: Sql
     assert "down" in detail.attempts[0].reason
     assert [job.attempt for job in here.withdrawn] == [1]
     assert max(scene.runs().values()) == 1
+
+
+def test_a_target_that_is_slow_to_refuse_is_given_up_in_time(store: SqliteStore) -> None:
+    refuse = Outcome(refuse=TargetUnavailable("timed out", delay=0))
+    here = FakeTarget("here", "local", script=outcomes(refuse))
+    there = FakeTarget("there", "local")
+    patient = replace(FAST, max_submits=1_000_000, patience=0.1)
+    scene = Scene(store, here, there, settings=patient)
+    scene.accept(1)
+    with scene.dispatcher:
+        assert scene.dispatcher.wait_quiet(PATIENCE)
+    assert (only(store).target, only(store).attempt) == ("there", 2)
+    # A target that cannot say whether it has the job is told to end it.
+    assert here.cancels == [only(store).id]
 
 
 class Deaf(BusyTarget):

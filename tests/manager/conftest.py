@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def serve(
     account: Account | None = None,
     volumes: Any = None,
     tracing: Tracing | None = None,
+    price: str = "0",
     database: str = "",
     **settings: Any,
 ) -> Live:
@@ -143,8 +145,10 @@ def serve(
     session = secrets.token_hex(6)
     executor = choose("process", session, folder=folder / "tasks")
     stack.callback(executor.close)
-    spec = TargetSpec("local", "local", slots=4)
-    target = LocalTarget(spec, executor, session=session, folder=folder / session, access=access)
+    spec = TargetSpec("local", "local", slots=4, cost_per_hour=Decimal(price))
+    target = LocalTarget(
+        spec, executor, session=session, folder=folder / session, access=access, exposes=True
+    )
     stack.callback(target.close)
     if volumes is not None:
         vars(target)["volumes"] = volumes

@@ -53,7 +53,7 @@ CLOSED = [
     ("DELETE", "/system/federation/open", 403),
     ("GET", "/api/v1/jobs?service=private", 404),
     ("GET", "/api/v1/jobs/JOB", 404),
-    ("GET", "/api/v1/estimates?service=private", 404),
+    ("GET", "/api/v1/estimates?service=private", 403),
     ("POST", "/api/v1/jobs/JOB/cancel", 404),
     ("POST", "/api/v1/jobs/JOB/replay", 404),
     ("GET", "/api/v1/dead-letters?service=private", 404),

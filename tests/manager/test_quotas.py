@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from dataclasses import replace
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,20 +13,24 @@ import pytest
 
 from bridge.dispatch import JobStore
 from bridge.errors import WaitError
+from bridge.scheduler import Spent
 from bridge.targets import JobState
-from manager import spending
 from manager.quotas import Quotas
 from manager.stored import Stored
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
-from .conftest import Live, echo, minio
+from .conftest import Held, Live, echo, minio, serve, trusting
 from .issuer import MEMBER, Provider
 from .test_jobs import finished
 
 
 @pytest.fixture(scope="module")
-def live(shared: Live) -> Live:
-    return shared
+def live(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    """Where a core costs a dollar a second."""
+    held: Any = Held()
+    with ExitStack() as stack:
+        folder, users = tmp_path_factory.mktemp("quotas"), trusting(provider)
+        yield serve(folder, stack, volumes=held, oidc=users, price="3600")
 
 
 QUOTA, ACCEPTED = "/system/quotas/user", JobState.ACCEPTED
@@ -188,12 +192,7 @@ def test_volumes_are_counted_and_measured(live: Live, provider: Provider) -> Non
     }
 
 
-def test_who_has_spent_his_money_waits(
-    live: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spending, "_FRESH", 0.0)
-    target = live.manager.parts.targets["local"]
-    monkeypatch.setattr(target, "spec", replace(target.spec, cost_per_hour=Decimal(3600)))
+def test_who_has_spent_his_money_waits(live: Live, provider: Provider) -> None:
     spender = provider.header("spender", **MEMBER)
     for wrong in ("-1", "NaN", "much"):
         assert live.ask("PUT", f"{QUOTA}/spender", {"money": {"day": wrong}}).status == 400
@@ -225,7 +224,7 @@ def test_jobs_are_counted_once_for_all_users(live: Live, provider: Provider) -> 
         Counting(live.manager.parts.jobs, asked),
         lambda: {one.name: one},
         Stored(live.store),
-        lambda uid: (Decimal(0), Decimal(0)),
+        lambda name: Spent(),
         clock=lambda: 0.0,
     )
     for _ in range(50):

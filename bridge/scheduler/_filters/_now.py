@@ -201,7 +201,7 @@ def max_cost(service: Service, offer: Offer, _: Spent) -> str:
 def budget(service: Service, offer: Offer, spent: Spent) -> str:
     """The money that all jobs of a day or a month may cost; what costs nothing is always allowed.
 
-    Runs that are not over do not count yet, but for those that were placed in the same burst.
+    What is spent is what the snapshot says, and the price of what was placed in the same burst.
     """
     for period, limit in service.placement.budget.items() if offer.cost else ():
         if period not in _GONE:

@@ -6,7 +6,7 @@ make. The official client is loaded when a connection is first used.
 
 from bridge.targets.kubernetes._capacity import ClusterCapacity, room_notes
 from bridge.targets.kubernetes._copies import DeploymentStatus
-from bridge.targets.kubernetes._exposed import Routing
+from bridge.targets.kubernetes._exposed import Routing, base_path, expose_of
 from bridge.targets.kubernetes._room import Node
 from bridge.targets.kubernetes.connection import Connection
 from bridge.targets.kubernetes.knative import KnativeTarget, call_notes
@@ -25,6 +25,8 @@ __all__ = [
     "Node",
     "Routing",
     "Volumes",
+    "base_path",
     "call_notes",
+    "expose_of",
     "room_notes",
 ]

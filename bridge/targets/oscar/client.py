@@ -78,6 +78,14 @@ class OscarClient:
             self._requests.hide([found.token])
         return found
 
+    def estimates(self, name: str) -> Mapping[str, Any]:
+        """What was learned from a service's runs: `/api/v1/estimates` of our own manager.
+
+        NotFoundError where there is no such service, or where the manager is OSCAR's.
+        """
+        found = self._requests.json("/api/v1/estimates", {"service": name})
+        return found if isinstance(found, Mapping) else {}
+
     def create(self, body: Mapping[str, Any], secrets: Iterable[Secret] = ()) -> None:
         """Make a service. `secrets` are what the body holds, to be kept out of messages."""
         self._write("POST", body, secrets)

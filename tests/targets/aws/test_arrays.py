@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from bridge.dispatch import Dispatcher, JobRecord, NewJob, SqliteStore
 from bridge.fdl.model import Service, TargetSpec
-from bridge.scheduler import Snapshot, TargetState
+from bridge.scheduler import Decision, Estimate, Snapshot, TargetState, decide
 from bridge.targets import JobState, Target
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, submission
 from tests.conformance.places import Place, places
@@ -35,9 +35,14 @@ cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/$name"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Place]]:
     with places("process", tmp_path_factory.mktemp("places")) as found:
-        yield found["batch"]
+        yield found
+
+
+@pytest.fixture
+def place(sides: Mapping[str, Place]) -> Place:
+    return sides["batch"]
 
 
 @pytest.fixture
@@ -155,6 +160,53 @@ def environment_disabled(place: Place) -> Iterator[None]:
 def _final(store: SqliteStore, record: JobRecord) -> bool:
     state = _state(store, record.id)
     return state is not None and state.final
+
+
+def test_a_long_run_begins_in_batch_and_a_surprise_ends_there(
+    store: SqliteStore, sides: Mapping[str, Place]
+) -> None:
+    """What is foreseen is placed on Batch, what is not is handed over: one Batch job each."""
+    function, place = sides["lambda"], sides["batch"]
+    script = (
+        '[ -z "$AWS_LAMBDA_FUNCTION_NAME" ] || sleep 300; cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR"'
+    )
+    service = function.service(script, execution_mode="lambda-batch", timeout=2.0)
+    place.target.deploy([service])
+    (surprise,), (foreseen,) = (accept(store, place, service, key) for key in ("short", "long"))
+    known = {"short": 1.0, "long": 2000.0}
+    targets = {one.target.spec.name: one.target for one in (function, place)}
+
+    def snapshot_for(key: str) -> Snapshot:
+        run = Estimate(known[key], 1.0, late=known[key])
+        return Snapshot(
+            tuple(TargetState(t.spec, runs={service.name: run}) for t in targets.values())
+        )
+
+    def by_size(*given: Any, seed: int = 0) -> Decision:
+        key = given[1].key.rpartition("/")[2]
+        return decide(given[0], given[1], snapshot_for(key), policy="cheapest", seed=seed)
+
+    running = Dispatcher(
+        store,
+        [service],
+        FolderRoutes(()),
+        targets,
+        decide=by_size,
+        snapshot=lambda: snapshot_for("short"),
+        settings=replace(FAST, poll_max=0.1),
+    )
+    with running:
+        assert running.wait_quiet(PATIENCE)
+    handed, direct = store.job(surprise), store.job(foreseen)
+    assert handed is not None
+    assert direct is not None
+    assert [one.state for one in (handed, direct)] == [JobState.SUCCEEDED] * 2
+    assert [one.target for one in (handed, direct)] == ["aws-lambda", "aws-batch"]
+    assert [one.attempt for one in (handed, direct)] == [1, 1]
+    assert [run["place"] for run in handed.report["runs"]] == ["lambda", "batch"]
+    assert "runs" not in direct.report
+    in_queue = {one["jobName"]: one["jobId"] for one in in_batch(place, service)}
+    assert in_queue == {one.id: one.handle for one in (handed, direct)}
 
 
 # --- killed on the way ---------------------------------------------------------------------------

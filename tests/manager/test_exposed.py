@@ -1,0 +1,229 @@
+"""Exposed services on this machine: their lives, and their pages through the manager."""
+
+from __future__ import annotations
+
+import http.client
+import secrets
+import socket
+import textwrap
+from base64 import b64encode
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.local.children import free_port
+from tests.waiting import eventually
+
+from .conftest import Live, basic, echo
+from .issuer import MEMBER, Provider
+
+# What was asked for comes back; `/slow` streams, `/never` says nothing, `/torn` breaks off.
+SERVER = """
+    import http.server, os, sys, time
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            if self.path == "/never":
+                time.sleep(60)
+            self.send_response(207 if self.path.startswith("/status") else 200)
+            self.send_header("X-Own", "yes")
+            self.send_header("Set-Cookie", "a=1")
+            self.send_header("Set-Cookie", "b=2")
+            if self.path == "/slow" or self.path == "/torn":
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.chunk(b"first")
+                if self.path == "/torn":
+                    self.close_connection = True
+                    return
+                while not os.path.exists(os.environ["GO"]):
+                    time.sleep(0.01)
+                self.chunk(b"last")
+                self.chunk(b"")
+                return
+            body = f"{self.command} {self.path}\\n{self.headers}".encode() + self.read()
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_DELETE = do_GET
+
+        def chunk(self, data):
+            self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(data), data))
+            self.wfile.flush()
+
+        def read(self):
+            size = self.headers.get("Content-Length")
+            if size:
+                return self.rfile.read(int(size))
+            found = b""
+            while self.headers.get("Transfer-Encoding"):
+                part = self.rfile.read(int(self.rfile.readline(), 16))
+                self.rfile.readline()
+                if not part:
+                    break
+                found += part
+            return found
+
+        def log_message(self, *said):
+            print("asked for", self.path, flush=True)
+
+    print("begun with", os.environ["SAID"], flush=True)
+    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def server(name: str, port: int, go: str = "/nowhere", **expose: Any) -> dict[str, Any]:
+    code = textwrap.dedent(SERVER)
+    script = f"cat > server.py <<'END'\n{code}\nEND\nexec python3 server.py {port}\n"
+    told = {"variables": {"GO": go}, "secrets": {"SAID": "a-secret"}}
+    exposed = {"api_port": port, "min_scale": 1, **expose}
+    return echo(name=name, script=script, environment=told, expose=exposed, memory="256Mi")
+
+
+def made(live: Live, header: dict[str, str] | None = None, **expose: Any) -> str:
+    """A server that is ready; its path."""
+    name = f"e{secrets.token_hex(4)}"
+    body = server(name, free_port(), **expose)
+    answer = live.ask("POST", "/system/services", body, header)
+    assert answer.status == 201, answer
+    assert eventually(lambda: state(live, name) == "ready")
+    return f"/system/services/{name}/exposed"
+
+
+def state(live: Live, name: str) -> str:
+    return str(live.ask("GET", f"/system/services/{name}/deployment").json["state"])
+
+
+@pytest.fixture(scope="module")
+def live(shared: Live) -> Live:
+    return shared
+
+
+@pytest.fixture(scope="module")
+def path(live: Live) -> str:
+    return made(live)
+
+
+def test_a_request_goes_to_the_server_as_it_is(live: Live, path: str) -> None:
+    """Open as OSCAR's are: it may look at credentials itself."""
+    sent = {"Authorization": "Bearer its-own", "X-Forwarded-For": "6.6.6.6", "X-Some": "thing"}
+    answer = live.ask("PUT", f"{path}/status/a%2Fb//c/?x=1&y=%20", b"body", sent)
+    assert (answer.status, answer.headers["x-own"]) == (207, "yes")
+    first, *said = answer.text.split("\r\n")[0].split("\n")
+    headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in said) if v}
+    assert first == "PUT /status/a%2Fb//c/?x=1&y=%20"
+    assert headers["authorization"] == "Bearer its-own"
+    assert (headers["x-some"], headers["x-forwarded-for"]) == ("thing", "127.0.0.1")
+    assert headers["x-forwarded-proto"] == "http"
+    assert answer.text.endswith("body")
+    assert live.ask("GET", path, headers={}).text.splitlines()[0] == "GET /"
+
+
+def test_bodies_are_streamed_in_both_directions(live: Live, tmp_path: Any) -> None:
+    go = tmp_path / "go"
+    path = made(live, go=str(go))
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
+    connection.request("GET", f"{path}/slow")
+    answer = connection.getresponse()
+    assert answer.read1(100) == b"first"
+    go.touch()
+    assert answer.read() == b"last"
+    assert [v for k, v in answer.getheaders() if k.lower() == "set-cookie"] == ["a=1", "b=2"]
+    blocks = (b"x" * 2**20 for _ in range(3))
+    connection.request(
+        "POST", f"{path}/up", blocks, encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
+    )
+    assert len(connection.getresponse().read()) > 3 * 2**20
+    connection.request("GET", f"{path}/torn")
+    with pytest.raises(http.client.IncompleteRead):
+        connection.getresponse().read()
+    connection.close()
+
+
+def test_one_that_does_not_answer_is_502_or_504(
+    live: Live, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = path.split("/")[3]
+    assert live.ask("POST", f"/system/services/{name}/stop").json["state"] == "stopped"
+    answer = live.ask("GET", path, headers={})
+    assert (answer.status, "is not ready" in answer.text) == (502, True)
+    assert live.ask("POST", f"/system/services/{name}/start").status == 200
+    assert eventually(lambda: state(live, name) == "ready")
+    assert live.ask("POST", f"/system/services/{name}/restart").status == 200
+    assert eventually(lambda: state(live, name) == "ready")
+    log = live.ask("GET", f"/system/services/{name}/deployment/logs?timestamps=true").json
+    assert sum(one["message"] == "begun with a-secret" for one in log["entries"]) == 3
+    monkeypatch.setattr(live.manager, "settings", replace(live.manager.settings, run_wait=0.3))
+    late = live.ask("GET", f"{path}/never", headers={})
+    assert (late.status, late.text) == (504, f"{name} did not answer in time")
+    assert live.ask("GET", "/system/services/absent/exposed/x", headers={}).status == 404
+    other = live.create()
+    assert live.ask("GET", f"/system/services/{other}/exposed/", headers={}).status == 404
+
+
+def test_a_server_that_ends_is_started_again_and_says_why(live: Live) -> None:
+    port = free_port()
+    body = server("crashes", port) | {"script": "echo broken; exit 7"}
+    assert live.ask("POST", "/system/services", body).status == 201
+
+    def found() -> dict[str, Any]:
+        return dict(live.ask("GET", "/system/services/crashes/deployment").json)
+
+    def said() -> list[dict[str, str]]:
+        return list(live.ask("GET", "/system/services/crashes/deployment/logs").json["entries"])
+
+    assert eventually(lambda: found()["state"] == "failed")
+    assert found()["reason"] == "it has ended with status 7"
+    assert (found()["affected_instances"], found()["resource_kind"]) == (1, "exposed_service")
+    assert eventually(lambda: len(said()) >= 2)
+    with socket.create_server(("127.0.0.1", port)):
+        assert live.ask("PUT", "/system/services", server("crashes", port)).status == 204
+        assert eventually(lambda: "is taken by another program" in found().get("reason", ""))
+    assert eventually(lambda: found()["state"] == "ready")
+    assert live.ask("DELETE", "/system/services/crashes").status == 204
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_who_may_come_in(live: Live, provider: Provider) -> None:
+    ann, bob = (provider.header(name, **MEMBER) for name in ("ann", "bob"))
+    for kind in ("", "forward"):
+        path = made(live, ann, set_auth=True, auth_type=kind)
+        name = path.split("/")[3]
+        token = live.token_of(name)
+        own = {"Authorization": "Basic " + b64encode(f"{name}:{token}".encode()).decode()}
+        right = [{"Authorization": f"Bearer {token}"}, ann, basic()] if kind else [own]
+        wrong: list[tuple[dict[str, str], int]] = [
+            ({}, 401),
+            (basic(password="wrong"), 401),
+            ({"Authorization": f"Bearer {'0' * 64}"}, 401),
+            (bob, 404 if kind else 401),
+        ]
+        wrong += [] if kind else [(basic(name, "x" * 64), 401), (ann, 401)]
+        for header, status in wrong:
+            refused = live.ask("GET", f"{path}/x", headers=header)
+            assert (refused.status, "GET" in refused.text) == (status, False), (kind, header)
+        for header in right:
+            answer = live.ask("GET", f"{path}/x", headers={**header, "Cookie": "own=1"})
+            assert answer.status == 200, (kind, header)
+            # What opened the door stays outside.
+            assert "uthorization" not in answer.text
+            assert token not in answer.text
+            assert "own=1" in answer.text
+        if kind:
+            cookie = f"oscar_service_{name}_auth={token}; own=1"
+            answer = live.ask("GET", f"{path}/x", headers={"Cookie": cookie})
+            assert (answer.status, token in answer.text, "own=1" in answer.text) == (
+                200,
+                False,
+                True,
+            )
+
+
+def test_a_prefix_is_kept_where_the_server_wants_it(live: Live) -> None:
+    path = made(live, rewrite_target=True)
+    assert live.ask("GET", f"{path}/a?b", headers={}).text.splitlines()[0] == f"GET {path}/a?b"
