@@ -76,7 +76,7 @@ class Routing:
             if len(self._columns) >= _KEPT:
                 self._columns.clear()
             column = self._columns[key] = self._column(service, cause, policy)
-        return column.choose(self.now, f"{self._seed}\0{service.name}\0{cause.identity}")
+        return column.choose(self.now, str(self._seed), cause.identity)
 
     @property
     def slow(self) -> Collection[str]:
@@ -241,7 +241,8 @@ class _Column:
         )
         self._bound = np.array([bound for bound in bounds if bound], dtype=np.int64)
         self._both = (bounded & known).take(self._roomy.own)
-        self._calm_front: tuple[float, list[int]] | None = None
+        self._still_front: tuple[float, list[int]] | None = None
+        self._name = scale.service.name
         self._epsilon = policy.epsilon
         self._terms = _terms(policy, seen, scale) if seen else ()
         self._calm_terms = self._when_calm()
@@ -272,26 +273,34 @@ class _Column:
             total, settled = total + values * share, settled + 1
         return (_Term(total, 1.0), *terms[settled:])
 
-    def choose(self, now: Now, lot: str) -> int:
+    def choose(self, now: Now, seed: str, identity: str) -> int:
         able = self._able
         if len(able) < 2 or self._fallback >= 0:
             return able[max(self._fallback, 0)] if able else -1
-        sums = self._sums(now)
-        best = self._best(sums)
+        if self._is_still(now):
+            kept = self._still_front
+            if kept is None or kept[0] != now.age:
+                kept = self._still_front = (now.age, self._front(self._sums(now)))
+            best, load = kept[1], self._no_wait
+        else:
+            sums = self._sums(now)
+            best, load = self._front(sums), sums.load
         if len(best) == 1:
             return able[best[0]]
-        i, j = two_of(len(best), lot)
+        i, j = two_of(len(best), f"{seed}\0{self._name}\0{identity}")
         one, other = best[i], best[j]
-        return able[other if sums.load[other] < sums.load[one] else one]
+        return able[other if load[other] < load[one] else one]
 
-    def _best(self, sums: _Sums) -> list[int]:
-        """The front; while nobody waits, and nothing else differs either, it stays the same."""
-        if not sums.calm or len(self._bound) or sums.failures.any():
-            return self._front(sums)
-        kept = self._calm_front
-        if kept is None or kept[0] != sums.age:
-            kept = self._calm_front = (sums.age, self._front(sums))
-        return kept[1]
+    def _is_still(self, now: Now) -> bool:
+        """Whether there is nothing of all that changes: then the front stays what it was."""
+        some, space = np.count_nonzero, self._space
+        return not (
+            len(self._bound)
+            or some(now.queued)
+            or some(now.failures)
+            or some(space.ahead)
+            or some(space.now.take(self._roomy.at) < 1)
+        )
 
     def _front(self, sums: _Sums) -> list[int]:
         """Who shares the first place, in the order of who would be first without lots."""

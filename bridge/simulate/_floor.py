@@ -96,7 +96,7 @@ class Floor:
         self.more_luck = random.Random(setting.seed)  # noqa: S311 - no secret depends on it
         self.spaces = Spaces(world, trace)
         self.limits = [w.service.timeout or inf for w in trace.workloads]
-        self._bills: dict[int, Bill] = {}
+        self._bills: list[Bill | None] = [None] * (len(trace.workloads) * places)
 
     def drawn(self, job: int, spread: Spread) -> float:
         """The time that this job meets, of those that vary so."""
@@ -115,8 +115,8 @@ class Floor:
 
     def bill(self, workload: int, place: int) -> Bill:
         """How a workload is charged on a target."""
-        key = workload * len(self.world.places) + place
-        found = self._bills.get(key)
+        key = workload * len(self.running) + place
+        found = self._bills[key]
         if found is None:
             service = self.trace.workloads[workload].service
             found = bill_of(service, self.world.places[place].spec, self.world.prices)
