@@ -106,12 +106,10 @@ class Placer:
     ) -> Decision | BridgeError:
         """Without the targets that the job has left, if any other can run it."""
         seed = steps.seed(job.id)
-        others = tuple(state for state in snapshot.targets if state.spec.name not in left)
+        others = steps.without(snapshot, left)
         try:
             with contextlib.suppress(PlacementError):
-                found = self._taken(
-                    service, job.event, replace(snapshot, targets=others), seed=seed
-                )
+                found = self._taken(service, job.event, others, seed=seed)
                 if found.target:
                     return found
             return self._taken(service, job.event, snapshot, seed=seed)

@@ -16,7 +16,7 @@ from bridge.dispatch.model import Change, JobDetail, JobRecord
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, as_json, from_json
+from bridge.scheduler import Decision, Snapshot, as_json, from_json
 from bridge.targets import JobState
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "submit_later",
     "waiting",
     "watched_of",
+    "without",
 ]
 
 
@@ -178,6 +179,12 @@ def in_time(service: Service, job: JobRecord, now: float) -> Service:
         return service
     left = max(0.0, placement.deadline - (now - job.accepted))
     return replace(service, placement=replace(placement, deadline=left))
+
+
+def without(snapshot: Snapshot, left: Collection[str]) -> Snapshot:
+    """The snapshot as if these targets were not there."""
+    others = tuple(state for state in snapshot.targets if state.spec.name not in left)
+    return replace(snapshot, targets=others)
 
 
 def left_by(detail: JobDetail | None) -> frozenset[str]:
