@@ -20,7 +20,7 @@ from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import Decision, Estimate, Snapshot, TargetState, decide
 from bridge.targets import JobState, Target
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, submission
-from tests.conformance.places import Place, places
+from tests.conformance.places import Place
 from tests.dispatch.world import FAST, PATIENCE, FolderRoutes, decide_for, open_store, until
 from tests.dispatch.world import service as a_service
 
@@ -33,12 +33,6 @@ case "$name" in
 esac
 cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/$name"
 """
-
-
-@pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Place]]:
-    with places("process", tmp_path_factory.mktemp("places")) as found:
-        yield found
 
 
 @pytest.fixture
