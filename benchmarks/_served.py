@@ -174,7 +174,7 @@ def main() -> None:
                 drain(manager_, target)
 
     print(listener.getsockname()[1], flush=True)
-    serve(app, listener, start)
+    serve(app, listener, start, threading.Event())
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bridge import __version__
@@ -64,6 +66,20 @@ _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+class _Application(FastAPI):
+    """FastAPI behind a door: what it does for each request takes longer than to take an event."""
+
+    door: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        await self.door(scope, receive, send)
+
+    async def beyond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the door lets through to all routes."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(manager: Manager) -> FastAPI:
     """The application of a manager, which is started and closed by the caller."""
     settings = manager.settings
@@ -71,7 +87,7 @@ def create_app(manager: Manager) -> FastAPI:
     if settings.oidc is not None:
         ways.append(Oidc(settings.oidc))
     gate = Gate(manager, ways)
-    app = FastAPI(
+    app = _Application(
         title="OSCAR Bridge",
         description=_DESCRIPTION,
         version=__version__,
@@ -86,6 +102,8 @@ def create_app(manager: Manager) -> FastAPI:
     app.include_router(watching.router(manager, gate, telemetry))
     take = events.taking(manager)
     app.include_router(events.router(take))
+    door = events.Door(app.beyond, take, partial(telemetry.answered, "events"))
+    app.door = Bodies(door, settings.max_held)
     handle_errors(app)
     app.add_middleware(
         CORSMiddleware,
@@ -93,8 +111,6 @@ def create_app(manager: Manager) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
     )
-    app.add_middleware(events.Door, take=take)
-    app.add_middleware(Bodies, most=settings.max_held)
     app.add_middleware(Measured, telemetry=telemetry)
     app.add_middleware(Tidy)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

@@ -39,7 +39,7 @@ def check_input(
     """UsageError for an input that is not heard, or that the service's jobs could not read.
 
     `pulled` says whether events of S3 are pulled, `access` whose providers all services may use.
-    Other kinds of storage send messages by themselves.
+    Other kinds of storage send messages by themselves, or are listed.
     """
     ref = path.provider
     heard = ref == MINIO or (ref == S3 and pulled)

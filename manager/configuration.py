@@ -28,6 +28,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BRIDGE_OIDC_AUDIENCE": "",
     "BRIDGE_POLICY_CANARY": "",
     "BRIDGE_POLICY_SHADOW": "",
+    "BRIDGE_PULL_INTERVAL": "30",
     "BRIDGE_RECONCILE_INTERVAL": "300",
     "BRIDGE_RUNTIME_IMAGE": "",
     "BRIDGE_STATE": "/var/lib/oscar-bridge",

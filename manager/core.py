@@ -27,7 +27,7 @@ from bridge.errors import (
 )
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
-from bridge.pipeline import build, routes
+from bridge.pipeline import build
 from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
 from bridge.secret import Secret
 from bridge.targets import Target
@@ -42,6 +42,7 @@ from manager.cloud import S3, check_input, has_keys, is_cloud
 from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
+from manager.pulling import heard, listed_source, made_at, routes_of
 from manager.quotas import Quotas
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
@@ -57,12 +58,10 @@ from manager.volumes import check_volume, end_volume, give_volume
 __all__ = ["ConflictError", "Manager", "Parts"]
 
 LOG: Final = logging.getLogger("manager")
-# Seconds until a service that could not be made runnable at the start is tried again.
-_SOON: Final = 30.0
+_SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
-
 
 Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
 """Jobs running and queued, by target → the snapshot that decisions are made on."""
@@ -116,7 +115,7 @@ class Manager:
         self._sharing = Sharing(parts.state, hands)
         self._services = self._sharing.kept()
         document = self._document(self._services)
-        self._routes = routes(document)
+        self._routes = routes_of(document)
         self.served = document.services
         self.trials = Trials(settings.trial)
         self.quotas = Quotas(
@@ -147,6 +146,7 @@ class Manager:
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="manager-sweep", daemon=True)
+        self._lister = listed_source(self)
         self.ready = False
 
     # --- its life ---------------------------------------------------------------------------
@@ -158,6 +158,7 @@ class Manager:
         if (tracing := self.parts.tracing) is not None:
             self.dispatcher.subscribe(partial(tracing.follow, self.parts.jobs))
         self._sweeper.start()
+        self._lister.start()
         self.ready = True
 
     def _settle(self) -> None:
@@ -175,6 +176,7 @@ class Manager:
         """Stop to work; jobs that are with a target elsewhere go on."""
         self.stopping.set()
         self._sharing.close()
+        self._lister.close()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -309,7 +311,7 @@ class Manager:
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = self._decision(one.service)
+        decision = decide(one.service, None, self.snapshot())
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
@@ -375,7 +377,7 @@ class Manager:
 
     def _serve(self, services: Mapping[str, Deployed]) -> None:
         document = self._document(services)
-        self._routes = routes(document)
+        self._routes = routes_of(document)
         self._services = services
         self.served = document.services
         self.dispatcher.learn(document.services, self._routes)
@@ -418,10 +420,9 @@ class Manager:
         return self._routes.match(event.provider, event.bucket, event.key)
 
     def make_room(self) -> None:
-        """Before anything is accepted: TemporaryError when so many jobs wait that no more should
-        come for a while. What may be accepted is known after it, whichever manager was told."""
-        waiting = self.dispatcher.open_jobs
-        if waiting >= self.settings.backlog:
+        """Before anything is accepted: TemporaryError when too many jobs wait already. What may be
+        accepted is known after it, whichever manager was told."""
+        if (waiting := self.dispatcher.open_jobs) >= self.settings.backlog:
             raise TemporaryError(f"{waiting} jobs wait; send it again later", delay=5.0)
         self._sharing.refresh()
 
@@ -442,8 +443,8 @@ class Manager:
 
     def reconcile(self) -> tuple[str, ...]:
         """Make jobs for objects that came since their service did, and whose events did not."""
-        since = {one.name: one.created for one in self._services.values()}
-        return self.dispatcher.reconcile(since=since)
+        places = heard(self.dispatcher.inputs())
+        return self.dispatcher.reconcile(places=places, since=made_at(self._services.values()))
 
     def _sweep(self) -> None:
         while True:
@@ -474,18 +475,16 @@ class Manager:
         loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
         if self.parts.measure is not None:
             return self.parts.measure(loads)
-        states = (
-            TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1])
-            for spec in self.specs
-        )
-        return Snapshot(tuple(states))
+        return Snapshot(tuple(TargetState(spec, *loads[spec.name]) for spec in self.specs))
 
-    def _decision(self, service: Service) -> Decision:
-        return decide(service, None, self.snapshot())
+    def decision(self, service: Service) -> Decision:
+        """Where a job of the service would go now, with all that was learned."""
+        now = self.dispatcher.known.informed(self.snapshot(), service.name)
+        return decide(service, None, now)
 
     def ranking(self, one: Deployed) -> list[str]:
         """The targets that its jobs may run on, the best one now first."""
-        candidates = self._decision(one.service).candidates
+        candidates = self.decision(one.service).candidates
         return [c.offer.target for c in candidates if c.offer.feasible]
 
     # --- settings ---------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, Final
+from urllib.error import HTTPError
 
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
@@ -132,7 +133,11 @@ class _Provider:
         if known is not None and known[0] > now:
             return known[1]
         url = str(self._document.get("userinfo_endpoint") or "")
-        found = _get(url, token) if url else {}
+        try:
+            found = _get(url, token) if url else {}
+        except _Declined:
+            # Not every token is for it, and another one of his may be.
+            return {}
         # Somebody else's answer would let this user in as him.
         kept = found if found.get("sub") == uid else {}
         with self._lock:
@@ -199,6 +204,10 @@ def _texts(value: Any) -> frozenset[str]:
     )
 
 
+class _Declined(TemporaryError):
+    """The issuer answers, but not to this token."""
+
+
 def _get(url: str, token: str = "") -> Mapping[str, Any]:
     """A JSON object; TemporaryError when it cannot be had."""
     if not url.startswith(("https://", "http://")):
@@ -209,7 +218,7 @@ def _get(url: str, token: str = "") -> Mapping[str, Any]:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
             value = json.loads(answer.read(_LARGEST))
     except (OSError, HTTPException, ValueError) as error:
-        raise TemporaryError(
-            f"{url} cannot be asked: {type(error).__name__}", delay=_PAUSE
-        ) from None
+        said = f"{url} cannot be asked: {type(error).__name__}"
+        declined = isinstance(error, HTTPError) and error.code in (401, 403)
+        raise (_Declined if declined else TemporaryError)(said, delay=_PAUSE) from None
     return value if isinstance(value, dict) else {}

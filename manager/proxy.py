@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from bridge.targets.calls import Address
 from manager.auth import Refused
 
-__all__ = ["Answer", "Request", "forwarded"]
+__all__ = ["Answer", "Headers", "Request", "forwarded", "without"]
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -72,6 +72,7 @@ class Quotas:
         self._lock = threading.Lock()
         self._counted = -_FRESH
         self._kept: dict[str, tuple[float, Quota]] = {}
+        self._sizes: dict[str, tuple[float, Mapping[str, int]]] = {}
         self._counts = _Counts()
         self._placed: deque[tuple[float, Deployed]] = deque()
         self._costs: dict[str, Decimal] = {}
@@ -146,11 +147,22 @@ class Quotas:
         quota = Quota() if uid == ADMIN.uid else self.of(uid)
         if not quota.of_storage:
             return ""
-        counts = self._stored.of(self.buckets(uid))
+        counts = self._bytes(uid)
         if quota.stored is not None and sum(counts.values()) >= quota.stored:
             return f"{quota.stored} bytes in buckets"
-        full = [name for name in written if counts.get(name, 0) >= (quota.bucket or 0)]
-        return f"{quota.bucket} bytes in {min(full)}" if quota.bucket is not None and full else ""
+        if (most := quota.bucket) is None:
+            return ""
+        full = [name for name in sorted(written) if counts.get(name, 0) >= most]
+        return f"{most} bytes in {full[0]}" if full else ""
+
+    def _bytes(self, uid: str) -> Mapping[str, int]:
+        """The bytes of a user's buckets by name, as of a moment ago."""
+        now = self._clock()
+        at, counts = self._sizes.get(uid, (-_FRESH, {}))
+        if now - at >= _FRESH:
+            counts = self._stored.of(self.buckets(uid))
+            self._sizes[uid] = now, counts
+        return counts
 
     def recount(self) -> None:
         """Count the bytes of all users that have a quota of them. Errors of the object store."""
@@ -158,6 +170,7 @@ class Quotas:
         limited = {uid for uid in users if self.of(uid).of_storage}
         rows = self._state.buckets().items() if limited else ()
         self._stored.recount(name for name, row in rows if row.owner in limited)
+        self._sizes.clear()
 
     # --- of jobs ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -11,6 +12,8 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+
+from manager.patience import Patient
 
 __all__ = ["BACKLOG", "StoppingServer", "serve"]
 
@@ -52,6 +55,7 @@ def serve(
     server = StoppingServer(
         uvicorn.Config(
             app,
+            http=Patient,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -69,6 +73,9 @@ def serve(
     def begin() -> None:
         try:
             start()
+            # What is there now stays: to look through it again and again holds up every request.
+            gc.collect()
+            gc.freeze()
         except BaseException as error:
             failed.append(error)
             server.should_exit = True

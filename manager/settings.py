@@ -26,8 +26,8 @@ class Settings:
     """How the manager answers. Times in seconds, sizes in bytes.
 
     `max_service` and `max_event` bound the bodies of services and of invocations, `max_held` all
-    that are in memory at once. `run_wait` is how
-    long a synchronous call may take. `reconcile` is the pause between two listings of all inputs.
+    that are in memory at once. `run_wait` is how long a synchronous call may take. `reconcile` is
+    the pause between two listings of all inputs, `pull` that of inputs whose store sends no events.
     `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
     may be before new events are turned away for a while. `limits` are those on wrong credentials.
     `proxies` are the addresses and networks whose X-Forwarded-For says where a request is from.
@@ -48,6 +48,7 @@ class Settings:
     max_held: int = 256 * _MIB
     run_wait: float = 300.0
     reconcile: float = 300.0
+    pull: float = 30.0
     backlog: int = 1_000_000
     lone_ports: bool = True
     webhook_token: Secret = field(default_factory=lambda: Secret(""))
@@ -75,6 +76,7 @@ def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settin
         page=read.whole("JOB_LISTING_LIMIT", 70),
         run_wait=float(read.whole("READ_TIMEOUT", 300)),
         reconcile=float(read.whole("BRIDGE_RECONCILE_INTERVAL", 300)),
+        pull=float(read.whole("BRIDGE_PULL_INTERVAL", 30)),
         webhook_token=token,
         oidc=_oidc(read) if read.flag("OIDC_ENABLE", default=False) else None,
         proxies=tuple(map(_network, read.words("BRIDGE_TRUSTED_PROXIES"))),

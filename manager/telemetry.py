@@ -69,10 +69,9 @@ class Telemetry:
             self._ingest.observe(seconds)
 
     def _heard(self, news: Sequence[JobEvent]) -> None:
+        self._accepted.inc(sum(event.previous is None for event in news))
         for event in news:
-            if event.previous is None:
-                self._accepted.inc()
-            elif event.state.final:
+            if event.previous is not None and event.state.final:
                 self._over.labels(event.state.value, event.target).inc()
 
 

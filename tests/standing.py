@@ -88,19 +88,19 @@ def _variables(process: subprocess.Popen[str], errors: Path) -> dict[str, str]:
     raise AssertionError(f"up ended with {process.wait()}: {errors.read_text()}")
 
 
-def why_no_cdk() -> str:
-    """Why the CDK CLI cannot be run here, or ""."""
+def why_no_npm() -> str:
+    """Why programs of npm, the CDK CLI among them, cannot be run here, or ""."""
     return next((f"{one} is not installed" for one in ("node", "npm") if not shutil.which(one)), "")
 
 
-def cdk_program() -> Path:
-    """The pinned CDK CLI: the project's own, else one in the user's cache, installed once."""
-    own = ROOT / "node_modules" / ".bin" / "cdk"
+def npm_modules() -> Path:
+    """What package.json names: in the project's folder, else in the user's cache, made once."""
+    own = ROOT / "node_modules"
     if own.exists():
         return own
     digest = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "oscar-bridge"
-    place = cache / f"cdk-{digest}"
+    place = cache / f"npm-{digest}"
     if not place.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as fresh:
@@ -113,7 +113,7 @@ def cdk_program() -> Path:
             except OSError:  # somebody else was faster
                 if not place.exists():
                     raise
-    return place / "node_modules" / ".bin" / "cdk"
+    return place / "node_modules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Cdk:
     def __call__(self, *words: str, cwd: Path, timeout: float = 280, **env: str) -> Done:
         """Run it to its end."""
         done = subprocess.run(
-            [cdk_program(), "--no-notices", "--no-color", *words],
+            [npm_modules() / ".bin" / "cdk", "--no-notices", "--no-color", *words],
             check=False,
             capture_output=True,
             text=True,

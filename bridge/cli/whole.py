@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["check_policy", "placed", "print_whole", "whole_json"]
 
 
-def check_policy(policy: str, option: str = "--policy") -> None:
+def check_policy(policy: str) -> None:
     """UsageError for a policy that there is not; "" is none."""
     if not policy:
         return
     try:
         policy_named(policy)
     except PlacementError as error:
-        raise UsageError(f"{option}: {error.message}", hint=error.hint) from error
+        raise UsageError(f"--policy: {error.message}", hint=error.hint) from error
 
 
 def placed(document: Document, pipeline: Pipeline, policy: str) -> Together:

@@ -5,6 +5,7 @@ place → submit → watch → retry. `bridge.dispatch.testing` has a target in 
 """
 
 from bridge.dispatch.engine import Dispatcher
+from bridge.dispatch.listed import ListedSource
 from bridge.dispatch.model import (
     Accepted,
     Attempt,
@@ -45,6 +46,7 @@ __all__ = [
     "JobEvent",
     "JobRecord",
     "JobStore",
+    "ListedSource",
     "Listing",
     "NewJob",
     "Notifies",

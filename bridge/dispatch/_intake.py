@@ -41,6 +41,11 @@ class _Row(NamedTuple):
     path: str
     etag: str
 
+    @property
+    def object(self) -> str:
+        """The object, where its content is known, which a job may be of by another name."""
+        return self.path if self.etag else ""
+
 
 def accept(connection: Connection, items: Sequence[NewJob], at: float) -> list[Accepted]:
     """The work of `JobStore.accept`."""
@@ -74,36 +79,24 @@ def _accept_one(connection: Connection, row: _Row, at: float) -> Accepted:
 
 def _fresh(connection: Connection, rows: Sequence[_Row]) -> list[_Row]:
     """The rows whose names and objects nobody has, neither the store nor a row before them."""
-    marks = ", ".join("?" * len(rows))
-    names = {
-        row["id"]
-        for row in connection.execute(
-            f"SELECT id FROM jobs WHERE id IN ({marks})",  # noqa: S608
-            [row.item.id for row in rows],
-        )
-    }
-    objects = _with_jobs(connection, [row for row in rows if row.etag])
-    fresh = []
-    for row in rows:
-        place = row.path, row.item.service
-        if row.item.id not in names and not (row.etag and place in objects):
-            fresh.append(row)
-        names.add(row.item.id)
-        objects.add(place)
-    return fresh
-
-
-def _with_jobs(connection: Connection, rows: Sequence[_Row]) -> set[tuple[str, str]]:
-    """Those objects and services among the rows that have had a job."""
-    if not rows:
-        return set()
     query = (
-        f"WITH asked (path, service) AS (VALUES {_marks(2, len(rows))}) SELECT * FROM asked"  # noqa: S608
-        " WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.path <> '' AND j.path = asked.path"
+        f"WITH asked (id, path, service) AS (VALUES {_marks(3, len(rows))}) SELECT id FROM asked"  # noqa: S608
+        " WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = asked.id)"
+        " OR EXISTS (SELECT 1 FROM jobs j WHERE j.path <> '' AND j.path = asked.path"
         " AND j.service = asked.service)"
     )
-    asked = [value for row in rows for value in (row.path, row.item.service)]
-    return {(row["path"], row["service"]) for row in connection.execute(query, asked)}
+    asked = [value for row in rows for value in (row.item.id, row.object, row.item.service)]
+    names = {found["id"] for found in connection.execute(query, asked)}
+    objects: set[tuple[str, str]] = set()
+    fresh = []
+    for row in rows:
+        place = row.object, row.item.service
+        if row.item.id not in names and place not in objects:
+            fresh.append(row)
+        names.add(row.item.id)
+        if row.object:
+            objects.add(place)
+    return fresh
 
 
 def _marks(columns: int, rows: int) -> str:

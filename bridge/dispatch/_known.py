@@ -31,6 +31,7 @@ LOG: Final = logging.getLogger("bridge.dispatch")
 _BATCH: Final = 500
 _PAUSE: Final = 0.5
 _LOOK: Final = 5.0
+_DAY: Final = 86_400.0
 
 
 class Known:
@@ -44,6 +45,7 @@ class Known:
         self._book = Estimates()
         self._promises = Promises()
         self._version = 0
+        self._swept = 0.0
         self._unsure = False
         self._submits: list[tuple[str, float, bool]] = []
 
@@ -108,21 +110,30 @@ class Known:
 
     def load(self) -> None:
         """Take what is kept; where nothing is, or nothing that can be read, learn from history."""
-        store = self._core.store
+        try:
+            version, book = self._read()
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            LOG.warning("what was learned cannot be read (%r): it is learned again", error)
+            # With another mark than ours everything is forgotten.
+            self._core.store.relearn((Estimates.MARK[0], "damaged"))
+            version, book = self._read()
+        with self._lock:
+            self._book, self._version = book, version
+            self._submit_again({target for target, _, _ in self._submits})
+            self._unsure = False
+        self._news.set()
+
+    def _read(self) -> tuple[int, Estimates]:
+        store, book = self._core.store, Estimates()
         version, kept = store.kept()
         if not Estimates.readable(kept):
             store.relearn(Estimates.MARK)
             version, kept = store.kept()
-        with self._lock:
-            self._book = Estimates()
-            self._take(version, kept, {target for target, _, _ in self._submits})
-            self._unsure = False
-        self._news.set()
+        book.restore(kept)
+        return version, book
 
-    def _take(self, version: int, kept: Mapping[str, str], targets: Set[str] = frozenset()) -> None:
-        """Know what others have stored, and on top of it our own submits since (to `targets`)."""
-        targets = self._book.restore(kept) | targets
-        self._version = version
+    def _submit_again(self, targets: Set[str]) -> None:
+        """Our own submits to these targets, on top of what was read."""
         for target, at, ok in self._submits:
             if target in targets:
                 self._book.submitted(target, at, ok=ok)
@@ -152,7 +163,9 @@ class Known:
         found = store.lessons(_BATCH)
         with self._lock:
             if theirs:
-                self._take(version, theirs)
+                self._submit_again(self._book.restore(theirs))
+                self._version = version
+            self._sweep()
             drifted = [lesson for lesson in found if self._observe(lesson)]
             self._promises.settle(self._core.clock())
             changes, submits = self._book.changes(), len(self._submits)
@@ -170,9 +183,19 @@ class Known:
             self._alarm(lesson)
         return len(found)
 
+    def _sweep(self) -> None:
+        """Once a day, forget what has become too old to say anything."""
+        now = self._core.clock()
+        if not 0 <= now - self._swept < _DAY:
+            self._swept = now
+            self._book.forget(now)
+
     def _observe(self, lesson: Lesson) -> bool:
         try:
             seen = observation(lesson, self._price)
+            one = self._core.services.get(lesson.service)
+            if seen is not None and one is not None:
+                seen = replace(seen, cores=float(one.resources.cpu))
             return seen is not None and self._book.observe(seen, self._core.clock())
         except Exception:
             # One that nobody foresaw must not keep us from all others.

@@ -24,11 +24,10 @@ Place = tuple[str, str, str]
 
 _NEVER: Final[Mapping[str, float]] = MappingProxyType({})
 _BATCH: Final = 500
+# Others take MinIO's form, which names bucket and key: what dCache sends names no folder.
 _KINDS: Final = {
     "s3": EventKind.S3,
-    "minio": EventKind.MINIO,
     "onedata": EventKind.ONEDATA,
-    "webdav": EventKind.DCACHE,
     "rucio": EventKind.RUCIO,
 }
 
@@ -36,7 +35,7 @@ _KINDS: Final = {
 def listed_event(provider: str, info: ObjectInfo) -> Event:
     """The event of an object that was found by listing: it has no sequencer."""
     return Event(
-        kind=_KINDS.get(provider.partition(".")[0], EventKind.UNKNOWN),
+        kind=_KINDS.get(provider.partition(".")[0], EventKind.MINIO),
         provider=provider,
         bucket=info.bucket,
         key=info.key,

@@ -40,7 +40,7 @@ __all__ = [
 COLUMNS: Final = (
     "j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
     " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
-    " j.report, j.log, j.stop, j.moving, j.hidden, j.caller, j.trace"
+    " j.report, j.log, j.stop, j.moving, j.hidden, j.caller, j.trace, j.owner"
 )
 JOB: Final = f"SELECT {COLUMNS} FROM jobs j JOIN events e ON e.seq = j.seq"  # noqa: S608
 # The very words of the partial index, so that SQLite uses it.

@@ -5,6 +5,7 @@ Shares are found by jumping from one to the next in the index, so that jobs whic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from bridge.dispatch._rows import IS_OPEN, JOB
@@ -32,6 +33,10 @@ def _due(name: str) -> str:
 
 _BEHIND: Final = _shares("behind", above=" AND share > :last")
 _BEFORE: Final = _shares("before", most=" AND share <= :last")
+_FEW: Final = (
+    f"WITH RECURSIVE {_shares('shares')} SELECT share FROM shares WHERE share IS NOT NULL LIMIT 2"  # noqa: S608
+)
+_ITS_DUE: Final = f"SELECT min(due) AS due FROM jobs WHERE {_OPEN} AND share = :share AND {_FREE}"  # noqa: S608
 _DUE_NOW: Final = (
     f"WITH RECURSIVE {_BEHIND}, {_BEFORE}"  # noqa: S608
     f" SELECT share FROM behind WHERE {_due('behind')} <= :now"
@@ -72,8 +77,11 @@ class Turns:
         """
         asked = {"state": state.value, "target": target, "now": now}
         found: list[Row] = []
-        first = {"last": self._last.get((state, target), ""), "most": limit}
-        shares = [row["share"] for row in connection.execute(_DUE_NOW, {**asked, **first})]
+        # Most often there is one, and nothing to be fair about.
+        shares = _few(connection, asked)
+        if len(shares) > 1:
+            first = {"last": self._last.get((state, target), ""), "most": limit}
+            shares = [row["share"] for row in connection.execute(_DUE_NOW, {**asked, **first})]
         for number, share in enumerate(shares):
             # What a share leaves is divided among those behind it.
             most = -(-(limit - len(found)) // (len(shares) - number))
@@ -81,15 +89,40 @@ class Turns:
             found += rows
             if rows:
                 self._last[state, target] = share
+        found = _unowned(connection, found, now)
         taken = [(owner, row["seq"]) for row in found]
         connection.executemany("UPDATE jobs SET owner = ? WHERE seq = ?", taken)
         return found
 
 
+def _unowned(connection: Connection, rows: list[Row], now: float) -> list[Row]:
+    """Those of the rows, which we hold now, whose owner is dead, or nobody.
+
+    Who took his first lease and claimed a row while our statement was under way is not known to it:
+    PostgreSQL then looks at the row anew, but not at the owners.
+    """
+    if not any(row["owner"] for row in rows):
+        return rows
+    alive = connection.execute("SELECT id FROM owners WHERE until > ?", (now,)).fetchall()
+    names = {row["id"] for row in alive}
+    return [row for row in rows if row["owner"] not in names]
+
+
 def next_due(connection: Connection, state: JobState, target: str, now: float) -> float | None:
     """The work of `JobStore.next_due`."""
     asked = {"state": state.value, "target": target, "now": now}
-    if connection.execute(_DUE_NOW, {**asked, "last": "", "most": 1}).fetchone():
+    shares = _few(connection, asked)
+    if not shares:
+        return None
+    if len(shares) == 1:
+        due = connection.execute(_ITS_DUE, {**asked, "share": shares[0]}).fetchone()["due"]
+    elif connection.execute(_DUE_NOW, {**asked, "last": "", "most": 1}).fetchone():
         return now
-    due = connection.execute(_NEXT_DUE, asked).fetchone()["due"]
+    else:
+        due = connection.execute(_NEXT_DUE, asked).fetchone()["due"]
     return None if due is None else float(due)
+
+
+def _few(connection: Connection, asked: Mapping[str, object]) -> list[str]:
+    """The share that has jobs, or two of several."""
+    return [row["share"] for row in connection.execute(_FEW, asked)]

@@ -1,10 +1,10 @@
-"""One thread that writes: callers that come at the same time share one transaction."""
+"""Writing, many pieces of work to a transaction: who comes meanwhile shares the next one."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -33,22 +33,22 @@ class _Task:
 
 
 class Writer:
-    """Runs work on one connection, in its own thread, many pieces to a transaction.
+    """Runs work on one connection, one transaction after the other.
 
-    A batch with a durable piece is flushed to the disk before anyone gets an answer; others
-    survive the death of the process, but perhaps not the loss of power. A batch with a piece that
-    must be alone waits for those of other processes.
+    There is no thread for it: of the callers that wait, one carries out the work of all, as to wake
+    another thread takes longer than most of the work. A batch with a durable piece is flushed to
+    the disk before anyone gets an answer; others survive the death of the process, but perhaps not
+    the loss of power. A batch with a piece that must be alone waits for those of other processes.
     """
 
     def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._waiting: deque[_Task] = deque()
         self._gate = threading.Lock()
+        self._turn = threading.Lock()
         self._closed = False
         self._unsettled = False
-        self._thread = threading.Thread(target=self._run, name="job-store", daemon=True)
-        self._thread.start()
 
     def run(
         self,
@@ -60,7 +60,7 @@ class Writer:
     ) -> T:
         """The work's answer, after it was committed. Blocks.
 
-        `after` gets the answer first, in the writing thread, so in the order of the commits.
+        `after` gets the answer first, in the order of the commits, one call at a time.
         """
         answer: Future[T] = Future()
         with self._gate:
@@ -68,40 +68,32 @@ class Writer:
                 raise TemporaryError("the job store is closed")
             if self._unsettled:
                 raise TemporaryError("the database of the job store does not answer", delay=2.0)
-            self._tasks.put(_Task(work, durable, alone, after, answer))
+            self._waiting.append(_Task(work, durable, alone, after, answer))
+        with self._turn:
+            while not answer.done():
+                self._commit_some()
         return answer.result()
 
     def close(self) -> None:
-        """Finish what was asked for, then end the thread and close the connection."""
+        """Finish what was asked for, then close the connection."""
         with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._tasks.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while batch := self._next():
-                self._commit(batch)
-        finally:
+            self._closed = True
+        with self._turn:
+            while self._waiting:
+                self._commit_some()
             self._connection.close()
 
-    def _next(self) -> list[_Task]:
-        """Everything that waits, up to a limit; empty at the end."""
-        batch: list[_Task] = []
-        task = self._tasks.get()
-        while task is not None:
-            batch.append(task)
-            if len(batch) == _BATCH:
-                return batch
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                return batch
-        if batch:
-            # The end mark is for the next call, after this batch.
-            self._tasks.put(None)
-        return batch
+    def _commit_some(self) -> None:
+        """Do what waits, up to a limit. Every piece that is taken gets an answer."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+        try:
+            self._commit(batch)
+        except BaseException:
+            # The caller whose turn it is was interrupted; the others must not wait for ever.
+            for task in batch:
+                if not task.answer.done():
+                    task.answer.set_exception(TemporaryError("the job store was interrupted"))
+            raise
 
     def _commit(self, batch: Sequence[_Task]) -> None:
         try:

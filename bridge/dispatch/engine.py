@@ -288,8 +288,12 @@ class Dispatcher:
         ask = listing or self._listing
         if ask is None:
             return ()
-        where = _reconcile.inputs(self._core) if places is None else places
+        where = self.inputs() if places is None else places
         return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where, since))
+
+    def inputs(self) -> list[_reconcile.Place]:
+        """Every (provider, bucket, prefix) that a service takes input from, each once."""
+        return _reconcile.inputs(self._core)
 
     def _chase_loop(self) -> None:
         self._core.loop(self._chase)

@@ -235,8 +235,8 @@ class JobStore(Protocol):
         ...
 
     def next_due(self, state: JobState, now: float, target: str = "") -> float | None:
-        """When the next free job in this state is due, `now` for one that is; None when there is
-        none."""
+        """When the next free job in this state is due, a time that is past for one that is now;
+        None when there is none."""
         ...
 
     def job(self, job: str) -> JobRecord | None:
@@ -323,7 +323,8 @@ class JobStore(Protocol):
         ...
 
     def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
-        """Keep these texts as the next version, and be done with these lessons, both or neither.
+        """Keep these texts as the next version (an empty one: no more), and be done with these
+        lessons, both or neither.
 
         False, and nothing is kept, when the version is not `version` any more.
         """

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from bridge import scheduler
 from bridge.dispatch._news import Grounds, Watched, change_of, watched_of
 from bridge.dispatch.model import Change, JobDetail, JobRecord
 from bridge.dispatch.settings import Settings
@@ -174,11 +175,7 @@ def can_go_elsewhere(detail: JobDetail | None, targets: Collection[str]) -> bool
 
 def in_time(service: Service, job: JobRecord, now: float) -> Service:
     """The service with what is left of its deadline for this job."""
-    placement = service.placement
-    if placement.deadline is None:
-        return service
-    left = max(0.0, placement.deadline - (now - job.accepted))
-    return replace(service, placement=replace(placement, deadline=left))
+    return scheduler.in_time(service, now - job.accepted)
 
 
 def without(snapshot: Snapshot, left: Collection[str]) -> Snapshot:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 class SqlStore:
     """A JobStore in the tables of a database, made when they are not there.
 
-    One thread writes; callers at the same time share a transaction. Accepts, refusals and cancels
+    Callers at the same time share a transaction. Accepts, refusals and cancels
     are on the disk when they return; other changes survive the death of the process, and after a
     loss of power the last of them may have to be learned again from the targets.
     """
@@ -47,7 +47,7 @@ class SqlStore:
         self._database = database
         self._reporting = threading.Lock()
         self._watchers: list[Callable[[Sequence[JobEvent]], None]] = []
-        # Only the writing thread uses it.
+        # Claims are made one at a time.
         self._turns = Turns()
         try:
             writing = database.connect(writing=True)

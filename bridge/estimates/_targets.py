@@ -35,6 +35,7 @@ class TargetTimes:
     __slots__ = (
         "_at",
         "_bad",
+        "_cores",
         "_every",
         "_fields",
         "_mean",
@@ -53,23 +54,34 @@ class TargetTimes:
         self._times: dict[str, Sketch] = {}
         self._bad = self._every = self._at = 0.0
         self._mean, self._runs = 0.0, 0
+        self._cores: float | None = None
 
     def started(self, seconds: float, at: float) -> None:
         """A job ran so many seconds after its submit."""
         self._sketch("start").add(seconds, at)
 
-    def ran(self, seconds: float) -> None:
-        """A run of any service took so many seconds; one alone moves the mean little."""
+    def ran(self, seconds: float, cores: float | None) -> None:
+        """A run of any service took so many seconds, on so many cores; one alone moves the means
+        little."""
         self.changed = True
         self._runs += 1
         most = _OUTLIER * self._mean + 1
         seconds = most if seconds > most and self._runs > ENOUGH else seconds
-        self._mean += max(1 / self._runs, _SMOOTH) * (seconds - self._mean)
+        share = max(1 / self._runs, _SMOOTH)
+        self._mean += share * (seconds - self._mean)
+        if cores is not None:
+            before = cores if self._cores is None else self._cores
+            self._cores = before + share * (cores - before)
 
     @property
     def mean_run(self) -> float | None:
         """Mean seconds of what runs there, the last twenty before all; None below three runs."""
         return self._mean if self._runs >= ENOUGH else None
+
+    @property
+    def mean_cpu(self) -> float | None:
+        """Mean cores of the same; None where services do not say."""
+        return self._cores if self._runs >= ENOUGH else None
 
     def moved(self, way: str, seconds: float, size: int, at: float) -> None:
         """So many bytes went `in` or `out`."""
@@ -112,6 +124,7 @@ class TargetTimes:
             "stage_in": self.transfer("in", now),
             "stage_out": self.transfer("out", now),
             "mean_run": self.mean_run,
+            "mean_cpu": self.mean_cpu,
         }
         # Where nothing is known, whoever made the snapshot may know better.
         self._fields = {name: value for name, value in found.items() if value is not None}
@@ -149,6 +162,7 @@ class TargetTimes:
             "at": self._at,
             "mean": self._mean,
             "runs": self._runs,
+            "cores": self._cores,
             "breaker": asdict(self.breaker),
         }
 
@@ -163,5 +177,6 @@ class TargetTimes:
         }
         made._bad, made._every, made._at = (float(data[k]) for k in ("bad", "every", "at"))
         made._mean, made._runs = float(data["mean"]), int(data["runs"])
+        made._cores = data["cores"]
         made.breaker = Breaker(**data["breaker"])
         return made

@@ -24,6 +24,8 @@ _AHEAD: Final = 60.0
 # A submit is recorded after it was answered: a job may run a little before that.
 _EARLY: Final = 1.0
 _BORROWED: Final = 0.25
+# Runs that weigh together no more than this have no confidence to speak of.
+_WORTHLESS: Final = 0.01
 _FORMAT: Final = 1
 _RUNS, _TARGET, _SPENT, _DROPPED, _VERSION = "runs", "target", "spent", "dropped", "format"
 _SERVICE, _OWNER = "service", "owner"
@@ -45,6 +47,7 @@ class Estimates:
         self._targets: dict[str, TargetTimes] = {}
         self._spent: dict[tuple[str, str], Ledger] = {}
         self._dropping = False
+        self._gone: list[tuple[str, ...]] = []
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -67,7 +70,7 @@ class Estimates:
         if not 0 <= run <= _LONGEST:
             self._drop("run")
             return False
-        target.ran(run)
+        target.ran(run, seen.cores)
         pair = self._pair(seen.service, seen.target)
         if seen.predicted is not None:
             _compare(pair, seen, seen.predicted, run)
@@ -208,8 +211,26 @@ class Estimates:
     # --- to keep it ---------------------------------------------------------------------------
 
     def changes(self) -> dict[str, str]:
-        """What has changed since the last call, as texts by name; `restored` reads them."""
-        return {json.dumps(key): _text(value) for key, value in self._changes()}
+        """What has changed since the last call, as texts by name, which `restore` reads; "" is for
+        what was forgotten."""
+        gone, self._gone = self._gone, []
+        found = {json.dumps(key): "" for key in gone}
+        found |= {json.dumps(key): _text(value) for key, value in self._changes()}
+        return found | dict((self.MARK,)) if found else {}
+
+    def forget(self, now: float) -> None:
+        """Drop services of which nothing was heard for so long that it says nothing any more."""
+        for service, pairs in list(self._pairs.items()):
+            for target, pair in list(pairs.items()):
+                if pair.times.weight(now) < _WORTHLESS:
+                    del pairs[target]
+                    self._gone.append((_RUNS, service, target))
+            if not pairs:
+                del self._pairs[service]
+        for key, ledger in list(self._spent.items()):
+            if ledger.is_old(now):
+                del self._spent[key]
+                self._gone.append((_SPENT, *key))
 
     def _changes(self) -> Iterator[tuple[Sequence[str], Any]]:
         for service, pairs in self._pairs.items():

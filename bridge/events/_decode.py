@@ -22,6 +22,8 @@ from bridge.events.model import Event
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _QUEUES = frozenset({"aws:sqs", "aws:sns"})
+# A body of a bucket has nothing else, and each other form something else.
+_PLAIN = frozenset({"EventName", "Key", "Records"})
 
 
 def decode(
@@ -82,6 +84,8 @@ def _text(body: bytes, delivery: Delivery) -> list[Event]:
 def _value(value: object, text: bytes | None, delivery: Delivery) -> list[Event]:
     """A parsed value; `text` is what it was parsed from, kept verbatim for the script."""
     if isinstance(value, dict):
+        if value.keys() <= _PLAIN and _is_records(value):
+            return _records(value, delivery)
         for matches, read in _FORMS:
             if matches(value):
                 return read(value, delivery)
@@ -174,11 +178,9 @@ def _notification(body: dict[str, Any], delivery: Delivery) -> list[Event]:
 
 def _is_records(body: dict[str, Any]) -> bool:
     records = body.get("Records")
-    return isinstance(records, list) and any(_source(r) or "s3" in r for r in _objects(records))
-
-
-def _objects(records: list[object]) -> list[dict[str, Any]]:
-    return [record for record in records if isinstance(record, dict)]
+    return isinstance(records, list) and any(
+        isinstance(record, dict) and ("s3" in record or _source(record)) for record in records
+    )
 
 
 def _source(record: object) -> str:

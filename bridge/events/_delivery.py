@@ -73,6 +73,8 @@ def text_at(value: object, path: str, where: str) -> str:
 
 def value_at(value: object, path: str) -> Any:
     """What is at a dotted path of nested objects, None when a part of it is not there."""
+    if "." not in path:
+        return value.get(path) if isinstance(value, dict) else None
     for part in path.split("."):
         if not isinstance(value, dict):
             return None

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -74,6 +75,7 @@ def job_id(service: str, event: Event) -> str:
     return f"{job_prefix(service)}{digest}"
 
 
+@lru_cache(1024)
 def job_prefix(service: str) -> str:
     """What the names of all jobs of a service start with."""
     stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in service.lower())[:30]

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.errors import PermanentError
+from manager.patience import Patient
 
 BACKLOG: Final = 2048
 # MinIO sends as many events at once as objects are put; each waits for its commit in a thread.
@@ -64,6 +65,7 @@ class Server:
         config = uvicorn.Config(
             app,
             loop="asyncio",
+            http=Patient,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -111,7 +111,9 @@ def past_of(detail: JobDetail) -> Past | None:
     """A job as history, None while nothing was decided about it."""
     if not detail.decisions:
         return None
-    return Past(detail.job.id, detail.decisions[-1], actual_of(detail.job))
+    job = detail.job
+    gone = 0.0 if job.placed is None else max(job.placed - job.accepted, 0.0)
+    return Past(job.id, detail.decisions[-1], actual_of(job), gone)
 
 
 def history(

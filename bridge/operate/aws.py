@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.dispatch import JobDetail, JobRecord
+from bridge.dispatch.lessons import LEARNED, learned
 from bridge.dispatch.table import JobTable
 from bridge.errors import NotFoundError, UsageError
 from bridge.fdl.model import Service, TargetSpec
@@ -68,7 +70,11 @@ class AwsSide:
         specs, service = found
         loads = self._table.busy(_LOADS)
         states = (TargetState(spec, *loads.get(spec.name, (0, 0))) for spec in specs.values())
-        return audit.explained_now(service, decide(service, None, Snapshot(tuple(states))))
+        snapshot = Snapshot(tuple(states))
+        book = learned(self.account.get(LEARNED))
+        if book is not None:
+            snapshot = book.informed(snapshot, name, time.time())
+        return audit.explained_now(service, decide(service, None, snapshot))
 
     def compared(self, policy: str, service: str, since: float, limit: int) -> dict[str, Any]:
         """See `Side.compared`; the services are as they are deployed now."""

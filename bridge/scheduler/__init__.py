@@ -5,7 +5,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 """
 
 from bridge.scheduler._batch import decide_all
-from bridge.scheduler._constraints import constraints
+from bridge.scheduler._constraints import constraints, in_time
 from bridge.scheduler._decide import decide
 from bridge.scheduler._filters import Passing
 from bridge.scheduler._given import cause_in, snapshot_in
@@ -85,6 +85,7 @@ __all__ = [
     "decide_together",
     "fargate_size",
     "from_json",
+    "in_time",
     "instead_of",
     "lambda_size",
     "list_prices",

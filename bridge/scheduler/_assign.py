@@ -3,12 +3,12 @@
 Variables are eliminated one after the other, the one with the fewest neighbours first: dynamic
 programming, which is exact, and cheap on chains, trees and all that is nearly one (R. Dechter,
 "Bucket elimination", 1999). Where a table would grow beyond `_MOST` entries, a descent takes its
-place: one variable changes at a time, from each given start, as long as that is better.
+place: from each given start, one variable after the other takes its best value, again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -20,6 +20,7 @@ Loss = tuple[float, ...]
 Assignment = Mapping[str, str]
 
 _MOST: Final = 200_000
+_SWEEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +108,29 @@ def _without(
 
 
 def _descended(problem: Problem, chosen: dict[str, str]) -> dict[str, str]:
-    """Change what helps most, one variable at a time, until nothing does."""
-    loss = problem.loss(chosen)
-    for _ in range(10 * len(chosen)):
-        options = ((problem.loss({**chosen, **step}), step) for step in _steps(problem, chosen))
-        better, step = min(options, key=lambda one: one[0], default=(loss, {}))
-        if better >= loss:
+    """Give one variable after the other its best value, until none wants another."""
+    around: dict[str, list[tuple[str, str]]] = {name: [] for name in problem.own}
+    for ends in problem.pairs:
+        for name in ends:
+            around[name].append(ends)
+    for _ in range(_SWEEPS):
+        before = dict(chosen)
+        for name, own in problem.own.items():
+            losses = {value: _near(problem, around[name], {**chosen, name: value}, own[value])
+                      for value in own}  # fmt: skip
+            best_value = min(losses, key=losses.__getitem__)
+            if losses[best_value] < losses[chosen[name]]:
+                chosen[name] = best_value
+        if chosen == before:
             break
-        loss, chosen = better, {**chosen, **step}
     return chosen
 
 
-def _steps(problem: Problem, chosen: Assignment) -> Iterator[dict[str, str]]:
-    for name, own in problem.own.items():
-        yield from ({name: value} for value in own if value != chosen[name])
+def _near(
+    problem: Problem, pairs: Iterable[tuple[str, str]], chosen: Assignment, own: Loss
+) -> Loss:
+    """What depends on one variable: its own loss, and that of the pairs it stands in."""
+    return _sum([own, *(problem.pairs[a, b][chosen[a], chosen[b]] for a, b in pairs)])
 
 
 def _sum(losses: Sequence[Loss]) -> Loss:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
+from bridge.scheduler._lots import two_of
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._terms import Scale, Seen, TermKind, term_named
 from bridge.scheduler.model import Candidate, Term
@@ -140,8 +139,8 @@ def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | 
     best = _undominated(near) if len(near) > 1 else near
     if len(best) == 1:
         return best[0], 1
-    digest = hashlib.sha256(key.encode()).digest()
-    one, other = random.Random(digest).sample(best, 2)  # noqa: S311 - no secret depends on it
+    i, j = two_of(len(best), key)
+    one, other = best[i], best[j]
     return (other if other.seen.load < one.seen.load else one), len(best)
 
 

@@ -1,9 +1,10 @@
-"""What a service's file says of where its jobs may run, as plain values."""
+"""What a service's file says of where its jobs may run, and what is left of its deadline."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,15 @@ def constraints(service: Service) -> dict[str, Any]:
         **_said(service.placement),
     }
     return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+def in_time(service: Service, gone: float) -> Service:
+    """The service with what is left of its deadline when so many seconds are gone."""
+    placement = service.placement
+    if placement.deadline is None:
+        return service
+    left = max(0.0, placement.deadline - gone)
+    return replace(service, placement=replace(placement, deadline=left))
 
 
 def _said(block: Any) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def decide(
 
     A pure function of its arguments. Targets that the file names come before fallbacks, those that
     are expected to meet `placement.deadline` before those that are not; then the score counts.
-    Among near ties two are drawn with a generator that is seeded from `seed`, the service and the
+    Among near ties two are drawn by `seed`, the service and the
     event's identity, and the less loaded one is taken; under a policy that weighs, a candidate that
     is worse than another in every respect never wins. When nothing can run the service the
     decision's target is "" and its reason says why for each. The policy of `placement.shadow` is
@@ -117,7 +117,7 @@ def ask(
     prices: Prices | None,
 ) -> Asked:
     """What each target says to a job; PlacementError for preferences that make no sense."""
-    _check(service, snapshot)
+    check(service, snapshot)
     ask = ask_for(service, prices)
     spent = snapshot.spent.get(service.name, NOTHING)
     cause = _cause(event)
@@ -140,7 +140,8 @@ def _cause(event: Event | Cause | None) -> Cause | None:
     return Cause(event.identity, event.provider, event.size)
 
 
-def _check(service: Service, snapshot: Snapshot) -> None:
+def check(service: Service, snapshot: Snapshot) -> None:
+    """PlacementError for what cannot be decided on, whatever the targets say."""
     names = [state.spec.name for state in snapshot.targets]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -160,6 +161,8 @@ def _seen(known: Standing, made: Offer, state: TargetState) -> Seen:
 
 
 def _fallback(service: Service, target: str, order: Sequence[Ranked]) -> tuple[str, ...]:
+    if not service.placement.fallback:
+        return ()
     able = {r.seen.offer.target for r in order} - {target}
     return tuple(dict.fromkeys(name for name in service.placement.fallback if name in able))
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -99,16 +100,32 @@ def _defaults(kind: Hashable) -> Mapping[str, Any]:
 
 
 def _fields(value: Any, service: str) -> dict[str, Any]:
+    read, defaults = _getter(cast(Hashable, type(value)))
+    values = read(value)
+    if values == tuple(defaults.values()):
+        return {}
     found = {}
-    for name, default in _defaults(cast(Hashable, type(value))).items():
-        said = getattr(value, name)
+    for said, (name, default) in zip(values, defaults.items(), strict=True):
         if said is default or said == default:
             continue
-        if not isinstance(said, Mapping):
+        if type(said) in _AS_THEY_ARE:
+            found[name] = said
+        elif not isinstance(said, Mapping):
             found[name] = _plain(said, service)
         elif service in said:
             found[name] = _plain(said[service], service)
     return found
+
+
+@cache
+def _getter(kind: Hashable) -> tuple[Callable[[Any], tuple[Any, ...]], Mapping[str, Any]]:
+    """Reads the fields that are written all at once, with their defaults."""
+    defaults = _defaults(kind)
+    assert len(defaults) > 1, kind  # of one field an attrgetter gives no tuple
+    return attrgetter(*defaults), defaults
+
+
+_AS_THEY_ARE: Final = frozenset({int, str, bool})
 
 
 def _plain(value: Any, service: str) -> Any:

@@ -29,17 +29,12 @@ class Outcome:
     late: bool
     hedge: Hedge | None = None
 
-    @property
-    def able(self) -> Sequence[Offer]:
-        """The offers of those that can run it, the chosen one first."""
-        return [candidate.offer for candidate in self.feasible]
-
 
 def explain(outcome: Outcome) -> str:
     """The sentence for a person; it holds names and numbers, never a setting or a secret."""
     if not outcome.feasible:
         return _nothing(outcome)
-    chosen = outcome.able[0]
+    chosen = outcome.feasible[0].offer
     parts = [f"{chosen.target}: {_why(outcome)}, {_price(chosen)}"]
     parts += [
         f"{other.target} {_worse(other, chosen, outcome.policy)}" for other in _others(outcome)
@@ -57,15 +52,13 @@ def explain(outcome: Outcome) -> str:
 
 def _unknown(outcome: Outcome) -> list[str]:
     """The terms that counted as the worst because nobody knows the figure."""
-    missing: dict[str, list[str]] = {}
-    for candidate in outcome.feasible if len(outcome.feasible) > 1 else ():
-        for term in candidate.terms:
-            if term.raw is None:
-                missing.setdefault(term.name, []).append(candidate.offer.target)
-    return [
-        f"{name} of {words.listed(sorted(targets))} is not known and counts as the worst"
-        for name, targets in missing.items()
-    ]
+    feasible, said = outcome.feasible, []
+    for place, term in enumerate(feasible[0].terms if len(feasible) > 1 else ()):
+        targets = [one.offer.target for one in feasible if one.terms[place].raw is None]
+        if targets:
+            names = words.listed(sorted(targets))
+            said.append(f"{term.name} of {names} is not known and counts as the worst")
+    return said
 
 
 def _nothing(outcome: Outcome) -> str:
@@ -87,7 +80,7 @@ def _why(outcome: Outcome) -> str:
         return f"a fallback, because {_obstacle(outcome, first_choice(outcome.service))}"
     if policy.name == "pinned":
         wish = wishes(outcome.service, policy)["target"]
-        if outcome.able[0].target == wish:
+        if outcome.feasible[0].offer.target == wish:
             return "the file pins it there"
         return f"second choice, because {_obstacle(outcome, (wish,))}"
     if able == 1:
@@ -100,7 +93,8 @@ def _obstacle(outcome: Outcome, names: Sequence[str]) -> str:
     for offer in outcome.refused:
         if offer.target in names:
             return f"{offer.target} cannot run it ({offer.reasons[0].sentence})"
-    late = [offer.target for offer in outcome.able if offer.target in names]
+    targets = [candidate.offer.target for candidate in outcome.feasible]
+    late = [target for target in targets if target in names]
     if late:
         return f"{late[0]} is expected to miss the deadline"
     return f"{words.listed(names)} is not among the targets now"
@@ -113,7 +107,7 @@ def _price(chosen: Offer) -> str:
 
 def _others(outcome: Outcome) -> Sequence[Offer]:
     """The next best, when it says something about the choice."""
-    chosen, rest = outcome.able[0], outcome.able[1:2]
+    chosen, *rest = (candidate.offer for candidate in outcome.feasible[:2])
     return [other for other in rest if _worse(other, chosen, outcome.policy)]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge.errors import PlacementError
 from bridge.fdl.model import Service
+from bridge.scheduler._constraints import in_time
 from bridge.scheduler._decide import decide
 from bridge.scheduler._given import cause_in, snapshot_in
 from bridge.scheduler._json import from_json
@@ -45,11 +46,15 @@ class Actual:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A job's decision as it was stored, and what became of the job."""
+    """A job's decision as it was stored, and what became of the job.
+
+    The decision was taken `gone` seconds after the event: its deadline was that much nearer.
+    """
 
     job: str
     decision: Mapping[str, Any]
     actual: Actual = Actual()
+    gone: float = 0.0
 
 
 @dataclass(slots=True)
@@ -101,6 +106,7 @@ class Report:
 class _Ended(NamedTuple):
     actual: Actual
     cost: Decimal
+    late: bool
 
 
 def replay(history: Iterable[Past], services: Mapping[str, Service], policy: str = "") -> Report:
@@ -122,18 +128,20 @@ def replay(history: Iterable[Past], services: Mapping[str, Service], policy: str
             service = services.get(decision.service)
             if service is None:
                 raise PlacementError(f"the service {decision.service} is not there any more")
-            again = _again(service, decision, past.decision, policy) if policy else None
+            then = in_time(service, past.gone)
+            again = _again(then, decision, past.decision, policy) if policy else None
         except PlacementError as error:
             report.left_out[error.message] += 1
             continue
         report.jobs += 1
-        actual = _Ended(past.actual, _paid(decision, service, past.actual))
-        _add_ended(report, decision, service, actual)
+        late = past.actual.seconds is not None and _misses(service, past.actual.seconds)
+        actual = _Ended(past.actual, _paid(decision, service, past.actual), late)
+        _add_actual(report.ended.setdefault((decision.policy, decision.trial), Figures()), actual)
         found = [("replay", policy, instead_of(again, "shadow"))] if again is not None else []
         found += [_trial(decision, one) for one in decision.instead]
         for role, name, other in found:
             row = rows.setdefault((role, name), Comparison(role, name))
-            _compare(row, instead_of(decision, "primary"), other, service, actual)
+            _compare(row, instead_of(decision, "primary"), other, then, actual)
     report.comparisons = list(rows.values())
     return report
 
@@ -157,7 +165,7 @@ def _compare(
     row.jobs += 1
     _add(row.taken, taken, service)
     _add(row.other, other, service)
-    _add_actual(row.actual, service, actual)
+    _add_actual(row.actual, actual)
     if taken.target != other.target:
         row.elsewhere += 1
         row.moves[taken.target, other.target] += 1
@@ -174,12 +182,7 @@ def _add(figures: Figures, said: Instead, service: Service) -> None:
     figures.misses += _misses(service, said.finish)
 
 
-def _add_ended(report: Report, decision: Decision, service: Service, actual: _Ended) -> None:
-    key = decision.policy, decision.trial
-    _add_actual(report.ended.setdefault(key, Figures()), service, actual)
-
-
-def _add_actual(figures: Figures, service: Service, ended: _Ended) -> None:
+def _add_actual(figures: Figures, ended: _Ended) -> None:
     """A job that is not over, or never ran, has no time that could be compared."""
     actual = ended.actual
     figures.failed += actual.failed
@@ -189,7 +192,7 @@ def _add_actual(figures: Figures, service: Service, ended: _Ended) -> None:
     figures.wait += actual.wait
     figures.seconds += actual.seconds
     figures.cost += ended.cost
-    figures.misses += _misses(service, actual.seconds)
+    figures.misses += ended.late
 
 
 def _paid(decision: Decision, service: Service, actual: Actual) -> Decimal:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from bridge.errors import AccessError, NotFoundError, PermanentError, UnsafePathError
 from bridge.storage._files import open_source, whole_file
+from bridge.storage._keys import is_path
+from bridge.storage._tree import walk
 from bridge.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ class FolderStore:
     def list(self, bucket: str, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See `Store.list`; symbolic links are left out."""
         base = self._bucket(bucket)
-        for key, facts in _walk(base, "", prefix, start_after):
-            yield _info(bucket, key, facts)
+        for key, entry in walk(lambda above: _entries(base, above), "", prefix, start_after):
+            if entry.is_file(follow_symlinks=False):
+                yield _info(bucket, key, entry.stat(follow_symlinks=False))
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """See `Store.head`."""
@@ -99,11 +102,10 @@ class FolderStore:
         return path
 
     def _path(self, bucket: str, key: str) -> Path:
-        parts = key.split("/") if key else []
-        bad = any(part in {"", ".", ".."} or "\0" in part for part in parts)
-        if bad or not bucket or bucket.startswith(".") or "/" in bucket or "\0" in bucket:
+        bad = (key and not is_path(key)) or not is_path(bucket)
+        if bad or bucket.startswith(".") or "/" in bucket:
             raise UnsafePathError(f"{bucket}/{key!r} cannot be a file of {self._provider}")
-        path = self._root.joinpath(bucket, *parts)
+        path = self._root.joinpath(bucket, key)
         if Path(os.path.realpath(path)) != path:
             raise UnsafePathError(f"{bucket}/{key} in {self._provider} is behind a symbolic link")
         return path
@@ -119,19 +121,9 @@ class FolderStore:
         return PermanentError(f"{where}: {error.strerror or error}")
 
 
-def _walk(
-    folder: Path, above: str, prefix: str, after: str
-) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files below the folder in the order of their keys, skipping what cannot match."""
-    with os.scandir(folder) as found:
-        entries = [(f"{above}{e.name}{'/' if _is_folder(e) else ''}", e) for e in found]
-    for key, entry in sorted(entries, key=lambda pair: pair[0]):
-        if key.endswith("/"):
-            inside = key.startswith(prefix) or prefix.startswith(key)
-            if inside and (after < key or after.startswith(key)):
-                yield from _walk(Path(entry.path), key, prefix, after)
-        elif key.startswith(prefix) and key > after and entry.is_file(follow_symlinks=False):
-            yield key, entry.stat(follow_symlinks=False)
+def _entries(base: Path, above: str) -> list[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(base / above) as found:
+        return [(f"{above}{e.name}{'/' if _is_folder(e) else ''}", e) for e in found]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Which object keys the fast client can carry without changing them."""
+"""Which object keys a client or a file system can carry without changing them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def is_plain(key: str) -> bool:
 
 def _has_dot_segment(key: str) -> bool:
     return "." in key and any(part in {".", ".."} for part in key.split("/"))
+
+
+def is_path(key: str) -> bool:
+    """True for a relative path that names one file, wherever it is resolved."""
+    return not any(part in {"", ".", ".."} or "\0" in part for part in key.split("/"))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import random
-import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
@@ -18,16 +15,12 @@ from bridge.errors import PermanentError, StorageUnavailable
 from bridge.storage._errors import Answer, Subject, answer_error
 from bridge.storage._settings import Credentials, S3Settings
 from bridge.storage._sigv4 import encode_path, encode_query, signed_headers
+from bridge.storage._web import BLOCK, ERROR_BYTES, connect, rfc3339, tried
 from bridge.storage.protocol import ObjectInfo
 
-_TRIES = 5
-_FIRST_DELAY = 0.1
-_TIMEOUT = 60.0
-_BLOCK = 1 << 20
 _EMPTY = hashlib.sha256(b"").hexdigest()
 # One request carries at most this much: S3's limit of a single PUT.
 _MAX_PUT = 5 * 1024**3
-_ERROR_BYTES = 65536
 T = TypeVar("T")
 
 
@@ -60,7 +53,7 @@ class PlainClient:
             file.seek(0)
             file.truncate()
             digest = hashlib.md5(usedforsecurity=False)
-            while block := answer.read(_BLOCK):
+            while block := answer.read(BLOCK):
                 digest.update(block)
                 file.write(block)
             return _info(bucket, key, answer), digest.hexdigest()
@@ -138,16 +131,7 @@ class PlainClient:
         receive: Callable[[http.client.HTTPResponse], T],
         body: BinaryIO | None = None,
     ) -> T:
-        delay = _FIRST_DELAY
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                return self._once(request, receive, body)
-            except StorageUnavailable:
-                if not left:
-                    raise
-            time.sleep(delay * (0.5 + random.random()))  # noqa: S311 - jitter is not a secret
-            delay *= 2
-        raise AssertionError("the last try returns or raises")
+        return tried(lambda: self._once(request, receive, body))
 
     def _once(
         self,
@@ -163,7 +147,7 @@ class PlainClient:
             connection.request(request.method, url, body=body, headers=headers)
             answer = connection.getresponse()
             if answer.status >= 300:
-                said = answer.read(_ERROR_BYTES).decode("utf-8", "replace")
+                said = answer.read(ERROR_BYTES).decode("utf-8", "replace")
                 raise answer_error(Answer.parse(answer.status, said), request.subject)
             return receive(answer)
         except (OSError, http.client.HTTPException) as error:
@@ -173,13 +157,10 @@ class PlainClient:
             connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
-        if not self._secure:
-            return http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
-        context = ssl.create_default_context(cafile=self._settings.authority or None)
-        if not self._settings.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(self._host, timeout=_TIMEOUT, context=context)
+        where = self._settings
+        return connect(
+            self._host, secure=self._secure, verify=where.verify, authority=where.authority
+        )
 
     def _signed(self, request: _Request) -> tuple[str, dict[str, str]]:
         key = f"/{request.subject.key}" if request.subject.key else ""
@@ -200,7 +181,7 @@ class PlainClient:
 
 def _sha256(file: BinaryIO) -> str:
     digest = hashlib.sha256()
-    while block := file.read(_BLOCK):
+    while block := file.read(BLOCK):
         digest.update(block)
     return digest.hexdigest()
 
@@ -223,7 +204,7 @@ def _info(
         int(headers.get("content-length", "0")) if size is None else size,
         headers.get("etag", "").strip('"'),
         headers.get("x-amz-version-id", ""),
-        _rfc3339(headers.get("last-modified", "")),
+        rfc3339(headers.get("last-modified", "")),
     )
 
 
@@ -244,12 +225,6 @@ def _without_namespaces(page: bytes) -> ElementTree.Element:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root
-
-
-def _rfc3339(date: str) -> str:
-    if not date:
-        return ""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT"))
 
 
 def _seconds_only(stamp: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter
 from fastapi import Query as Param
 from starlette.responses import Response
 
+from bridge.errors import TemporaryError
 from bridge.operate.audit import (
     MOST,
     explained_job,
@@ -16,7 +18,7 @@ from bridge.operate.audit import (
     history,
     report_json,
 )
-from bridge.scheduler import decide, replay
+from bridge.scheduler import replay
 from manager._http import json_answer
 from manager.auth import Caller
 from manager.core import Manager
@@ -27,6 +29,7 @@ from manager.metrics import read_window
 __all__ = ["router"]
 
 _PATH: Final = "/api/v1"
+_AGAIN: Final = 5.0
 Policy = Annotated[str, Param(description="decide again with it; without it, only trials")]
 Service = Annotated[str, Param(description="only of this service")]
 Start = Annotated[str, Param(description="RFC 3339; a day before now")]
@@ -36,6 +39,8 @@ Limit = Annotated[int, Param(ge=1, le=MOST, description="most decisions, the new
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module. Callers see the jobs of their services and those that they called."""
     routes = APIRouter(tags=["v1"])
+    # Thousands of decisions are seconds of work, which jobs would wait for.
+    one_at_a_time = threading.Lock()
 
     @routes.get(_PATH + "/jobs/{job}/decision")
     def decision(job: str, caller: Caller = gate.user) -> Response:
@@ -49,7 +54,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def now(name: str, caller: Caller = gate.user) -> Response:
         """The same for the decision that a job of the service would get now."""
         service = gate.seen(name, caller).service
-        found = explained_now(service, decide(service, None, manager.snapshot()))
+        found = explained_now(service, manager.decision(service))
         return json_answer(found.as_json())
 
     @routes.get(f"{_PATH}/policies/compare")
@@ -62,12 +67,18 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     ) -> Response:
         """What a policy would have done with the jobs of that time, and what was on trial.
 
-        Nothing runs again: only decisions are taken again. Times and costs are sums.
+        Nothing runs again: only decisions are taken again, one such request at a time. Times and
+        costs are sums.
         """
         since = read_window(start, "", time.time()).start
         sight = Sight(manager, caller)
-        past = history(sight.newest(service), manager.parts.jobs.detail, since, limit)
-        services = {one.name: one.service for one in manager.services()}
-        return json_answer(report_json(replay(past, services, policy), policy, since))
+        if not one_at_a_time.acquire(blocking=False):
+            raise TemporaryError("another comparison is under way", delay=_AGAIN)
+        try:
+            past = history(sight.newest(service), manager.parts.jobs.detail, since, limit)
+            services = {one.name: one.service for one in manager.services()}
+            return json_answer(report_json(replay(past, services, policy), policy, since))
+        finally:
+            one_at_a_time.release()
 
     return routes

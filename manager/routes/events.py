@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from manager._http import answer_to, body_of, empty
+from manager._http import Headers, answer_to, empty, read_body, refuse_ambiguous
 from manager.auth import Refused, bearer
 from manager.core import Manager
 from manager.intake import Intake
@@ -20,7 +21,15 @@ __all__ = ["Door", "router", "taking"]
 _PATH: Final = "/events"
 _LARGEST: Final = 4 * 2**20
 
-Take = Callable[[Request], Awaitable[Response]]
+Take = Callable[[Headers, Receive], Awaitable[None]]
+"""Takes a request's headers and its body; durable on return, else it raises."""
+
+_TAKEN: Final[Message] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-length", b"0")],
+}
+_END: Final[Message] = {"type": "http.response.body", "body": b""}
 
 
 def taking(manager: Manager) -> Take:
@@ -28,19 +37,12 @@ def taking(manager: Manager) -> Take:
     intake = Intake(manager)
     expected = manager.settings.webhook_token.reveal().encode()
 
-    async def take(request: Request) -> Response:
-        """Take a store's events: durable when it is answered, once each however often sent.
-
-        503 with Retry-After when they cannot be taken now. A body without a meaning is kept and
-        answered with 200: to send it again would not help.
-        """
-        token = bearer(request.headers.get("authorization", ""))
+    async def take(headers: Headers, receive: Receive) -> None:
+        token = bearer(_authorization(headers))
         if not expected or not hmac.compare_digest(token.encode(), expected):
             raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
-        body = await body_of(request, _LARGEST)
-        if body:
+        if body := await read_body(headers, receive, _LARGEST):
             await intake.take(body)
-        return empty(200)
 
     return take
 
@@ -55,27 +57,53 @@ def router(take: Take) -> APIRouter:
         """How stores look whether somebody is there."""
         return empty(200)
 
-    routes.add_api_route(_PATH, take, methods=["POST"], response_class=Response)
+    @routes.post(_PATH, response_class=Response)
+    async def accept(request: Request) -> Response:
+        """Take a store's events: durable when it is answered, once each however often sent.
+
+        503 with Retry-After when they cannot be taken now. A body without a meaning is kept and
+        answered with 200: to send it again would not help.
+        """
+        await take(request.scope["headers"], request.receive)
+        return empty(200)
+
     return routes
 
 
 class Door:
-    """Lets events in before all other routes are looked at: they come by the thousand.
+    """Lets events in before anything else looks at them: they come by the thousand.
 
-    The application's own route describes them, and is not asked.
+    What the application does around its routes is done here for this one: ambiguous requests are
+    refused, and `told` gets the status and the seconds of each. The application's own route
+    describes it, and is not asked.
     """
 
-    def __init__(self, app: ASGIApp, take: Take) -> None:
+    def __init__(self, app: ASGIApp, take: Take, told: Callable[[int, float], None]) -> None:
         self._app = app
         self._take = take
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        began = time.monotonic()
         try:
-            answer = await self._take(Request(scope, receive))
+            headers = scope["headers"]
+            refuse_ambiguous(headers)
+            await self._take(headers, receive)
         except Exception as error:
             answer = answer_to(error)
-        await answer(scope, receive, send)
+            self._told(answer.status_code, time.monotonic() - began)
+            await answer(scope, receive, send)
+        else:
+            self._told(200, time.monotonic() - began)
+            await send(_TAKEN)
+            await send(_END)
+
+
+def _authorization(headers: Headers) -> str:
+    return next(
+        (value.decode("latin-1") for name, value in headers if name == b"authorization"), ""
+    )

@@ -36,9 +36,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         one = manager.find(name)
         options = one.options.expose if one is not None and is_exposed(one) else None
         if options is not None and options.set_auth:
-            headers = list(_headers(name, request, cookies=options.auth_type == _FORWARD))
-            by_forward = options.auth_type == _FORWARD
-            gate.let_in(name, headers, address_of(request), users=by_forward)
+            users = options.auth_type == _FORWARD
+            headers = list(_headers(name, request, users=users))
+            gate.let_in(name, headers, address_of(request), users=users)
         if one is None or options is None:
             raise Refused(404)
         try:
@@ -68,8 +68,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     return routes
 
 
-def _headers(name: str, request: Request, *, cookies: bool) -> Iterator[str]:
-    if cookies:
+def _headers(name: str, request: Request, *, users: bool) -> Iterator[str]:
+    if users:
         yield from offered(name, request)
     else:
         yield request.headers.get("authorization", "")

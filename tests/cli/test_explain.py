@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.dispatch import Change, NewJob, SqliteStore
+from bridge.dispatch import Change, JobRecord, NewJob, SqliteStore
 from bridge.events import job_id
 from bridge.fdl import load
 from bridge.scheduler import Estimate, Snapshot, Trial, as_json, decide, snapshot_of
 from bridge.targets import JobState
+from manager.jobs import Sight
 from tests.cli.test_clusters import NO_AWS, Lab, inside
 from tests.command import EXAMPLES, Done, plain, terminal, write
 from tests.manager.conftest import serve
@@ -164,6 +166,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with ExitStack() as stack:
         trial = Trial.read("fastest:100%", "cheapest")
         yield Lab(serve(folder / "manager", stack, trial=trial), folder)
+
+
+def test_one_history_is_decided_again_at_a_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, statuses = "/api/v1/policies/compare", list[int]()
+    within, leave = threading.Event(), threading.Event()
+
+    def held(*_: object) -> list[JobRecord]:
+        within.set()
+        assert leave.wait(30)
+        return []
+
+    monkeypatch.setattr(Sight, "newest", held)
+    busy = threading.Thread(target=lambda: statuses.append(lab.live.ask("GET", path).status))
+    busy.start()
+    assert within.wait(30)
+    refused = lab.live.ask("GET", path)
+    leave.set()
+    busy.join()
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+    assert statuses == [200]
 
 
 def test_a_manager_is_asked(lab: Lab) -> None:

@@ -66,6 +66,7 @@ def test_what_was_learned_of_a_service_is_shown(lab: Lab) -> None:
     assert row[:2] == ["local", "3"]
     (run,) = lab.ok("service", "get", name, "--estimates")["runs"]
     assert run["samples"] == 3
+    assert lab.run("service", "delete", name, "-y").status == 0
 
 
 def test_buckets_from_their_creation_to_their_end(lab: Lab) -> None:

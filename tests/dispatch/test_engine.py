@@ -80,6 +80,22 @@ def test_a_target_never_has_more_than_twice_its_slots(store: SqliteStore) -> Non
     assert 0 < most <= 6
 
 
+def test_a_flood_of_one_owner_holds_up_nobody_elses_job(store: SqliteStore) -> None:
+    """At the places, too: they have room for two jobs at once."""
+    target = FakeTarget(slots=1)
+    services = [service("flood", "in"), service("more", "more"), service("single", "one")]
+    owners = {"flood": "ann", "more": "ann", "single": "bob"}
+    running = dispatcher(store, {"fake": target}, services, share=owners.__getitem__)
+    for n in range(50):
+        running.ingest(PROVIDER, body(f"in/{n}"))
+        running.ingest(PROVIDER, body(f"more/{n}"))
+    running.ingest(PROVIDER, body("one/last"))
+    with running:
+        assert running.wait_quiet(PATIENCE)
+    assert len(target.runs) == 101
+    assert [job.service for job in target.runs].index("single") < 10
+
+
 def test_a_failing_script_is_final(store: SqliteStore) -> None:
     failure = Outcome(JobState.FAILED, exit_code=3, reason="the script ended with 3")
     target = FakeTarget(script=outcomes(failure))

@@ -141,6 +141,19 @@ def test_where_nothing_is_kept_history_is_learned_again(store: SqliteStore) -> N
         ]
 
 
+def test_what_cannot_be_read_is_learned_again_and_keeps_nobody_from_work(
+    store: SqliteStore,
+) -> None:
+    with begin(store, targets()) as work:
+        feed(work, 0, 4)
+    version, kept = store.kept()
+    names = sorted(name for name in kept if "runs" in name)
+    assert store.learned(version, {names[0]: "{}", '["spent","service","gone"]': ""}, [])
+    with begin(store, targets()) as work:
+        feed(work, 10, 1)
+        assert sum(one.samples for one in work.known.accuracy()) == 5
+
+
 def test_each_attempt_is_learned_once_by_whoever_is_first(store: SqliteStore) -> None:
     with begin(store, targets()) as one:
         feed(one, 0, 5)

@@ -168,6 +168,7 @@ def dispatcher(
     decide: Callable[..., Decision] | None = None,
     settings: Settings = FAST,
     listing: Shelf | None = None,
+    share: Callable[[str], str] | None = None,
 ) -> Dispatcher:
     """A dispatcher over fakes; everything goes to the first target."""
     have = [service("s", "in")] if services is None else services
@@ -181,6 +182,7 @@ def dispatcher(
         snapshot=lambda: snapshot,
         settings=settings,
         listing=listing,
+        share=share,
     )
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.standing import Cdk, Up, up, why_no_cdk
+from tests.standing import Cdk, Up, up, why_no_npm
 from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(why_no_cdk()), reason=why_no_cdk()),
+    pytest.mark.skipif(bool(why_no_npm()), reason=why_no_npm()),
 ]
 
 BUCKET = "not-of-the-stack"

@@ -19,13 +19,13 @@ import pytest
 
 from tests.command import EXAMPLES, ROOT, Done, bridge
 from tests.docs.pages import DEPLOYING, commands_of, run
-from tests.standing import Cdk, Up, up, why_no_cdk
+from tests.standing import Cdk, Up, up, why_no_npm
 from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(why_no_cdk()), reason=why_no_cdk()),
+    pytest.mark.skipif(bool(why_no_npm()), reason=why_no_npm()),
 ]
 
 FDL = EXAMPLES / "word-charts" / "word-charts.yaml"

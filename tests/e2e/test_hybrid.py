@@ -15,13 +15,13 @@ import pytest
 
 from tests.command import EXAMPLES
 from tests.docs.pages import CLUSTERS, commands_of, run
-from tests.standing import Up, up, why_no_cdk
+from tests.standing import Up, up, why_no_npm
 from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(why_no_cdk()), reason=f"the CDK app cannot run: {why_no_cdk()}"),
+    pytest.mark.skipif(bool(why_no_npm()), reason=f"the CDK app cannot run: {why_no_npm()}"),
 ]
 
 BUCKET = "oscar-bridge-quakes"

@@ -65,6 +65,9 @@ USERS = [
     ("POST", "/api/v1/dead-letters/absent/redrive", 404),
     ("DELETE", "/api/v1/dead-letters/absent", 404),
     ("GET", "/api/v1/services/absent/plan", 404),
+    ("GET", "/api/v1/services/absent/decision", 404),
+    ("GET", "/api/v1/jobs/absent/decision", 404),
+    ("GET", "/api/v1/policies/compare", 200),
     ("GET", "/api/v1/cost", 200),
     ("GET", "/api/v1/estimates", 200),
 ]
@@ -141,8 +144,9 @@ SMUGGLED = [
 
 
 @pytest.mark.parametrize("lines", SMUGGLED)
-def test_ambiguous_requests_are_refused(live: Live, lines: str) -> None:
-    request = f"POST /system/services HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n0\r\n\r\n"
+@pytest.mark.parametrize("path", ["/system/services", "/events"])
+def test_ambiguous_requests_are_refused(live: Live, path: str, lines: str) -> None:
+    request = f"POST {path} HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n0\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=10) as line:
         line.sendall(request.encode())
         assert b" 400 " in line.recv(4096).partition(b"\r\n")[0]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.local.children import free_port
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
 from .issuer import MEMBER, Provider

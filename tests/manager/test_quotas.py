@@ -17,7 +17,7 @@ from bridge.scheduler import Spent
 from bridge.targets import JobState
 from manager.quotas import Quotas
 from manager.stored import Stored
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Held, Live, echo, minio, serve, trusting
 from .issuer import MEMBER, Provider

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from manager.tracing import tracing_of
-from tests.local.conftest import eventually
+from tests.waiting import eventually
 
 from .conftest import Live, basic, echo, minio, serve
 from .test_jobs import finished

@@ -188,9 +188,9 @@ def test_equals_are_drawn_by_lot_and_the_same_again() -> None:
 
 
 def test_the_less_loaded_of_two_near_ties_is_taken() -> None:
-    """Wait and score are alike, so only the second look at the load tells them apart."""
+    """One is a little slower, the other fails a little more: the look at the load decides."""
     busy, idle = spec("busy", "oscar", slots=1000), spec("idle", "oscar", slots=1000)
-    now = snapshot(state(busy, run=1.0, running=5), state(idle, run=1.0, failures=0.003))
+    now = snapshot(state(busy, run=1.005, running=5), state(idle, run=1.0, failures=0.003))
     assert {decide(service(), None, now, seed=seed).target for seed in range(20)} == {"idle"}
 
 

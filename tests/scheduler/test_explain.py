@@ -97,7 +97,7 @@ SITUATIONS: dict[str, tuple[Service, Snapshot, str]] = {
     "why this one of my two equal clusters?": (
         service(),
         snapshot(spec("north", "oscar", slots=4), spec("south", "oscar", slots=4)),
-        "south: best balance of 2 that can run it, about 35 s, free; taken by lot among 2 "
+        "north: best balance of 2 that can run it, about 35 s, free; taken by lot among 2 "
         "that are as good; the run time of 30 s is a guess",
     ),
     "when would it try elsewhere?": (

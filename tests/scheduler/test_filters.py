@@ -444,6 +444,28 @@ def test_nonsense_about_other_services_does_not_matter() -> None:
     assert offer(service(), None, other).feasible
 
 
+def test_a_spend_that_is_no_number_is_not_taken_for_nothing() -> None:
+    now = Snapshot((state(FUNCTIONS, run=60.0),), spent={"resize": Spent(day=Decimal("nan"))})
+    decision = decide(placed(service(), budget={"day": Decimal(5)}), None, now)
+    assert decision.waits
+    assert refusal(decision, "aws-lambda") == ["what resize has cost this day is not known: NaN"]
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        {"budget": {"week": Decimal(5)}},
+        {"avoid": {"colour": ("blue",)}},
+        {"require": {"colour": "blue"}},
+        {"prefer": {"colour": "blue"}},
+    ],
+)
+def test_a_key_that_nobody_knows_is_an_error(placement: dict[str, Any]) -> None:
+    (key,) = placement
+    with pytest.raises(PlacementError, match=rf"placement\.{key}\.(week|colour) of resize"):
+        decide(placed(service(), **placement), None, Snapshot((state(FUNCTIONS, run=6.0),)))
+
+
 def test_an_unknown_requirement_is_an_error() -> None:
     with pytest.raises(PlacementError, match=r"placement\.require\.colour of resize") as caught:
         offer(placed(service(), require={"colour": "blue"}), None, state(CLUSTER))

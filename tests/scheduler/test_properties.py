@@ -15,6 +15,7 @@ from bridge.scheduler import (
     POLICIES,
     Decision,
     Estimate,
+    Machines,
     Prices,
     Room,
     Snapshot,
@@ -246,6 +247,10 @@ strange_states = st.builds(
     start=wild,
     age=wild,
     runs=st.builds(lambda run, sure: {"resize": Estimate(run, sure)}, wild, wild),
+    mean_run=st.none() | wild,
+    start_late=st.none() | wild,
+    cold=st.builds(lambda chance: {"resize": chance}, wild),
+    machines=st.none() | st.builds(Machines, wild, wild, wild, wild, wild),
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.errors import PlacementError, UsageError
 from bridge.scheduler import (
+    POLICIES,
     Actual,
     Decision,
     Past,
@@ -19,6 +20,7 @@ from bridge.scheduler import (
     as_json,
     decide,
     from_json,
+    in_time,
     list_prices,
     offer,
     replay,
@@ -104,6 +106,35 @@ def test_history_under_its_own_policy_is_what_it_was() -> None:
         again = from_json(past.decision)
         taken = decide(ASKED, again.cause, again.snapshot or NOW, seed=again.seed)
         assert stored(taken) == past.decision
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_takes_its_decisions_again(policy: str) -> None:
+    # With what each of them wants to be told.
+    asked = placed(
+        service(), policy=policy, deadline=60.0, max_cost=Decimal(1),
+        targets=("aws-lambda", "my-cluster"),
+    )  # fmt: skip
+    past = [
+        Past(str(n), stored(decide(asked, event(size=n * 10**7, key=str(n)), now, seed=n)))
+        for n, now in enumerate((NOW, LATER) * 3)
+    ]
+    report = replay(past, {"resize": asked}, policy)
+    assert report.left_out == {}
+    (row,) = report.comparisons
+    assert (row.jobs, row.elsewhere) == (6, 0)
+    assert row.taken == row.other
+
+
+def test_a_deadline_was_as_near_as_when_it_was_decided() -> None:
+    asked = placed(service(), policy="cheapest", deadline=40.0)
+    taken = decide(in_time(asked, 20.0), event(), NOW)
+    assert (taken.target, decide(asked, event(), NOW).target) == ("aws-lambda", "my-cluster")
+    past = Past("late", stored(taken), gone=20.0)
+    (row,) = replay([past], {"resize": asked}, "cheapest").comparisons
+    assert (row.elsewhere, row.taken.misses, row.other.misses) == (0, 0, 0)
+    (row,) = replay([replace(past, gone=39.0)], {"resize": asked}, "cheapest").comparisons
+    assert row.other.misses == 1
 
 
 def test_another_policy_would_have_cost_less_and_been_late() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from bridge.errors import PlacementError
 from bridge.fdl.model import Service
 from bridge.scheduler import _words as words
 from bridge.scheduler._filters._wishes import ec2
@@ -200,10 +201,17 @@ def max_cost(service: Service, offer: Offer, _: Spent) -> str:
 def budget(service: Service, offer: Offer, spent: Spent) -> str:
     """The money that all jobs of a day or a month may cost; what costs nothing is always allowed.
 
-    Runs that are not over do not count yet, but for those that were placed in the same burst.
+    What is spent is what the snapshot says, and the price of what was placed in the same burst.
     """
     for period, limit in service.placement.budget.items() if offer.cost else ():
+        if period not in _GONE:
+            raise PlacementError(
+                f"placement.budget.{period} of {service.name} is not known",
+                hint="known are day and month",
+            )
         gone = _GONE[period](spent)
+        if not gone.is_finite():
+            return Passing(f"what {service.name} has cost this {period} is not known: {gone}")
         if gone + offer.cost <= limit:
             continue
         cost, most = words.money(offer.cost), words.money(limit)

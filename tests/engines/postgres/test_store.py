@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 
+import psycopg
 import pytest
 
 from bridge.dispatch import Change, Refusal, SqlStore
 from bridge.dispatch._schema import MIGRATIONS
-from bridge.dispatch.postgres import Postgres
+from bridge.dispatch._turns import Turns
+from bridge.dispatch.database import Cursor, Values
+from bridge.dispatch.postgres import Postgres, _Connection
 from bridge.errors import PermanentError, TemporaryError, UsageError
 from bridge.secret import Secret
 from bridge.targets import JobState
 from tests.dispatch import test_learning, test_store, test_store_asking
-from tests.dispatch.world import NOW, new_job
+from tests.dispatch.world import NOW, new_job, until
 
 from .server import PASSWORD, Server
 
@@ -88,6 +92,47 @@ def test_a_job_is_claimed_by_one_of_many(both: tuple[SqlStore, SqlStore]) -> Non
     # Rows that another holds are passed over, so an empty answer may come early.
     found += [job.id for job in both[0].claim("owner 0", JobState.ACCEPTED, NOW, 300)]
     assert sorted(found) == sorted({job.id for job in both[0].jobs(limit=300)})
+
+
+def test_a_job_that_a_newcomer_claims_meanwhile_is_his(server: Server) -> None:
+    """He takes his first lease and a job while another's claim is under way, which sees neither."""
+    schema, gate = server.schema(), server.schema()
+    server.do(
+        f"CREATE FUNCTION {gate}.hold() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN"
+        " PERFORM pg_advisory_lock(7); PERFORM pg_advisory_unlock(7); RETURN true; END $$"
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    class Slow(_Connection):
+        """Its claims read the owners only when they are let through."""
+
+        def execute(self, sql: str, values: Values = (), /) -> Cursor:
+            if "SKIP LOCKED" in sql:
+                super().execute(f"SET LOCAL search_path = {gate}, {schema}")
+            return super().execute(sql, values)
+
+    with (
+        SqlStore(server.database(schema)) as store,
+        closing(Slow(server.database(schema).session)) as slow,
+    ):
+        server.do(
+            f"CREATE VIEW {gate}.owners AS SELECT * FROM {schema}.owners WHERE {gate}.hold()"
+            f" UNION ALL SELECT 'nobody', 0 WHERE {gate}.hold()"
+        )
+        slow.execute(f"SET search_path = {schema}")
+        store.accept([new_job("in/a")], NOW)
+        with psycopg.connect(server.url()) as keeper, ThreadPoolExecutor(1) as pool:
+            keeper.execute("SELECT pg_advisory_lock(7)")
+            slow.begin(durable=True, alone=False)
+            asked = {"state": JobState.ACCEPTED, "target": "", "now": NOW, "limit": 9}
+            late = pool.submit(Turns().claim, slow, "late", **asked)
+            until(lambda: server.do(waiting) == [(1,)])
+            store.lease("newcomer", NOW + 10)
+            assert len(store.claim("newcomer", JobState.ACCEPTED, NOW, 9)) == 1
+            keeper.execute("SELECT pg_advisory_unlock(7)")
+            assert late.result() == []
+            slow.commit()
+        assert server.do(f"SELECT owner FROM {schema}.jobs") == [("newcomer",)]
 
 
 def test_of_two_changes_at_once_the_first_counts(both: tuple[SqlStore, SqlStore]) -> None:

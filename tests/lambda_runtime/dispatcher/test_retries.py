@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
-from bridge.errors import NotFoundError, TargetUnavailable
+from bridge.errors import NotFoundError, TargetUnavailable, UsageError
 from bridge.fdl.model import TargetSpec
-from bridge.scheduler import Snapshot, TargetState
+from bridge.scheduler import Snapshot, TargetState, Trial
 from bridge.targets import JobState
+from lambda_runtime.dispatcher.environment import Environment
 from lambda_runtime.dispatcher.worker import GO_ON
 from tests.lambda_runtime.dispatcher.world import Lab, created, queued
 
@@ -142,3 +144,29 @@ def test_a_job_waits_while_a_breaker_is_open(lab: Lab, monkeypatch: pytest.Monke
     lab.now = job.due
     lab.dispatcher.states(queued(json.dumps({GO_ON: {"job": job.id, "attempt": 1}})))
     assert lab.job().state is JobState.SUBMITTED and lab.letters() == []
+
+
+def test_a_policy_on_trial_decides_its_share_and_the_record_says_so(lab: Lab) -> None:
+    lab.deploy("grey", targets=("aws-lambda", "aws-batch"))
+    environ = {**GIVEN, "BRIDGE_POLICY_CANARY": "fastest:100%", "BRIDGE_POLICY_SHADOW": "cheapest"}
+    lab.environment = replace(lab.environment, trial=Environment.read(environ).trial)
+    lab.restart()
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    detail = lab.world.table.detail(lab.job().id)
+    assert detail is not None
+    (decision,) = detail.decisions
+    assert (decision["trial"], decision["policy"]) == ("canary", "fastest")
+    assert [one["role"] for one in decision["instead"]] == ["primary", "shadow"]
+    with pytest.raises(UsageError, match="canary"):
+        Environment.read({**GIVEN, "BRIDGE_POLICY_CANARY": "fastest"})
+    assert Environment.read(GIVEN).trial == Trial()
+
+
+GIVEN = {
+    "BRIDGE_PREFIX": "lab",
+    "BRIDGE_TABLE": "t",
+    "BRIDGE_BUCKET": "b",
+    "BRIDGE_STATES_QUEUE": "s",
+    "BRIDGE_DEAD_QUEUE": "d",
+    "AWS_REGION": "eu-west-1",
+}
