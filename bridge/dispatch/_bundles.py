@@ -85,7 +85,7 @@ class Bundler:
     def _launch(self, records: Sequence[JobRecord]) -> None:
         service = records[0].service
         root = self._target.prepare(
-            [Job(one.id, one.service, one.event, one.attempt) for one in records]
+            [Job(one.id, one.service, one.event, one.attempt, one.trace) for one in records]
         )
         numbered = [replace(one, handle=f"{root}:{n}") for n, one in enumerate(records)]
         if len(self._marked(numbered)) < len(records):

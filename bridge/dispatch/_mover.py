@@ -13,7 +13,7 @@ from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._lane import Lane
 from bridge.dispatch.model import Change, JobRecord, Waiting
 from bridge.dispatch.protocol import Decide
-from bridge.errors import BridgeError, TemporaryError
+from bridge.errors import BridgeError, TemporaryError, WaitError
 from bridge.fdl.model import Service
 from bridge.scheduler import Snapshot, from_json
 from bridge.targets import JobState
@@ -130,6 +130,8 @@ class Mover:
             late = _waiting.unexplained(one, decision, snapshot, now)
             if late is not None:
                 decision = self._decide(pressed, job.event, late, seed=steps.seed(job.id))
+        except WaitError:
+            return ""
         except BridgeError as error:
             LOG.warning("job %s stays on %s: %s", job.id, job.target, error)
             return ""

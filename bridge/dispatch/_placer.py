@@ -69,8 +69,8 @@ class Placer:
         """What is to be placed, with what is left of its deadline."""
         try:
             service = self._service(job.service)
-        except BridgeError as error:
-            return error
+        except Exception as error:
+            return _understood(error)
         if service is None:
             return PermanentError(f"service {job.service} is not deployed here")
         return steps.in_time(service, job, self._core.clock())
@@ -78,15 +78,18 @@ class Placer:
     def _decided(
         self, known: Sequence[tuple[JobRecord, Service]]
     ) -> Sequence[Decision | BridgeError]:
-        if not known:
-            return ()
-        core = self._core
         try:
-            snapshot = replace(self._snapshot(), turn=self._turn)
-            for name in {service.name for _, service in known}:
-                snapshot = core.known.informed(snapshot, name)
-        except BridgeError as error:
-            return [error] * len(known)
+            return self._burst(known) if known else ()
+        except Exception as error:
+            # Whatever it is, what was claimed must not be left lying.
+            return [_understood(error)] * len(known)
+
+    def _burst(
+        self, known: Sequence[tuple[JobRecord, Service]]
+    ) -> Sequence[Decision | BridgeError]:
+        snapshot = replace(self._snapshot(), turn=self._turn)
+        for name in {service.name for _, service in known}:
+            snapshot = self._core.known.informed(snapshot, name)
         self._turn += len(known)
         left = [self._left_by(job) for job, _ in known]
         first = [one for one, gone in zip(known, left, strict=True) if not gone]
@@ -106,12 +109,10 @@ class Placer:
     ) -> Decision | BridgeError:
         """Without the targets that the job has left, if any other can run it."""
         seed = steps.seed(job.id)
-        others = tuple(state for state in snapshot.targets if state.spec.name not in left)
+        others = steps.without(snapshot, left)
         try:
             with contextlib.suppress(PlacementError):
-                found = self._taken(
-                    service, job.event, replace(snapshot, targets=others), seed=seed
-                )
+                found = self._taken(service, job.event, others, seed=seed)
                 if found.target:
                     return found
             return self._taken(service, job.event, snapshot, seed=seed)
@@ -124,11 +125,8 @@ class Placer:
         """One decision; those after it see it."""
         try:
             found = self._decide(service, event, snapshot, seed=seed)
-        except BridgeError:
-            raise
         except Exception as error:
-            LOG.exception("placing a job of %s failed", service.name)
-            raise TemporaryError(f"placement broke: {error!r}") from error
+            raise _understood(error) from error
         if found.target in self._targets:
             self._core.tally.reserve(found.target)
         return found
@@ -167,3 +165,11 @@ class Placer:
     ) -> Change:
         core = self._core
         return steps.place_later(job, why, core.clock(), core.settings, least, counts=counts)
+
+
+def _understood(error: Exception) -> BridgeError:
+    """An error of ours as it is; one that nobody has foreseen may pass."""
+    if isinstance(error, BridgeError):
+        return error
+    LOG.error("placement broke", exc_info=error)
+    return TemporaryError(f"placement broke: {error!r}")

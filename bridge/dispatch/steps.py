@@ -17,7 +17,7 @@ from bridge.dispatch.model import Change, JobDetail, JobRecord
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, as_json, from_json
+from bridge.scheduler import Decision, Snapshot, as_json, from_json
 from bridge.targets import JobState
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "submit_later",
     "waiting",
     "watched_of",
+    "without",
 ]
 
 
@@ -175,6 +176,12 @@ def can_go_elsewhere(detail: JobDetail | None, targets: Collection[str]) -> bool
 def in_time(service: Service, job: JobRecord, now: float) -> Service:
     """The service with what is left of its deadline for this job."""
     return scheduler.in_time(service, now - job.accepted)
+
+
+def without(snapshot: Snapshot, left: Collection[str]) -> Snapshot:
+    """The snapshot as if these targets were not there."""
+    others = tuple(state for state in snapshot.targets if state.spec.name not in left)
+    return replace(snapshot, targets=others)
 
 
 def left_by(detail: JobDetail | None) -> frozenset[str]:

@@ -92,9 +92,7 @@ class Worker:
             self.fail(job, f"service {job.service} is not deployed here")
             return None
         try:
-            decision = world.environment.trial.decide(
-                known.service, job.event, world.snapshot(known), seed=steps.seed(job.id)
-            )
+            decision = self._decided(job, known)
         except PermanentError as error:
             self.fail(job, error.message)
             return None
@@ -111,6 +109,17 @@ class Worker:
         if not world.table.change(change, only_from=(JobState.ACCEPTED,)):
             return None
         return replace(job, state=JobState.PLACED, target=decision.target, tries=0)
+
+    def _decided(self, job: JobRecord, known: Known) -> Decision:
+        """Without the targets that the job has been to in vain, if any other can run it."""
+        world, seed = self._world, steps.seed(job.id)
+        snapshot, decided = world.snapshot(known), world.environment.trial.decide
+        left = steps.left_by(world.table.detail(job.id) if job.attempt > 1 else None)
+        if left:
+            found = decided(known.service, job.event, steps.without(snapshot, left), seed=seed)
+            if found.target:
+                return found
+        return decided(known.service, job.event, snapshot, seed=seed)
 
     def fail(self, job: JobRecord, why: str, decision: Decision | None = None) -> None:
         """The end of a job that nothing can run; the reason is in the dead-letter queue."""
@@ -179,11 +188,13 @@ class Worker:
         detail = world.table.detail(job.id)
         names = [name for name in known.document.targets if world.target(known, name)]
         fallback = steps.next_fallback(detail, names)
-        change = steps.given_up(replace(job, tries=tries), why, fallback, world.clock())
-        if not fallback:
+        elsewhere = steps.can_go_elsewhere(detail, names)
+        given = replace(job, tries=tries)
+        change = steps.given_up(given, why, fallback, world.clock(), elsewhere=elsewhere)
+        if change.state.final:
             self.end(job, change)
         elif world.table.change(change):
-            self._submit(_next(job, change))
+            self.advance(_next(job, change))
 
     def hand_over(self, job: JobRecord) -> None:
         """Finish a hand-over to Batch that stopped half-way."""
@@ -243,9 +254,8 @@ class Worker:
 
 def _next(job: JobRecord, change: Change) -> JobRecord:
     """The job as it is after a change that begins another attempt."""
-    return replace(
-        job, attempt=job.attempt + 1, tries=0, target=change.target or "", handle="", log=""
-    )
+    fresh = replace(job, attempt=job.attempt + 1, tries=0, handle="", log="")
+    return replace(fresh, state=change.state, target=change.target or "")
 
 
 def _described(job: JobRecord) -> str:

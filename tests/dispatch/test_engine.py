@@ -218,6 +218,20 @@ def test_placement_is_tried_again_and_then_dead(store: SqliteStore, error: Excep
     assert len(set(calls)) == 1
 
 
+@pytest.mark.parametrize("name", ["_snapshot", "_service"])
+def test_what_breaks_before_a_decision_leaves_no_job_behind(store: SqliteStore, name: str) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("a bug")
+
+    running = dispatcher(store, {"fake": FakeTarget()})
+    setattr(running._placer, name, broken)
+    with running:
+        running.ingest(PROVIDER, body("in/a"))
+        assert running.wait_quiet(PATIENCE)
+    assert only(store).state is JobState.DEAD
+    assert "a bug" in only(store).reason
+
+
 def test_decisions_of_a_burst_see_each_other(store: SqliteStore) -> None:
     seen = []
     holding = FakeTarget(script=outcomes(Outcome(hold=True)))

@@ -62,7 +62,7 @@ def make_array(account: Account, jobs: Sequence[Job]) -> str:
 
 
 def _entry(account: Account, job: Job) -> dict[str, Any]:
-    body = delegated(job.event, job.event.provider, job.id, job.attempt)
+    body = delegated(job.event, job.event.provider, job.id, job.attempt, job.trace)
     text = _text(body)
     if len(text) <= _LARGE:
         return body

@@ -65,6 +65,26 @@ def test_then_it_goes_to_the_fallback_target(lab: Lab) -> None:
     assert claim.holder != "late"
 
 
+def test_without_a_fallback_it_is_placed_anew_without_the_target_that_gave_it_up(
+    lab: Lab,
+) -> None:
+    lab.deploy("grey", targets=("aws-lambda", "aws-batch"))
+    lab.lambdas.noted.faults = [THROTTLED] * 9
+    lab.batches.noted.faults = [THROTTLED] * 9
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    first = lab.job().target
+    second = {"aws-lambda": "aws-batch", "aws-batch": "aws-lambda"}[first]
+    {"aws-lambda": lab.lambdas, "aws-batch": lab.batches}[second].noted.faults = []
+    go_on(lab)
+    go_on(lab)
+    job = lab.job()
+    assert (job.state, job.target, job.attempt) == (JobState.SUBMITTED, second, 2)
+    detail = lab.world.table.detail(job.id)
+    assert detail is not None
+    assert [a.state for a in detail.attempts] == [JobState.CANCELLED, JobState.SUBMITTED]
+    assert lab.letters() == []
+
+
 def test_a_refused_submit_that_did_arrive_is_not_sent_elsewhere(lab: Lab) -> None:
     lab.deploy("grey", fallback=("aws-batch",))
     lab.lambdas.noted.faults = [THROTTLED] * 9

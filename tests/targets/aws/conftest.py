@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.request import Request, urlopen
 
 import pytest
 from moto.server import ThreadedMotoServer
 
 from bridge.targets.aws import Account, AccountSettings
+from tests.conformance.places import Place, places
 
 CREDENTIALS = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "not-a-secret"}
 
@@ -31,3 +32,10 @@ def account() -> Iterator[Account]:
     made.prepare()
     yield made
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Place]]:
+    """Lambda and Batch that really run, as plain processes: made once, as that takes seconds."""
+    with places("process", tmp_path_factory.mktemp("places")) as found:
+        yield found

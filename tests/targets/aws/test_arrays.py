@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from bridge.dispatch import Dispatcher, JobRecord, NewJob, SqliteStore
+from bridge.events import Event, EventKind
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import Decision, Estimate, Snapshot, TargetState, decide
 from bridge.targets import JobState, Target
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, submission
-from tests.conformance.places import Place, places
+from tests.conformance.places import Place
 from tests.dispatch.world import FAST, PATIENCE, FolderRoutes, decide_for, open_store, until
 from tests.dispatch.world import service as a_service
 
@@ -32,12 +33,6 @@ case "$name" in
 esac
 cp "$INPUT_FILE_PATH" "$TMP_OUTPUT_DIR/$name"
 """
-
-
-@pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Place]]:
-    with places("process", tmp_path_factory.mktemp("places")) as found:
-        yield found
 
 
 @pytest.fixture
@@ -87,6 +82,9 @@ def test_a_burst_is_one_array_and_each_child_its_own_job(store: SqliteStore, pla
     keys = ["a", "b", "c", "bad", "slow"]
     names = accept(store, place, service, *keys)
     (alone,) = accept(store, place, other, "one")
+    # Too large to travel with the others: it has an object of its own.
+    large = Event(EventKind.UNKNOWN, body=b"x y " * 12_500, size=50_000, nonce="large")
+    store.accept([NewJob("large-1", service.name, large)], 0.0)
     with dispatcher(store, place.target, service, other) as running:
         slow = names[-1]
         until(lambda: _state(store, slow) is JobState.RUNNING)
@@ -94,9 +92,12 @@ def test_a_burst_is_one_array_and_each_child_its_own_job(store: SqliteStore, pla
         assert running.wait_quiet(PATIENCE)
         found = {name: record for name in names if (record := store.job(name))}
     (array,) = in_batch(place, service)
-    assert array["arrayProperties"]["size"] == len(keys)
-    handles = {f"{array['jobId']}:{number}" for number in range(len(keys))}
+    assert array["arrayProperties"]["size"] == len(keys) + 1
+    found["large-1"] = whole = store.jobs(service=service.name, newest=True, limit=1)[0]
+    handles = {f"{array['jobId']}:{number}" for number in range(len(keys) + 1)}
     assert {record.handle for record in found.values()} == handles
+    assert (whole.id, whole.state) == ("large-1", JobState.SUCCEEDED)
+    assert store.detail("large-1").outputs[0].size == 50_000  # type: ignore[union-attr]
     assert [found[name].state.value for name in names] == [
         *["succeeded"] * 3,
         "failed",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import pytest
 
-from tests.conformance.places import Place, places
+from tests.conformance.places import Place
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with places("process", tmp_path_factory.mktemp("places")) as found:
-        yield found["lambda"]
+@pytest.fixture
+def place(sides: Mapping[str, Place]) -> Place:
+    return sides["lambda"]
 
 
 def test_what_an_invocation_leaves_in_its_environment_is_gone_at_the_next(place: Place) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from tests.conformance.handover import *  # noqa: F403
-from tests.conformance.places import Place, places
+from tests.conformance.places import Place
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with places("process", tmp_path_factory.mktemp("places")) as found:
-        yield found["lambda"]
+@pytest.fixture
+def place(sides: Mapping[str, Place]) -> Place:
+    return sides["lambda"]
 
 
 def test_an_event_that_waits_in_lambda_is_given_back(place: Place) -> None:
