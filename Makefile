@@ -22,7 +22,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.test
-	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+	for b in benchmarks/[a-z]*.py benchmarks/placement; do $(BIN)/python $$b || exit 1; done
 
 # A stamp for each set of packages: the demo needs far fewer than the tests.
 $(VENV)/.local $(VENV)/.test: $(VENV)/.%: pyproject.toml constraints.txt

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from batch._array import array_event
 from batch._place import Place, place_of
 from bridge.errors import BridgeError, EventError
-from bridge.events import job_id
+from bridge.events import envelope, job_id
 from bridge.supervisor import (
     Order,
     Report,
@@ -44,9 +45,14 @@ def run(environ: Mapping[str, str]) -> Report:
     try:
         place = place_of(environ)
         target = target if place.main else ""
+        if environ.get("BRIDGE_ARRAY_URL"):
+            body = array_event(environ, place, s3, base)
+            # A job of its own, with its own name.
+            place, name = place._replace(child=None), _named(body)
+        else:
+            body = load_event(environ, s3, base)
         name = _child(name, place)
         service = load_service(environ, s3)
-        body = load_event(environ, s3, base)
         found = [_again(one, place) for one in orders(body, environ.get("JOB_UUID", ""))]
         mine = _mine(found, place, service)
         variables = script_secrets(secrets)
@@ -75,6 +81,11 @@ def run(environ: Mapping[str, str]) -> Report:
         )
 
     return run_orders(mine, one, place=target, stores=stores, base=base)[1]
+
+
+def _named(body: bytes) -> str:
+    found = envelope(body)
+    return found.job if found else ""
 
 
 def _again(order: Order, place: Place) -> Order:

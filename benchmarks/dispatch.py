@@ -1,7 +1,7 @@
 """The durable queue: events accepted per second, and jobs through a target that runs nothing.
 
 Each table divides by a baseline of the same run: what a list in memory takes, what one commit for
-each event costs, what a bare call of the target costs.
+each event costs, what a bare call of the target costs, what a submit of its own for each job costs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 from _measure import Measure, report
 
@@ -29,12 +30,15 @@ from bridge.fdl.model import (
     StoragePath,
     TargetSpec,
 )
+from bridge.local.aws import AwsEndpoint
 from bridge.pipeline import Routes
 from bridge.scheduler import decide, snapshot_of
-from bridge.targets import Job
+from bridge.targets import Job, JobState, Target
+from bridge.targets.aws import Account, AccountSettings, BatchTarget
 
 ACCEPTS = 2000
 JOBS = 2000
+BURST = 500
 PROVIDER = "minio.default"
 SERVICE = Service(
     "thumbnails",
@@ -118,7 +122,7 @@ def accepts() -> None:
     report("Durable accepts: seconds per event", rows, "a commit each, 16 clients")
 
 
-def dispatcher(store: SqliteStore, target: FakeTarget) -> Dispatcher:
+def dispatcher(store: SqliteStore, target: Target) -> Dispatcher:
     """With the real scheduler and routes."""
     snapshot = snapshot_of(DOCUMENT)
     return Dispatcher(
@@ -181,7 +185,52 @@ def latency() -> None:
     report("One event on an idle queue", rows, "event to answer")
 
 
+class Alone:
+    """The Batch target without what it can do with many jobs at once."""
+
+    def __init__(self, target: BatchTarget) -> None:
+        for name in ("spec", "submit", "poll", "cancel"):
+            setattr(self, name, getattr(target, name))
+
+
+def bursts() -> None:
+    """A burst placed on AWS Batch, until the local endpoint has all of it; nothing is run there."""
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-aws-") as folder,
+        AwsEndpoint(Path(folder), engine="process", session="bench") as endpoint,
+    ):
+        keys = endpoint.environment()
+        named = {n.lower(): keys[n] for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        role = "arn:aws:iam::000000000000:role/bench"
+        account = Account(AccountSettings(endpoint=endpoint.url, credentials=named, role=role))
+        account.prepare()
+        target = BatchTarget(TargetSpec("null", "batch"), account, {})
+        target.deploy([SERVICE])
+        environment = f"{account.settings.name}-fargate"
+        account.client("batch").update_compute_environment(
+            computeEnvironment=environment, state="DISABLED"
+        )
+        for name, one in (("a submit each, 8 at once", Alone(target)), ("array jobs", target)):
+            work = items(BURST, name)
+            with new_store() as store:
+                store.accept(work, time.time())
+                with dispatcher(store, cast("Target", one)) as running:
+                    seconds = timed(lambda: _all_submitted(running, BURST))
+                calls = len({r.handle.partition(":")[0] for r in store.jobs(limit=BURST)})
+            note = f"{BURST / seconds:,.0f} jobs/s, {calls} submits"
+            rows.append(Measure(name, seconds / BURST, runs=BURST, note=note))
+    report("A burst to AWS Batch: seconds per job", rows, "a submit each, 8 at once")
+
+
+def _all_submitted(running: Dispatcher, count: int) -> None:
+    pause = threading.Event()
+    while running.store.loads().get(("null", JobState.SUBMITTED), 0) < count:
+        pause.wait(0.01)
+
+
 if __name__ == "__main__":
     accepts()
     through()
     latency()
+    bursts()

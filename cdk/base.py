@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aws_cdk import CfnOutput, Fn, Stack
@@ -28,7 +30,8 @@ class BridgeBase(Construct):
 
     `base` names everything; other stacks find it by those names alone, so there is one for a
     prefix in an account and region. `code` is the folder of the dispatcher (`cdk.code.assemble`),
-    `assets` the bucket that services' documents are in, `alarms` the ARN of a topic.
+    `assets` the bucket that services' documents are in, `alarms` the ARN of a topic,
+    `trials` variables for the dispatcher.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class BridgeBase(Construct):
         code: str,
         assets: str,
         alarms: str = "",
+        trials: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(scope, id)
         self.base = base
@@ -67,6 +71,7 @@ class BridgeBase(Construct):
             code=code,
             assets=assets,
             alarms=alarms,
+            trials=trials,
         )
         api = self.dispatcher.functions["api"].attr_arn
         self.api = Api(self, "Api", base=base, function_arn=api)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from aws_cdk import aws_events as events
@@ -50,7 +51,8 @@ _KINDS: Final = (
 class Dispatcher(Construct):
     """Four functions with one role: events, states, reconcile and api.
 
-    The first two read their queues, the third runs on a schedule, the last serves HTTP.
+    The first two read their queues, the third runs on a schedule, the last serves HTTP. `trials`
+    are more of their variables.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Dispatcher(Construct):
         code: str,
         assets: str,
         alarms: str = "",
+        trials: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(scope, id)
         self._base = base
@@ -82,6 +85,7 @@ class Dispatcher(Construct):
             "BRIDGE_STATES_QUEUE": queues.live["states"].ref,
             "BRIDGE_DEAD_QUEUE": queues.dead["events"].ref,
             "BRIDGE_TOKENS": base.tokens,
+            **trials,
         }
         self.functions = {kind.name: self._function(kind, alarms) for kind in _KINDS}
         for kind in ("events", "states"):
@@ -197,7 +201,7 @@ def _of_storage(base: Base, assets: str) -> Iterator[Statement]:
     table = base.arn("dynamodb", f"table/{base.table}")
     change = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "Query")
     yield Statement(tuple(f"dynamodb:{a}" for a in change), (table, f"{table}/index/*"))
-    folders = ("reports", "runs", "events")
+    folders = ("reports", "runs", "events", "estimates")
     objects = tuple(base.s3_arn(f"{base.bucket}/{folder}/*") for folder in folders)
     yield Statement(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), objects)
     yield Statement(("s3:ListBucket",), (base.s3_arn(base.bucket),))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 from bridge.errors import UsageError
+from bridge.scheduler import TRIAL_VARIABLES, Trial
 
 __all__ = ["Assets", "Images", "Settings"]
 
@@ -51,7 +52,8 @@ class Settings:
     `minio` is how AWS reaches `minio.default`, where the file does not say it: its endpoint, region
     and verify, as JSON; its keys go into the services' secrets on another way.
     `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is;
-    who gives it also pushes images, else the app does that (`push`).
+    who gives it also pushes images, else the app does that (`push`). `trials` are the variables
+    of the policies on trial, for the dispatcher.
     """
 
     fdl: Path
@@ -67,6 +69,7 @@ class Settings:
     minio: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = "bootstrap"
     push: bool = True
+    trials: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, context: Mapping[str, object]) -> Settings:
@@ -94,6 +97,7 @@ class Settings:
                 Assets, _one_of(given.get("assets", "bootstrap"), get_args(Assets), "assets")
             ),
             push="assets" not in given,
+            trials=_trials(os.environ),
         )
 
     @property
@@ -123,6 +127,12 @@ def _matching(text: str, pattern: re.Pattern[str], key: str, hint: str) -> str:
     if not pattern.fullmatch(text):
         raise UsageError(f"{key}={text!r} cannot be used", hint=hint)
     return text
+
+
+def _trials(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of policies on trial; UsageError for a trial that makes no sense."""
+    Trial.of(environment)
+    return {name: environment[name] for name in TRIAL_VARIABLES if environment.get(name)}
 
 
 def _one_of(text: str, allowed: tuple[str, ...], key: str) -> str:

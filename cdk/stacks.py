@@ -51,6 +51,7 @@ class BaseStack(Stack):  # type: ignore[misc]  # mypy does not follow aws_cdk
             code=code,
             assets=assets,
             alarms=settings.alarms,
+            trials=settings.trials,
         )
 
 

@@ -19,6 +19,7 @@ from manager.gate import Gate
 from manager.oidc import Oidc
 from manager.routes import (
     buckets,
+    decisions,
     deployments,
     events,
     exposed,
@@ -54,6 +55,7 @@ _PARTS: Final = (
     volumes,
     quotas,
     v1,
+    decisions,
     stream,
 )
 _DESCRIPTION: Final = "OSCAR's REST API: services, their jobs, and the buckets that feed them."

@@ -26,6 +26,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BRIDGE_IMAGE_PULL_SECRETS": "",
     "BRIDGE_LOG": "text",
     "BRIDGE_OIDC_AUDIENCE": "",
+    "BRIDGE_POLICY_CANARY": "",
+    "BRIDGE_POLICY_SHADOW": "",
     "BRIDGE_PULL_INTERVAL": "30",
     "BRIDGE_RECONCILE_INTERVAL": "300",
     "BRIDGE_RUNTIME_IMAGE": "",

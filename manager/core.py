@@ -51,6 +51,7 @@ from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
 from manager.tracing import Tracing
+from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
 
@@ -116,12 +117,14 @@ class Manager:
         document = self._document(self._services)
         self._routes = routes_of(document)
         self.served = document.services
+        self.trials = Trials(settings.trial)
         self.quotas = Quotas(
             parts.state,
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
             self._spent,
+            place=self.trials.decide,
         )
         self._inputs_at = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(
@@ -308,7 +311,7 @@ class Manager:
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = self._decision(one.service)
+        decision = decide(one.service, None, self.snapshot())
         if not decision.target:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
@@ -472,18 +475,16 @@ class Manager:
         loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
         if self.parts.measure is not None:
             return self.parts.measure(loads)
-        states = (
-            TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1])
-            for spec in self.specs
-        )
-        return Snapshot(tuple(states))
+        return Snapshot(tuple(TargetState(spec, *loads[spec.name]) for spec in self.specs))
 
-    def _decision(self, service: Service) -> Decision:
-        return decide(service, None, self.snapshot())
+    def decision(self, service: Service) -> Decision:
+        """Where a job of the service would go now, with all that was learned."""
+        now = self.dispatcher.known.informed(self.snapshot(), service.name)
+        return decide(service, None, now)
 
     def ranking(self, one: Deployed) -> list[str]:
         """The targets that its jobs may run on, the best one now first."""
-        candidates = self._decision(one.service).candidates
+        candidates = self.decision(one.service).candidates
         return [c.offer.target for c in candidates if c.offer.feasible]
 
     # --- settings ---------------------------------------------------------------------------

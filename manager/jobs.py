@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bridge.dispatch import Attempt, JobDetail, JobRecord
@@ -16,6 +16,7 @@ from manager.core import Manager
 
 __all__ = ["Query", "Sight", "detail_view", "job_view", "read_states"]
 
+_PAGE: Final = 500
 _REDRIVEN: Final = "redrive "
 _TIMES: Final = ("accepted", "placed", "submitted", "started", "ended")
 _STEPS: Final = (
@@ -79,6 +80,16 @@ class Sight:
         kept = found[: query.limit]
         after = kept[-1].id if len(found) > query.limit else ""
         return [record for record in kept if self._is_his(record)], after
+
+    def newest(self, service: str) -> Iterator[JobRecord]:
+        """All jobs of a service, or of all, the newest first."""
+        query = Query(service, limit=_PAGE)
+        while True:
+            found, after = self.page(query)
+            yield from found
+            if not after:
+                return
+            query = replace(query, after=after)
 
     def owned(self, service: str = "") -> list[str]:
         """Names of the caller's services, or the one that is named; Refused (403) for another's."""

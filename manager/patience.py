@@ -15,24 +15,35 @@ _LATE: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-le
 
 
 class Patient(HttpToolsProtocol):
-    """uvicorn's protocol, which waits for ever for the rest of a head; this one answers 408."""
+    """uvicorn's protocol, which waits for ever for the rest of a head; this one answers 408.
+
+    Most heads come in one piece: for those there is no clock to set.
+    """
 
     _alarm: asyncio.TimerHandle | None = None
+    _within = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
         self._wait()
 
-    def on_message_begin(self) -> None:
-        """A request has begun: on a connection that is used again, only now."""
-        super().on_message_begin()
-        if self._alarm is None:
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        if self._within and self._alarm is None:
             self._wait()
+
+    def on_message_begin(self) -> None:
+        """A request has begun."""
+        self._within = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._unset()
+        self._within = False
+        if self._alarm is not None:
+            self._unset()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

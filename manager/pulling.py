@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["heard", "listed_source", "made_at", "routes_of"]
 
-_TYPES: Final = frozenset({"webdav"})
+_TYPES: Final = frozenset({"onedata", "webdav"})
 
 
 def _is_listed(provider: str) -> bool:

@@ -12,10 +12,12 @@ from decimal import Decimal
 from typing import Final
 
 from bridge.dispatch import JobStore
+from bridge.dispatch.protocol import Decide
 from bridge.errors import PlacementError, UsageError, WaitError
 from bridge.events import Event
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot, Spent, decide
+from bridge.scheduler import Decision, Snapshot, Spent
+from bridge.scheduler import decide as decided
 from bridge.targets import JobState
 from manager.auth import ADMIN
 from manager.quota import Load, Quota, Used, from_stored, to_store
@@ -46,7 +48,7 @@ class Quotas:
     """The quotas of a manager's users; the administrator has none. Thread-safe.
 
     What another manager changes is in force here within a second. `spent` is asked with the name
-    of a service for what its owner has spent.
+    of a service for what its owner has spent, `place` decides where a job runs that may run.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Quotas:
         spent: Callable[[str], Spent],
         *,
         clock: Callable[[], float] = time.monotonic,
+        place: Decide = decided,
     ) -> None:
         self._state = state
         self._jobs = jobs
@@ -65,6 +68,7 @@ class Quotas:
         self._stored = stored
         self._spent = spent
         self._clock = clock
+        self._place = place
         self._lock = threading.Lock()
         self._counted = -_FRESH
         self._kept: dict[str, tuple[float, Quota]] = {}
@@ -186,11 +190,11 @@ class Quotas:
         one = self._services().get(service.name)
         quota = Quota() if one is None or one.owner == ADMIN.uid else self.of(one.owner)
         if one is None or quota == Quota():
-            return decide(service, event, snapshot, seed=seed)
+            return self._place(service, event, snapshot, seed=seed)
         if full := self._full(one.owner, {path.bucket for path in one.service.outputs}):
             raise WaitError(f"its owner's quota of {full} is used up", delay=_LATEST)
         self._check_load(one, quota)
-        decision = decide(service, event, snapshot, seed=seed)
+        decision = self._place(service, event, snapshot, seed=seed)
         if quota.of_money and decision.chosen is not None:
             self._check_money(one, quota, decision.chosen.offer.cost)
         with self._lock:

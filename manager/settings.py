@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.errors import UsageError
+from bridge.scheduler import Trial
 from bridge.secret import Secret
 from manager.oidc import OidcSettings
 from manager.throttle import Limits
@@ -30,6 +31,7 @@ class Settings:
     `lone_ports` gives Go's clients a single port as a number. `backlog` is how many open jobs there
     may be before new events are turned away for a while. `limits` are those on wrong credentials.
     `proxies` are the addresses and networks whose X-Forwarded-For says where a request is from.
+    `trial` are the policies on trial.
     """
 
     user: str
@@ -53,6 +55,7 @@ class Settings:
     oidc: OidcSettings | None = None
     limits: Limits = field(default_factory=Limits)
     proxies: tuple[str, ...] = ()
+    trial: Trial = field(default_factory=Trial)
 
 
 def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settings:
@@ -77,6 +80,7 @@ def from_environment(environment: Mapping[str, str], *, token: Secret) -> Settin
         webhook_token=token,
         oidc=_oidc(read) if read.flag("OIDC_ENABLE", default=False) else None,
         proxies=tuple(map(_network, read.words("BRIDGE_TRUSTED_PROXIES"))),
+        trial=Trial.of(environment),
     )
 
 

@@ -14,6 +14,7 @@ from bridge.dispatch import JobEvent, JobStore
 from bridge.targets import JobState
 from manager.core import Manager
 from manager.estimates import states
+from manager.trials import Trials
 
 __all__ = ["Measured", "Telemetry"]
 
@@ -53,6 +54,7 @@ class Telemetry:
             registry=self._registry,
         )
         self._registry.register(_Stored(manager.parts.jobs))
+        self._registry.register(_OnTrial(manager.trials))
         self._registry.register(_Learned(manager))
         manager.parts.jobs.watch(self._heard)
 
@@ -98,6 +100,28 @@ class _Stored:
 
     def describe(self) -> Sequence[Metric]:
         """Nothing: the store is asked when somebody looks, and not before."""
+        return ()
+
+
+class _OnTrial:
+    """What policies on trial said."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics; see prometheus_client."""
+        found = CounterMetricFamily(
+            "bridge_decisions_on_trial",
+            "Decisions beside which another policy was asked, and whether both chose the same.",
+            labels=["role", "policy", "same"],
+        )
+        for (role, policy, same), count in self._trials.counts().items():
+            found.add_metric([role, policy, str(same).lower()], count)
+        yield found
+
+    def describe(self) -> Sequence[Metric]:
+        """Nothing, as `_Stored`."""
         return ()
 
 

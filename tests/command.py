@@ -63,7 +63,7 @@ def bridge(
     return Done(*forks.run(words, cwd, environment(**(env or {})), timeout))
 
 
-def terminal(*arguments: str | Path, **env: str) -> str:
+def terminal(*arguments: str | Path, columns: int = 100, **env: str) -> str:
     """What the command prints on a terminal."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
@@ -71,7 +71,7 @@ def terminal(*arguments: str | Path, **env: str) -> str:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=environment(TERM="xterm-256color", COLUMNS="100", **env),
+        env=environment(TERM="xterm-256color", COLUMNS=str(columns), **env),
     )
     os.close(theirs)
     said = b""

@@ -19,6 +19,7 @@ __all__ = [
     "cluster_options",
     "json_option",
     "side_options",
+    "sides_lazily",
 ]
 
 Command = Callable[..., Any]
@@ -85,10 +86,21 @@ def side_options(command: Command) -> Command:
     """Add --cluster, --manager and AWS's options; the command gets the keyword `sides`: where
     services are."""
 
+    @sides_lazily
+    @functools.wraps(command)
+    def with_sides(*args: Any, sides: Callable[[], Any], **options: Any) -> Any:
+        return command(*args, sides=sides(), **options)
+
+    return with_sides
+
+
+def sides_lazily(command: Command) -> Command:
+    """The same; the command gets what finds them: `sides`."""
+
     @cluster_options
     @aws_choices
     @functools.wraps(command)
-    def with_sides(
+    def with_finder(
         *args: Any,
         cluster: str,
         manager: str,
@@ -97,14 +109,16 @@ def side_options(command: Command) -> Command:
         prefix: str,
         **options: Any,
     ) -> Any:
-        from bridge.operate.sides import sides_known
+        def sides() -> Any:
+            from bridge.operate.sides import sides_known
 
-        found = sides_known(
-            profile=profile, region=region, prefix=prefix, cluster=cluster, manager=manager
-        )
-        return command(*args, sides=found, **options)
+            return sides_known(
+                profile=profile, region=region, prefix=prefix, cluster=cluster, manager=manager
+            )
 
-    return with_sides
+        return command(*args, sides=sides, **options)
+
+    return with_finder
 
 
 def json_option(command: Command) -> Command:

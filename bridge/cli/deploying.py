@@ -28,10 +28,10 @@ DIFFERENT: Final = 4
 def apply(path: Path, *, yes: bool, as_json: bool, **options: Any) -> int:
     """Plan, confirm, do."""
     from bridge.cli.aws_options import account_of
-    from bridge.cli.placement import decided
+    from bridge.cli.whole import placed
 
     document, pipeline = load_pipeline(path)
-    parts = parts_of(document, pipeline, decided(document, options["policy"]))
+    parts = parts_of(document, pipeline, placed(document, pipeline, options["policy"]).decisions)
     parts.check()
     if not parts.on_aws and not parts.clusters:
         raise UsageError(
@@ -124,12 +124,12 @@ def destroy(
 
 def _parts_of(path: Path | None) -> Parts | None:
     """The parts of a file that is there; None where only a deployment's name is known."""
-    from bridge.cli.placement import decided
+    from bridge.cli.whole import placed
 
     if path is None or not path.exists():
         return None
     document, pipeline = load_pipeline(path)
-    return parts_of(document, pipeline, decided(document, ""))
+    return parts_of(document, pipeline, placed(document, pipeline, "").decisions)
 
 
 def drift(path: Path | None, account: Callable[[], Account], *, name: str, as_json: bool) -> int:
@@ -224,11 +224,11 @@ def _list(name: str, account: Account, *, as_json: bool) -> None:
 
 def secrets(path: Path, account: Account, *, name: str, as_json: bool) -> int:
     """Write what differs."""
-    from bridge.cli.placement import decided
+    from bridge.cli.whole import placed
     from bridge.deploy import deployment_name, reaching, secret_steps, unreached, write_secret
 
     document, pipeline = load_pipeline(path)
-    parts = parts_of(document, pipeline, decided(document, ""))
+    parts = parts_of(document, pipeline, placed(document, pipeline, "").decisions)
     deployment = deployment_name(path, name)
     willing = patient(account)
     if unreached(document, parts.on_aws):

@@ -76,6 +76,25 @@ def graph(fdl: Path, form: str, as_json: bool) -> None:
 
 
 @app.command()
+@click.argument("fdl", type=_PATH, required=False)
+@click.option(
+    "--trace",
+    default="synthetic",
+    show_default=True,
+    help="synthetic, or a CSV file of a data set.",
+)
+@click.option("--invocations", type=click.IntRange(1), help="How many (synthetic: 10000).")
+@click.option("--policy", "policies", multiple=True, help="Each one is a run; may be repeated.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another luck.")
+@_json
+def simulate(fdl: Path | None, **options: Any) -> None:
+    """Say what policies would do to many invocations, on targets that are only simulated."""
+    from bridge.cli import simulate as simulation
+
+    simulation.simulate(fdl, **options)
+
+
+@app.command()
 @_fdl
 @click.option(
     "--input",

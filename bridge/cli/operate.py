@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bridge.cli.aws_options import aws_choices, aws_options, json_option, side_options
+from bridge.cli.aws_options import aws_choices, aws_options, json_option, side_options, sides_lazily
 
 if TYPE_CHECKING:
     from bridge.operate.sides import Side
     from bridge.targets.aws import Account
+
+    Sides = Callable[[], Sequence[Side]]
 
 __all__ = ["register"]
 
@@ -79,6 +81,43 @@ def job(job: str, sides: Sequence[Side], as_json: bool) -> int:
     from bridge.cli import jobs as printing
 
     return printing.show_one(sides, job, as_json=as_json)
+
+
+@click.command("explain")
+@click.argument("name", metavar="JOB|SERVICE")
+@click.option("--state", type=_PATH, help="Folder of `up --keep`: its jobs, without a manager.")
+@sides_lazily
+@json_option
+def explain(name: str, sides: Sides, state: Path | None, as_json: bool) -> int:
+    """Say why a job is where it is, or where one would go.
+
+    Every candidate: seconds, costs, scores term by term, or why it cannot run the job. For a
+    SERVICE it is the decision as it would be now.
+    """
+    from bridge.cli import explain as printing
+
+    return printing.explain(sides, name, state=state, as_json=as_json)
+
+
+@click.command("replay")
+@click.option("--policy", default="", help="Decide again with it; default: only compare trials.")
+@click.option("--since", default="1d", show_default=True, help="10m, 2h, 1d or an ISO time.")
+@click.option("--service", default="", help="Only this service.")
+@click.option("--limit", "-n", default=10_000, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--state", type=_PATH, help="Folder of `up --keep`: its jobs, without a manager.")
+@click.option("--file", type=_PATH, help="The FDL file of its services; with --state.")
+@sides_lazily
+@json_option
+def replay(sides: Sides, **options: Any) -> int:
+    """Decide the past again with another policy; nothing runs.
+
+    What each decision would have been, on what was known when it was taken: how many jobs would
+    have gone elsewhere, and the difference in cost, waiting and missed deadlines, beside what
+    became of the jobs. Policies that were on trial are compared, too.
+    """
+    from bridge.cli import replay as printing
+
+    return printing.replay(sides, **options)
 
 
 @click.command("invoke")
@@ -182,5 +221,18 @@ def import_scar(source: str, **options: Any) -> int:
 
 def register(app: click.Group) -> None:
     """Add these commands to the program."""
-    for command in (ls, logs, jobs, job, invoke, submit, put, get, cost, import_scar):
+    for command in (
+        ls,
+        logs,
+        jobs,
+        job,
+        explain,
+        replay,
+        invoke,
+        submit,
+        put,
+        get,
+        cost,
+        import_scar,
+    ):
         app.add_command(command)

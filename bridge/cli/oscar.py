@@ -67,10 +67,20 @@ def service() -> None:
 @service.command("get")
 @_NAME
 @click.option("--show-secrets", is_flag=True, help="Its token and credentials as they are.")
+@click.option(
+    "--estimates",
+    is_flag=True,
+    help="How long its runs take by target, how sure that is and how well it was foretold.",
+)
 @_on_cluster
 @json_option
-def get_service(name: str, client: OscarClient, *, show_secrets: bool, as_json: bool) -> None:
-    """Print a service's definition as its cluster has it, in FDL's words."""
+def get_service(
+    name: str, client: OscarClient, *, show_secrets: bool, estimates: bool, as_json: bool
+) -> None:
+    """Print a service's definition as its cluster has it, in FDL's words.
+
+    With --estimates what a manager of OSCAR Bridge has learned from its runs instead.
+    """
     import yaml
 
     from bridge.cli.output import print_json
@@ -80,11 +90,36 @@ def get_service(name: str, client: OscarClient, *, show_secrets: bool, as_json: 
     if found is None:
         hint = "oscar-bridge service list"
         raise NotFoundError(f"there is no service {name!r} on cluster {client.id}", hint=hint)
+    if estimates:
+        _show_estimates(client.estimates(name), as_json=as_json)
+        return
     document = dict(found.document) if show_secrets else _covered(found.document)
     if as_json:
         print_json(document)
     else:
         click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _show_estimates(found: Mapping[str, Any], *, as_json: bool) -> None:
+    from bridge.cli.output import console, print_json, seconds, table
+
+    if as_json:
+        print_json(found)
+        return
+    columns = ("target", "runs", "median", "95 %", "confidence", "error", "drifts")
+    rows = [
+        (
+            str(one["target"]),
+            str(one["samples"]),
+            seconds(one["run"]),
+            seconds(one["late"]),
+            f"{one['confidence']:.2f}",
+            "" if one["error"] is None else f"{one['error'] * 100:.0f} %",
+            f"{one['drifts']} (now)" if one["drifting"] else str(one["drifts"]),
+        )
+        for one in found.get("runs", ())
+    ]
+    console().print(table(columns, rows))
 
 
 def _covered(value: Any, name: str = "") -> Any:

@@ -12,6 +12,7 @@ from bridge.cli.check import load_pipeline
 from bridge.cli.deploying import DIFFERENT
 from bridge.cli.output import console, money, print_json, seconds, table
 from bridge.cli.sides import Parts, parts_of, sides_of
+from bridge.cli.whole import placed, print_whole, whole_json
 from bridge.errors import (
     AccessError,
     BridgeError,
@@ -19,7 +20,7 @@ from bridge.errors import (
     TargetUnavailable,
     UsageError,
 )
-from bridge.scheduler import POLICIES, Candidate, Decision, decide, snapshot_of
+from bridge.scheduler import Candidate, Decision
 from bridge.scheduler import as_json as decision_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bridge.fdl.model import Document
     from bridge.targets.aws import Account
 
-__all__ = ["decided", "plan", "print_decisions"]
+__all__ = ["plan", "print_decisions"]
 
 
 def plan(
@@ -48,15 +49,18 @@ def plan(
     from bridge.cli.changes import changes_json, print_changes
 
     document, pipeline = load_pipeline(path)
-    decisions = decided(document, policy)
+    together = placed(document, pipeline, policy)
+    decisions = list(together.decisions)
     if not as_json:
         print_decisions(decisions)
+        print_whole(together)
     parts = parts_of(document, pipeline, decisions)
     found, whys = _changes(path, parts, offline=offline, policy=policy, **options)
     notes = [] if offline else _cluster_notes(document, decisions)
     if as_json:
         told: dict[str, Any] = {"file": str(path)}
         told["decisions"] = [decision_json(d) for d in decisions]
+        told["pipeline"] = whole_json(together)
         told["changes"] = None if found is None else changes_json(found)
         told["notes"] = [*(found.notes if found else ()), *whys, *notes]
         print_json(told)
@@ -68,15 +72,6 @@ def plan(
         for note in notes:
             console().print(f"note: {note}", markup=False, soft_wrap=True)
     return DIFFERENT if exit_code and found is not None and not found.empty else 0
-
-
-def decided(document: Document, policy: str) -> list[Decision]:
-    """The decision for each service, before any job."""
-    if policy and policy not in POLICIES:
-        known = ", ".join(sorted(POLICIES))
-        raise UsageError(f"--policy {policy}: there is no such policy", hint=known)
-    snapshot = snapshot_of(document)
-    return [decide(one, None, snapshot, policy=policy or None) for one in document.services]
 
 
 def _changes(

@@ -50,6 +50,7 @@ class Core:
         self.changed = threading.Condition()
         self.version = 0
         self.placing = threading.Event()
+        self.moving = threading.Event()
         self.prepare: Callable[[str], None] = lambda service: None
         self.tracing: Tracing | None = None
         self.share: Callable[[str], str] = lambda service: ""

@@ -139,6 +139,7 @@ def record(item: Item, event: str = "") -> JobRecord:
         ended=values.get("ended"),
         report=json.loads(values.get("report", "{}")),
         stop=bool(values.get("stop")),
+        moving=bool(values.get("moving")),
     )
 
 

@@ -104,7 +104,7 @@ def tell(core: Core, lanes: Mapping[str, Lane], record: JobRecord) -> None:
     lane = lanes.get(record.target)
     try:
         if lane is not None:
-            lane.stop(record.id)
+            lane.stop(record)
     except TemporaryError as error:
         LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
         return

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from bridge.dispatch._promises import Promises
 from bridge.dispatch.lessons import observation
 from bridge.dispatch.model import JobEvent, Lesson
 from bridge.errors import BridgeError
@@ -29,6 +31,7 @@ LOG: Final = logging.getLogger("bridge.dispatch")
 _BATCH: Final = 500
 _PAUSE: Final = 0.5
 _LOOK: Final = 5.0
+_DAY: Final = 86_400.0
 
 
 class Known:
@@ -40,7 +43,10 @@ class Known:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._book = Estimates()
+        self._promises = Promises()
         self._version = 0
+        self._swept = 0.0
+        self._unsure = False
         self._submits: list[tuple[str, float, bool]] = []
 
     # --- asking -----------------------------------------------------------------------------
@@ -49,13 +55,16 @@ class Known:
         """The snapshot with what is known of a service, for a decision about it."""
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            return self._book.informed(snapshot, service, now, owner=owner)
+            informed = self._book.informed(snapshot, service, now, owner=owner)
+            spent = self._promises.added(informed.spent[service], service, owner, now)
+        return replace(informed, spent={**informed.spent, service: spent})
 
     def spent(self, service: str) -> Spent:
-        """What the service and its owner have spent."""
+        """What the service and its owner have spent, with what their jobs under way will cost."""
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            return self._book.spent(service, now, owner=owner)
+            spent = self._book.spent(service, now, owner=owner)
+            return self._promises.added(spent, service, owner, now)
 
     def accuracy(self) -> list[Accuracy]:
         """What is known of each service on each target, and how good it was."""
@@ -73,10 +82,19 @@ class Known:
     def heard(self, news: Sequence[JobEvent]) -> None:
         """Something has ended: there is something to learn, in a while."""
         if any(event.state.final or event.attempt > 1 for event in news):
+            # Without the lock: whoever commits does not wait for who learns.
+            self._promises.heard(news, self._core.clock())
             self._news.set()
+
+    def placed(self, job: str, service: str, cost: Decimal) -> None:
+        """A job was placed where it is expected to cost so much."""
+        with self._lock:
+            self._promises.make(job, service, self._core.share(service), cost)
 
     def submitted(self, target: str, *, ok: bool) -> None:
         """A target has taken a job, or refused it for now (when it is only full, neither)."""
+        if ok and self._book.is_untroubled(target):
+            return
         now = self._core.clock()
         with self._lock:
             before = self._book.breaker(target, now)
@@ -92,20 +110,30 @@ class Known:
 
     def load(self) -> None:
         """Take what is kept; where nothing is, or nothing that can be read, learn from history."""
-        store = self._core.store
+        try:
+            version, book = self._read()
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            LOG.warning("what was learned cannot be read (%r): it is learned again", error)
+            # With another mark than ours everything is forgotten.
+            self._core.store.relearn((Estimates.MARK[0], "damaged"))
+            version, book = self._read()
+        with self._lock:
+            self._book, self._version = book, version
+            self._submit_again({target for target, _, _ in self._submits})
+            self._unsure = False
+        self._news.set()
+
+    def _read(self) -> tuple[int, Estimates]:
+        store, book = self._core.store, Estimates()
         version, kept = store.kept()
         if not Estimates.readable(kept):
             store.relearn(Estimates.MARK)
             version, kept = store.kept()
-        with self._lock:
-            self._book = Estimates()
-            self._take(version, kept, {target for target, _, _ in self._submits})
-        self._news.set()
+        book.restore(kept)
+        return version, book
 
-    def _take(self, version: int, kept: Mapping[str, str], targets: Set[str] = frozenset()) -> None:
-        """Know what others have stored, and on top of it our own submits since (to `targets`)."""
-        targets = self._book.restore(kept) | targets
-        self._version = version
+    def _submit_again(self, targets: Set[str]) -> None:
+        """Our own submits to these targets, on top of what was read."""
         for target, at, ok in self._submits:
             if target in targets:
                 self._book.submitted(target, at, ok=ok)
@@ -129,33 +157,50 @@ class Known:
     def learn(self) -> int:
         """Learn from some attempts that are over; how many they were."""
         store = self._core.store
+        if self._unsure:
+            self.load()
         version, theirs = store.kept(self._version)
         found = store.lessons(_BATCH)
         with self._lock:
             if theirs:
-                self._take(version, theirs)
+                self._submit_again(self._book.restore(theirs))
+                self._version = version
+            self._sweep()
             drifted = [lesson for lesson in found if self._observe(lesson)]
+            self._promises.settle(self._core.clock())
             changes, submits = self._book.changes(), len(self._submits)
         if not found and not changes:
             return 0
-        try:
-            stored = store.learned(version, changes, found)
-        except BridgeError:
-            self.load()
-            raise
-        if not stored:
-            self.load()
+        # Until it is stored, what is in memory may be wrong: then it is read anew.
+        self._unsure = True
+        if not store.learned(version, changes, found):
             return _BATCH
         with self._lock:
             self._version += bool(changes)
             del self._submits[:submits]
+            self._unsure = False
         for lesson in drifted:
             self._alarm(lesson)
         return len(found)
 
+    def _sweep(self) -> None:
+        """Once a day, forget what has become too old to say anything."""
+        now = self._core.clock()
+        if not 0 <= now - self._swept < _DAY:
+            self._swept = now
+            self._book.forget(now)
+
     def _observe(self, lesson: Lesson) -> bool:
-        seen = observation(lesson, self._price)
-        return seen is not None and self._book.observe(seen, self._core.clock())
+        try:
+            seen = observation(lesson, self._price)
+            one = self._core.services.get(lesson.service)
+            if seen is not None and one is not None:
+                seen = replace(seen, cores=float(one.resources.cpu))
+            return seen is not None and self._book.observe(seen, self._core.clock())
+        except Exception:
+            # One that nobody foresaw must not keep us from all others.
+            LOG.exception("nothing is learned from a job of %s", lesson.service)
+            return False
 
     def _price(self, service: str, target: str, seconds: float) -> Decimal:
         one, spec = self._core.services.get(service), self._specs.get(target)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.dispatch import steps
+from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, change_of, watched
+from bridge.dispatch._waiting import patience
 from bridge.dispatch.model import Change, JobRecord
-from bridge.dispatch.protocol import Forgets, Leases, Notifies
+from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
@@ -50,6 +52,8 @@ class Lane:
         self._with_target: set[str] = set()
         self._resume: list[_Resume] = []
         self._late: list[JobUpdate] = []
+        self._flying: set[str] = set()
+        self._held: dict[str, JobRecord] = {}
         self._handed: deque[tuple[JobRecord, Change]] = deque()
         self._recording = threading.Lock()
         self._submitting = 0
@@ -59,6 +63,11 @@ class Lane:
         parallel = core.settings.parallel_submits
         self._parallel = min(slots, parallel) if slots else parallel
         self._room = 2 * slots if slots else core.settings.outstanding
+        self._bundling = 0
+        self._bundler = None
+        if isinstance(target, Bundles):
+            self._bundler = Bundler(core, target, self)
+            self._room = max(self._room, target.bundle_sizes[1])
         self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix=f"submit-{name}")
         if isinstance(target, Notifies):
             target.on_news(self._news.set)
@@ -76,21 +85,26 @@ class Lane:
             self._begin(record)
         with self._lock:
             self._with_target.update(r.id for r in records)
-            self._resume += [_Resume(now, record) for record in records]
+            self._resume += [_Resume(now, record) for record in records if not record.moving]
+            self._held |= {record.id: record for record in records if record.moving}
         self.wake.set()
+        self._core.moving.set()
 
     def drop(self, job: str) -> None:
         """The job is over for us."""
         with self._lock:
             self._watch.pop(job, None)
             self._with_target.discard(job)
+            self._held.pop(job, None)
             self._paused = 0.0
         self.wake.set()
 
-    def stop(self, job: str) -> None:
+    def stop(self, record: JobRecord) -> None:
         """Tell the target to cancel; raises what the target raises."""
-        self._target.cancel(job)
-        self.drop(job)
+        if isinstance(self._target, Bundles) and record.handle:
+            self._target.follow(record.id, record.attempt, record.handle, record.service)
+        self._target.cancel(record.id)
+        self.drop(record.id)
 
     # --- submitting -------------------------------------------------------------------------
 
@@ -114,7 +128,7 @@ class Lane:
             # What has ended meanwhile is not to be run again.
             self._poll()
         for record in due:
-            if record.id in self._watch:
+            if record.id in self._watch and record.id not in self._held:
                 self._hand_over(record)
         return bool(due)
 
@@ -127,9 +141,14 @@ class Lane:
         due = core.store.next_due(JobState.PLACED, now, self.name)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
-        for record in core.store.claim(core.owner, JobState.PLACED, now, room, self.name):
+        records = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        for record in records:
             self._begin(record)
+        bundles, alone = self._bundler.sorted(records) if self._bundler else ([], records)
+        for record in alone:
             self._hand_over(record)
+        for bundle in bundles:
+            self._hand_over_all(bundle)
         return 0.0
 
     def _free(self, now: float) -> int:
@@ -138,7 +157,64 @@ class Lane:
             # Few claims of many jobs are cheaper than many of few.
             if self._paused > now or self._submitting > self._parallel:
                 return 0
+            if self._bundler:
+                # While one bundle is on its way, the next one gathers.
+                return 0 if self._bundling else self._room - len(self._watch)
             return min(self._room - len(self._watch), 4 * self._parallel - self._submitting)
+
+    # --- giving back ------------------------------------------------------------------------
+
+    @property
+    def held(self) -> list[JobRecord]:
+        """Jobs that the target is asked to give back."""
+        with self._lock:
+            return list(self._held.values())
+
+    def hold(self, record: JobRecord) -> bool:
+        """Do not submit the job any more; False where that comes too late, or it can never be
+        given back."""
+        if not isinstance(self._target, Withdraws):
+            return False
+        if record.state is JobState.PLACED:
+            self._begin(record)
+        with self._lock:
+            known = self._watch.get(record.id)
+            if known is None or known.state is JobState.RUNNING or record.id in self._flying:
+                return False
+            self._resume = [r for r in self._resume if r.record.id != record.id]
+            self._held[record.id] = record
+            known.moving = True
+        self._core.moving.set()
+        return True
+
+    def unhold(self, job: str) -> None:
+        """The job is not to be given back, or it has begun."""
+        with self._lock:
+            self._held.pop(job, None)
+            if (entry := self._watch.get(job)) is not None:
+                entry.moving = False
+
+    def withdraw(self, record: JobRecord) -> bool | None:
+        """See Withdraws, of a job that is held."""
+        assert isinstance(self._target, Withdraws)
+        try:
+            return self._target.withdraw(_job(record), record.handle)
+        except TemporaryError:
+            if isinstance(self._target, Leases) and self._has_let_go(record):
+                return True
+            raise
+
+    def let_be(self, record: JobRecord) -> None:
+        """The target does not give the job back; what we have not submitted has to be followed."""
+        self.unhold(record.id)
+        if record.moving or record.state is JobState.PLACED:
+            self.resume([replace(record, moving=False, state=JobState.RUNNING)])
+
+    def gone(self, job: str) -> None:
+        """The job was given back: nothing that the target still says of it counts."""
+        self._forget(job)
+
+    # --- handing over -----------------------------------------------------------------------
 
     def _begin(self, record: JobRecord) -> None:
         """Follow the job from before its submit, as its news may be faster than our thread."""
@@ -149,20 +225,36 @@ class Lane:
     def _hand_over(self, record: JobRecord) -> None:
         with self._lock:
             self._submitting += 1
+            self._flying.add(record.id)
         self._pool.submit(self._submit, record)
+
+    def _hand_over_all(self, bundle: Sequence[JobRecord]) -> None:
+        with self._lock:
+            self._bundling += 1
+            self._flying.update(record.id for record in bundle)
+        self._pool.submit(self._submit_all, bundle)
+
+    def _submit_all(self, bundle: Sequence[JobRecord]) -> None:
+        assert self._bundler is not None
+        try:
+            self._bundler.submit(bundle)
+        finally:
+            with self._lock:
+                self._bundling -= 1
+                self._flying.difference_update(record.id for record in bundle)
+            self.wake.set()
 
     def _submit(self, record: JobRecord) -> None:
         try:
-            self._core.prepare(record.service)
-            handle = self._target.submit(_job(record))
-            self._submitted(record, handle)
+            handle = self._fly(record)
+            self.submitted(record, handle)
         except TemporaryError as error:
-            self._refused(record, error)
+            self.refused(record, error)
         except BridgeError as error:
-            self._finish(record, JobState.FAILED, error.message)
+            self.finish(record, JobState.FAILED, error.message)
         except Exception as error:
             LOG.exception("submitting job %s to %s broke", record.id, self.name)
-            self._refused(record, TemporaryError(f"submit broke: {error!r}"))
+            self.refused(record, TemporaryError(f"submit broke: {error!r}"))
         finally:
             with self._lock:
                 self._submitting -= 1
@@ -170,7 +262,20 @@ class Lane:
             if low:
                 self.wake.set()
 
-    def _submitted(self, record: JobRecord, handle: str) -> None:
+    def _fly(self, record: JobRecord) -> str:
+        try:
+            self._core.prepare(record.service)
+            if record.handle and isinstance(self._target, Bundles):
+                # The job may be one of many of a bundle, which `submit` knows nothing of.
+                self._target.follow(record.id, record.attempt, record.handle, record.service)
+                return record.handle
+            return self._target.submit(_job(record))
+        finally:
+            with self._lock:
+                self._flying.discard(record.id)
+
+    def submitted(self, record: JobRecord, handle: str) -> None:
+        """Record that the target has the job."""
         core, states = self._core, {record.state}
         core.known.submitted(self.name, ok=True)
         with self._lock:
@@ -223,13 +328,16 @@ class Lane:
 
     # --- when the target does not take a job --------------------------------------------------
 
-    def _refused(self, record: JobRecord, error: TemporaryError) -> None:
+    def refused(self, record: JobRecord, error: TemporaryError) -> None:
+        """Record that the target does not take the job now, or give up."""
+        with self._lock:
+            self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
         if not busy:
             core.known.submitted(self.name, ok=False)
         later = steps.submit_later(record, error, now, core.settings, counts=not busy)
-        if later is None:
+        if later is None or (not busy and self._is_late(record, now)):
             self._give_up(replace(record, tries=record.tries + 1), error)
             return
         if busy:
@@ -243,6 +351,14 @@ class Lane:
         with self._lock:
             self._resume.append(_Resume(later.due, replace(record, tries=later.tries)))
 
+    def _is_late(self, record: JobRecord, now: float) -> bool:
+        """True when the job has waited long enough for a submit, and another target can run it."""
+        core, service = self._core, self._core.services.get(record.service)
+        since = record.accepted if record.placed is None else record.placed
+        if service is None or now - since < patience(service, core.settings):
+            return False
+        return steps.can_go_elsewhere(core.store.detail(record.id), core.lanes.keys())
+
     def _is_busy(self, job: str) -> bool:
         """True when the target answers and has other jobs of ours: then it is only full."""
         with self._lock:
@@ -253,16 +369,24 @@ class Lane:
         """Go to the next fallback target, or be dead."""
         core = self._core
         why = f"{self.name} did not take it in {record.tries} tries; the last: {error.message}"
-        fallback = steps.next_fallback(core.store.detail(record.id), core.lanes.keys())
-        if fallback and not self._has_let_go(record):
+        detail = core.store.detail(record.id)
+        fallback = steps.next_fallback(detail, core.lanes.keys())
+        elsewhere = bool(fallback) or steps.can_go_elsewhere(detail, core.lanes.keys())
+        if elsewhere and isinstance(self._target, Withdraws):
+            # It may have arrived all the same: the mover asks for it back, unless it runs already.
+            if self.hold(record):
+                wish = Change(record.id, record.attempt, record.state, core.clock(), reason=why)
+                core.persist([replace(wish, moving=True, tries=record.tries)])
+            return
+        if elsewhere and not self._has_let_go(record):
             due = core.clock() + core.settings.delay(record.id, record.tries, error.delay)
             with self._lock:
                 self._resume.append(_Resume(due, record))
             return
-        if fallback:
+        if elsewhere:
             # A submit that was refused may have arrived all the same.
             self._try_stop(record.id)
-        core.persist([steps.given_up(record, why, fallback, core.clock())])
+        core.persist([steps.given_up(record, why, fallback, core.clock(), elsewhere=elsewhere)])
         self.drop(record.id)
 
     def _has_let_go(self, record: JobRecord) -> bool:
@@ -272,7 +396,8 @@ class Lane:
         since = None if record.state is JobState.PLACED else record.submitted
         return self._target.has_let_go(_job(record), since)
 
-    def _finish(self, record: JobRecord, state: JobState, reason: str) -> None:
+    def finish(self, record: JobRecord, state: JobState, reason: str) -> None:
+        """Record the end of a job that was not submitted."""
         self._core.persist([steps.ended(record, state, reason, self._core.clock())])
         self.drop(record.id)
 

@@ -80,7 +80,10 @@ def learned(
     """The work of `JobStore.learned`; the caller is alone."""
     if connection.execute(_VERSION).fetchone()["version"] != version:
         return False
-    connection.executemany(_KEEP, [(name, version + 1, text) for name, text in changes.items()])
+    kept = [(name, version + 1, text) for name, text in changes.items() if text]
+    connection.executemany(_KEEP, kept)
+    gone = [(name,) for name, text in changes.items() if not text]
+    connection.executemany("DELETE FROM estimates WHERE name = ?", gone)
     connection.executemany(
         "DELETE FROM lessons WHERE seq = ? AND number = ?", [(o.seq, o.attempt.number) for o in of]
     )

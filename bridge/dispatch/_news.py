@@ -39,7 +39,11 @@ class Grounds(Protocol):
 
 @dataclass(slots=True)
 class Watched:
-    """A job that is with a target. `old` are the handles of its earlier attempts."""
+    """A job that is with a target. `old` are the handles of its earlier attempts.
+
+    `runs` counts its attempts, without those that have not run; `moving` says that its target is
+    asked to give it back.
+    """
 
     job: str
     service: str
@@ -47,6 +51,8 @@ class Watched:
     state: JobState
     handle: str = ""
     old: frozenset[str] = frozenset()
+    runs: int = 1
+    moving: bool = False
 
 
 def watched(record: JobRecord, core: Core) -> Watched:
@@ -58,9 +64,12 @@ def watched(record: JobRecord, core: Core) -> Watched:
 
 def watched_of(detail: JobDetail) -> Watched:
     """The same, from all that is known of the job."""
-    job = detail.job
-    old = frozenset(a.handle for a in detail.attempts[:-1] if a.handle)
-    return Watched(job.id, job.service, job.attempt, job.state, job.handle, old)
+    job, before = detail.job, detail.attempts[:-1]
+    old = frozenset(a.handle for a in before if a.handle)
+    runs = job.attempt - sum(a.state is JobState.CANCELLED for a in before)
+    return Watched(
+        job.id, job.service, job.attempt, job.state, job.handle, old, runs, moving=job.moving
+    )
 
 
 def change_of(update: JobUpdate, job: Watched, grounds: Grounds) -> Change | None:
@@ -69,7 +78,8 @@ def change_of(update: JobUpdate, job: Watched, grounds: Grounds) -> Change | Non
         return None
     if update.state is JobState.RUNNING:
         return None if job.state is JobState.RUNNING else _plain_change(update, job, grounds)
-    if not update.state.final:
+    if not update.state.final or (update.state is JobState.CANCELLED and job.moving):
+        # We have asked for it back: what comes of that is not the job's end.
         return None
     if update.state is JobState.FAILED and update.temporary:
         return _again(update, job, grounds)
@@ -130,15 +140,15 @@ def _again(update: JobUpdate, job: Watched, grounds: Grounds) -> Change:
     """A run that failed for a reason that is not its own: another attempt, or the end."""
     settings, change = grounds.settings, _plain_change(update, job, grounds)
     why = update.reason or "the run was lost"
-    if job.attempt >= settings.max_attempts:
-        reason = f"{job.attempt} runs failed for reasons that may pass; the last: {why}"
+    if job.runs >= settings.max_attempts:
+        reason = f"{job.runs} runs failed for reasons that may pass; the last: {why}"
         return replace(change, state=JobState.DEAD, reason=reason, report=update.report)
     return replace(
         change,
         state=JobState.ACCEPTED,
         again=True,
         reason=why,
-        due=change.at + settings.delay(job.job, job.attempt),
+        due=change.at + settings.delay(job.job, job.runs),
         release=True,
         handle=None,
     )

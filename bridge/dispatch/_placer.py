@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bridge.dispatch import steps
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Decide
-from bridge.errors import BridgeError, TemporaryError, WaitError
+from bridge.errors import BridgeError, PermanentError, PlacementError, TemporaryError, WaitError
+from bridge.events import Event
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot
+from bridge.scheduler import Decision, Snapshot, decide_all
 from bridge.targets import JobState
 
 __all__ = ["Placer"]
@@ -34,6 +37,7 @@ class Placer:
         self._targets = targets
         self._decide = decide
         self._snapshot = snapshot
+        self._turn = 0
 
     def run(self) -> None:
         """The thread's work until the dispatcher stops."""
@@ -48,23 +52,94 @@ class Placer:
             core.placing.wait(_IDLE if due is None else min(_IDLE, due - now))
             return
         jobs = core.store.claim(core.owner, JobState.ACCEPTED, now, _BATCH)
-        core.persist([self._place(job) for job in jobs])
+        core.persist(self._place(jobs))
         core.tally.settle()
 
-    def _place(self, job: JobRecord) -> Change:
+    def _place(self, jobs: Sequence[JobRecord]) -> list[Change]:
+        """Decide about all of them on one snapshot, so that each sees those before it."""
+        asked = [(job, self._asked(job)) for job in jobs]
+        known = [(job, found) for job, found in asked if isinstance(found, Service)]
+        decided = iter(self._decided(known))
+        return [
+            self._answered(job, next(decided) if isinstance(found, Service) else found)
+            for job, found in asked
+        ]
+
+    def _asked(self, job: JobRecord) -> Service | BridgeError:
+        """What is to be placed, with what is left of its deadline."""
         try:
             service = self._service(job.service)
-            if service is None:
-                return self._failed(job, f"service {job.service} is not deployed here")
-            return self._chosen(job, self._decision(job, service))
-        except TemporaryError as error:
-            counts = not isinstance(error, WaitError)
-            return self._later(job, error.message, error.delay, counts=counts)
         except BridgeError as error:
-            return self._failed(job, error.message)
+            return error
+        if service is None:
+            return PermanentError(f"service {job.service} is not deployed here")
+        return steps.in_time(service, job, self._core.clock())
+
+    def _decided(
+        self, known: Sequence[tuple[JobRecord, Service]]
+    ) -> Sequence[Decision | BridgeError]:
+        if not known:
+            return ()
+        core = self._core
+        try:
+            snapshot = replace(self._snapshot(), turn=self._turn)
+            for name in {service.name for _, service in known}:
+                snapshot = core.known.informed(snapshot, name)
+        except BridgeError as error:
+            return [error] * len(known)
+        self._turn += len(known)
+        left = [self._left_by(job) for job, _ in known]
+        first = [one for one, gone in zip(known, left, strict=True) if not gone]
+        jobs = [(service, job.event, steps.seed(job.id)) for job, service in first]
+        burst = iter(decide_all(jobs, snapshot, place=self._taken))
+        return [
+            self._again(job, service, snapshot, gone) if gone else next(burst)
+            for (job, service), gone in zip(known, left, strict=True)
+        ]
+
+    def _left_by(self, job: JobRecord) -> frozenset[str]:
+        """Targets that this job has been to in vain."""
+        return steps.left_by(self._core.store.detail(job.id) if job.attempt > 1 else None)
+
+    def _again(
+        self, job: JobRecord, service: Service, snapshot: Snapshot, left: frozenset[str]
+    ) -> Decision | BridgeError:
+        """Without the targets that the job has left, if any other can run it."""
+        seed = steps.seed(job.id)
+        others = tuple(state for state in snapshot.targets if state.spec.name not in left)
+        try:
+            with contextlib.suppress(PlacementError):
+                found = self._taken(
+                    service, job.event, replace(snapshot, targets=others), seed=seed
+                )
+                if found.target:
+                    return found
+            return self._taken(service, job.event, snapshot, seed=seed)
+        except BridgeError as error:
+            return error
+
+    def _taken(
+        self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int
+    ) -> Decision:
+        """One decision; those after it see it."""
+        try:
+            found = self._decide(service, event, snapshot, seed=seed)
+        except BridgeError:
+            raise
         except Exception as error:
-            LOG.exception("placing job %s failed", job.id)
-            return self._later(job, f"placement broke: {error!r}")
+            LOG.exception("placing a job of %s failed", service.name)
+            raise TemporaryError(f"placement broke: {error!r}") from error
+        if found.target in self._targets:
+            self._core.tally.reserve(found.target)
+        return found
+
+    def _answered(self, job: JobRecord, answer: Decision | BridgeError) -> Change:
+        if isinstance(answer, Decision):
+            return self._chosen(job, answer)
+        if isinstance(answer, TemporaryError):
+            counts = not isinstance(answer, WaitError)
+            return self._later(job, answer.message, answer.delay, counts=counts)
+        return self._failed(job, answer.message)
 
     def _service(self, name: str) -> Service | None:
         """The service; one that another dispatcher was given may be new to us."""
@@ -72,17 +147,16 @@ class Placer:
             self._core.prepare(name)
         return self._core.services.get(name)
 
-    def _decision(self, job: JobRecord, service: Service) -> Decision:
-        snapshot = self._core.known.informed(self._snapshot(), service.name)
-        return self._decide(service, job.event, snapshot, seed=steps.seed(job.id))
-
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:
+        if decision.waits:
+            return steps.waiting(job, decision, self._core.clock(), self._core.settings)
         if not decision.target:
             return self._failed(job, decision.reason, decision)
         if decision.target not in self._targets:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
-        self._core.tally.reserve(decision.target)
+        if decision.chosen is not None:
+            self._core.known.placed(job.id, job.service, decision.chosen.offer.cost)
         return steps.placed(job, decision, self._core.clock())
 
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:

@@ -33,6 +33,7 @@ _COLUMNS: Final = (
     "log",
     "stop",
     "owner",
+    "moving",
 )
 _UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in _COLUMNS)} WHERE seq = :seq"  # noqa: S608
 _READ: Final = (

@@ -17,10 +17,12 @@ from bridge.dispatch.model import (
     Output,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.targets import JobState
 
 __all__ = [
+    "COLUMNS",
     "IS_OPEN",
     "JOB",
     "count_query",
@@ -32,14 +34,15 @@ __all__ = [
     "refusal",
     "usage",
     "usage_query",
+    "waiting",
 ]
 
-JOB: Final = (
-    "SELECT j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
+COLUMNS: Final = (
+    "j.seq, j.id, j.service, e.event, j.state, j.target, j.attempt, j.tries, j.due,"
     " j.handle, j.accepted, j.placed, j.submitted, j.started, j.ended, j.exit_code, j.reason,"
-    " j.report, j.log, j.stop, j.hidden, j.caller, j.trace, j.owner"
-    " FROM jobs j JOIN events e ON e.seq = j.seq"
+    " j.report, j.log, j.stop, j.moving, j.hidden, j.caller, j.trace, j.owner"
 )
+JOB: Final = f"SELECT {COLUMNS} FROM jobs j JOIN events e ON e.seq = j.seq"  # noqa: S608
 # The very words of the partial index, so that SQLite uses it.
 IS_OPEN: Final = "state IN ('accepted', 'placed', 'submitted', 'running')"
 
@@ -78,10 +81,16 @@ def job(row: Row) -> JobRecord:
         report=json.loads(row["report"]),
         log=row["log"],
         stop=bool(row["stop"]),
+        moving=bool(row["moving"]),
         hidden=bool(row["hidden"]),
         caller=row["caller"],
         trace=row["trace"],
     )
+
+
+def waiting(row: Row) -> Waiting:
+    """A row of `JobStore.waiting`."""
+    return Waiting(job(row), row["ahead"], bool(row["untouched"]))
 
 
 def attempt(row: Row) -> Attempt:

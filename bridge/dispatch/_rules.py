@@ -32,6 +32,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "exit_code": None,
     "report": "{}",
     "log": "",
+    "moving": 0,
 }
 """What belongs to one attempt only, as it is when the attempt begins."""
 
@@ -80,6 +81,8 @@ def set_by(change: Change) -> dict[str, Any]:
         values["stop"] = 1
     if change.release:
         values["owner"] = ""
+    if change.moving is not None:
+        values["moving"] = int(change.moving)
     return values
 
 
@@ -100,7 +103,7 @@ def ended_attempt(job: Mapping[str, Any], change: Change) -> dict[str, Any]:
     return {
         "number": job["attempt"],
         "target": job["target"],
-        "state": JobState.FAILED.value,
+        "state": (JobState.CANCELLED if change.unrun else JobState.FAILED).value,
         "handle": job["handle"],
         "placed": job["placed"],
         "submitted": job["submitted"],

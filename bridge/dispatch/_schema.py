@@ -132,10 +132,16 @@ CREATE TABLE estimates (
 CREATE INDEX estimates_by_version ON estimates (version);
 """
 
+# A wish to take a job back from its target must outlive us: the target may have heard of it.
+_V5: Final = """
+ALTER TABLE jobs ADD COLUMN moving INTEGER NOT NULL DEFAULT 0;
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
     ("jobs that are put away, and whose they are", _V2),
     ("jobs by who shares the queue, and their traces", _V3),
     ("what is learned from jobs", _V4),
+    ("jobs that are taken back from their target", _V5),
 )

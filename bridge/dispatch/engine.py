@@ -17,6 +17,7 @@ from bridge.dispatch._core import Core
 from bridge.dispatch._keeper import Keeper, tell
 from bridge.dispatch._known import Known
 from bridge.dispatch._lane import Lane
+from bridge.dispatch._mover import Mover
 from bridge.dispatch._placer import Placer
 from bridge.dispatch.model import (
     OPEN_STATES,
@@ -91,6 +92,7 @@ class Dispatcher:
         core.lanes = {name: lane.wake for name, lane in self._lanes.items()}
         self._keeper = Keeper(core, self._lanes)
         self._placer = Placer(core, self._lanes.keys(), decide, snapshot)
+        self._mover = Mover(core, self._lanes, decide, snapshot)
         self._threads: list[threading.Thread] = []
         core.tally.load(store.loads())
         self._unwatch = store.watch(core.heard)
@@ -104,6 +106,7 @@ class Dispatcher:
         work = {
             "keep": self._keeper.run,
             "place": self._placer.run,
+            "move": self._mover.run,
             "learn": self._core.known.run,
         }
         for name, lane in self._lanes.items():
@@ -133,6 +136,7 @@ class Dispatcher:
         core = self._core
         core.stopping.set()
         core.placing.set()
+        core.moving.set()
         core.known.wake()
         for lane in self._lanes.values():
             lane.wake.set()

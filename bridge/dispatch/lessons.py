@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from bridge.dispatch.model import JobDetail, Lesson
-from bridge.estimates import Observation, Prediction
+from bridge.estimates import Estimates, Observation, Prediction
 from bridge.targets import JobState
 
-__all__ = ["Price", "lessons_of", "observation"]
+__all__ = ["LEARNED", "Price", "learned", "lessons_of", "observation"]
+
+LEARNED: Final = "estimates/all.json"
+"""Where the dispatcher on AWS keeps what it has learned, in the work bucket."""
 
 Price = Callable[[str, str, float], Decimal]
 """(service, target, seconds) → USD; 0 where there is no price."""
+
+
+def learned(kept: bytes | None) -> Estimates | None:
+    """What the object LEARNED holds; None when it is not there, or of another version.
+
+    ValueError when it is no JSON.
+    """
+    found = json.loads(kept) if kept else {}
+    if not Estimates.readable(found):
+        return None
+    book = Estimates()
+    book.restore(found)
+    return book
 
 
 def observation(lesson: Lesson, price: Price) -> Observation | None:

@@ -25,6 +25,7 @@ __all__ = [
     "Output",
     "Refusal",
     "Usage",
+    "Waiting",
 ]
 
 OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
@@ -129,8 +130,9 @@ class JobRecord:
     """A job as the store knows it. Times are in seconds since the epoch, None when not reached.
 
     `tries` counts the submits of this attempt that the target refused for now; `due` is when the
-    next step may be taken. `stop` says that the target still has to be told to cancel it, `hidden`
-    that users do not see it any more, `caller` who called the service, `trace` is a NewJob's.
+    next step may be taken. `stop` says that the target still has to be told to cancel it, `moving`
+    that its target is asked to give it back, `hidden` that users do not see it any more, `caller`
+    who called the service, `trace` is a NewJob's.
     """
 
     id: str
@@ -152,14 +154,30 @@ class JobRecord:
     report: Mapping[str, Any] = field(default_factory=dict)
     log: str = ""
     stop: bool = False
+    moving: bool = False
     hidden: bool = False
     caller: str = ""
     trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that is placed and does not run. `ahead` jobs were placed there before it and wait too.
+
+    `untouched` says that its target was never asked to take it in this attempt.
+    """
+
+    job: JobRecord
+    ahead: int
+    untouched: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run, or one try to run, of a job on one target."""
+    """One run, or one try to run, of a job on one target.
+
+    One that has not run, as its target did not take it or gave it back, is `cancelled`.
+    """
 
     number: int
     target: str
@@ -207,8 +225,9 @@ class Lesson:
 class Change:
     """A wish to change a job, carried out only when its rules allow (see `JobStore.change`).
 
-    `attempt` is the attempt that the wish is about. `again` begins attempt + 1. `None` leaves a
-    field as it is. `decision` is a JSON value. `release` lets any owner claim the job.
+    `attempt` is the attempt that the wish is about. `again` begins attempt + 1; `unrun` says then
+    that the attempt before has not run and will not. `None` leaves a field as it is. `decision` is
+    a JSON value. `release` lets any owner claim the job.
     """
 
     job: str
@@ -231,6 +250,8 @@ class Change:
     expected: tuple[Expected, ...] = ()
     release: bool = False
     stop: bool = False
+    moving: bool | None = None
+    unrun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

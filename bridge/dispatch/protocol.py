@@ -18,6 +18,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.events import Event
 from bridge.fdl.model import Service
@@ -26,6 +27,7 @@ from bridge.storage.protocol import ObjectInfo
 from bridge.targets import Job, JobState
 
 __all__ = [
+    "Bundles",
     "Decide",
     "Forgets",
     "JobStore",
@@ -34,6 +36,7 @@ __all__ = [
     "Notifies",
     "Routes",
     "Tracing",
+    "Withdraws",
 ]
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
@@ -98,6 +101,50 @@ class Leases(Protocol):
         ...
 
 
+@runtime_checkable
+class Withdraws(Protocol):
+    """A target that can give an attempt back which has not begun."""
+
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """Ask for the attempt back, if need be more than once; also what another process submitted.
+
+        True: it does not run there and never will; False: it has begun, or is over; None: it is
+        not known yet, so ask again. Nobody submits the attempt while its target is asked. `handle`
+        is what `submit` has answered, "" when that is not known. TemporaryError when the target
+        cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Bundles(Protocol):
+    """A target that takes many jobs of one service in one call. They are followed one by one."""
+
+    @property
+    def bundle_sizes(self) -> tuple[int, int]:
+        """How few and how many jobs a bundle may have."""
+        ...
+
+    def prepare(self, jobs: Sequence[Job]) -> str:
+        """Make a bundle ready; its root, which is never the same twice. Nothing of it runs yet."""
+        ...
+
+    def launch(self, service: str, root: str, size: int) -> str:
+        """Submit a bundle; the root of the handles of its jobs, `<root>:<number>` from 0."""
+        ...
+
+    def settle(self, service: str, root: str) -> str:
+        """What `launch` has answered; "" when it was not called and cannot succeed any more.
+
+        TemporaryError as long as that is not known.
+        """
+        ...
+
+    def follow(self, job: str, attempt: int, handle: str, service: str) -> None:
+        """Tell of this run as of one that `submit` has answered for."""
+        ...
+
+
 class JobStore(Protocol):
     """The durable state of the queue. Thread-safe; many processes may share one.
 
@@ -134,12 +181,32 @@ class JobStore(Protocol):
         ...
 
     def claim(
-        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+        self,
+        owner: str,
+        state: JobState,
+        now: float,
+        limit: int,
+        target: str = "",
     ) -> list[JobRecord]:
         """Take free jobs in this state (of this target) that are due, the longest due first.
 
         Where several shares have such jobs, each has as many turns as any other, from one call to
         the next, too.
+        """
+        ...
+
+    def take(self, owner: str, job: JobRecord, now: float) -> bool:
+        """Take this one job; False when it is not free any more, or not as it was."""
+        ...
+
+    def waiting(
+        self, owner: str, services: Sequence[str], before: float, now: float, limit: int
+    ) -> list[Waiting]:
+        """Jobs of these services that were placed before that time and do not run yet.
+
+        They are free, or with a target by this owner. For each service on each target `limit` at
+        most, and of those the ones that most others are ahead of, the last one first. Those that
+        are being taken back already are left out.
         """
         ...
 
@@ -256,7 +323,8 @@ class JobStore(Protocol):
         ...
 
     def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
-        """Keep these texts as the next version, and be done with these lessons, both or neither.
+        """Keep these texts as the next version (an empty one: no more), and be done with these
+        lessons, both or neither.
 
         False, and nothing is kept, when the version is not `version` any more.
         """

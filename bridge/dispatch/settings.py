@@ -27,6 +27,11 @@ class Settings:
     news and falls back to the least when there is.
     `lease`: a dispatcher that gives no sign for this long has lost its jobs to the others.
     `grace`: a follow-up that has not come after this long is looked for by listing.
+    `patience`: a target that has not taken a job this long after it was placed is given up with the
+    next refusal, where another can run it; and a job that still waits on its target then is decided
+    about anew. Of a service with a deadline it is a quarter of that, if this is sooner. The job
+    moves where it is expected to be over sooner by the share `gain` of the time, or to meet its
+    deadline, and at most `max_moves` times.
     """
 
     max_submits: int = 6
@@ -39,6 +44,9 @@ class Settings:
     poll_max: float = 0.5
     lease: float = 15.0
     grace: float = 5.0
+    patience: float = 60.0
+    gain: float = 0.3
+    max_moves: int = 2
     seed: int = 0
 
     def delay(self, job: str, tries: int, least: float = 0.0) -> float:

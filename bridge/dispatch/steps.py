@@ -8,28 +8,41 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
 
+from bridge import scheduler
 from bridge.dispatch._news import Grounds, Watched, change_of, watched_of
 from bridge.dispatch.model import Change, JobDetail, JobRecord
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
-from bridge.scheduler import Decision, as_json
+from bridge.fdl.model import Service
+from bridge.scheduler import Decision, as_json, from_json
 from bridge.targets import JobState
 
 __all__ = [
     "Grounds",
     "Watched",
+    "can_go_elsewhere",
     "change_of",
     "ended",
     "failed",
     "given_up",
+    "in_time",
+    "left_by",
     "next_fallback",
     "place_later",
     "placed",
+    "placed_anew",
     "seed",
     "submit_later",
+    "waiting",
     "watched_of",
 ]
+
+
+# Seconds until a job is looked at again that waits for a breaker or a budget.
+_LOOK: Final = 15.0
 
 
 def seed(job: str) -> int:
@@ -84,6 +97,11 @@ def place_later(
     return _put_back(job, JobState.ACCEPTED, now, tries=tries, due=due, why=why)
 
 
+def waiting(job: JobRecord, decision: Decision, now: float, settings: Settings) -> Change:
+    """Another look after a while: all that is against some target passes by itself."""
+    return place_later(job, decision.reason, now, settings, _LOOK, counts=False)
+
+
 def submit_later(
     job: JobRecord,
     error: TemporaryError,
@@ -109,20 +127,27 @@ def _put_back(
     return Change(job.id, job.attempt, state, now, tries=tries, due=due, reason=why, release=True)
 
 
-def given_up(job: JobRecord, why: str, fallback: str, now: float) -> Change:
+def given_up(
+    job: JobRecord, why: str, fallback: str, now: float, *, elsewhere: bool = False
+) -> Change:
     """The attempt ends: the job goes to its fallback target, or is dead without one.
 
-    `job.tries` are the tries that it had.
+    With `elsewhere` it is placed anew instead of being dead. `job.tries` are the tries that it had.
     """
-    if not fallback:
-        return ended(job, JobState.DEAD, why, now)
+    if fallback:
+        return replace(placed_anew(job, why, now), state=JobState.PLACED, target=fallback)
+    return placed_anew(job, why, now) if elsewhere else ended(job, JobState.DEAD, why, now)
+
+
+def placed_anew(job: JobRecord, why: str, now: float) -> Change:
+    """Another attempt, of which the placer decides; this one has not run."""
     return Change(
         job.id,
         job.attempt,
-        JobState.PLACED,
+        JobState.ACCEPTED,
         now,
         again=True,
-        target=fallback,
+        unrun=True,
         due=now,
         reason=why,
         release=True,
@@ -136,3 +161,23 @@ def next_fallback(detail: JobDetail | None, targets: Collection[str]) -> str:
     been = {attempt.target for attempt in detail.attempts}
     options = detail.decisions[-1].get("fallback", ())
     return next((name for name in options if name in targets and name not in been), "")
+
+
+def can_go_elsewhere(detail: JobDetail | None, targets: Collection[str]) -> bool:
+    """Whether the last decision knows a target that can run the job and that it has not been to."""
+    if detail is None or not detail.decisions:
+        return False
+    been = {attempt.target for attempt in detail.attempts}
+    offers = (one.offer for one in from_json(detail.decisions[-1]).candidates)
+    return any(o.feasible and o.target in targets and o.target not in been for o in offers)
+
+
+def in_time(service: Service, job: JobRecord, now: float) -> Service:
+    """The service with what is left of its deadline for this job."""
+    return scheduler.in_time(service, now - job.accepted)
+
+
+def left_by(detail: JobDetail | None) -> frozenset[str]:
+    """Targets that did not take the job, or gave it back: a new decision leaves them out."""
+    attempts = () if detail is None else detail.attempts
+    return frozenset(a.target for a in attempts if a.state is JobState.CANCELLED)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bridge.dispatch import _intake, _lessons, _progress, _rows
+from bridge.dispatch import _intake, _lessons, _lines, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
 from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
@@ -25,6 +25,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
     Usage,
+    Waiting,
 )
 from bridge.errors import BridgeError
 from bridge.targets import JobState
@@ -92,7 +93,12 @@ class SqlStore:
         return {row["id"]: row["until"] for row in rows}
 
     def claim(
-        self, owner: str, state: JobState, now: float, limit: int, target: str = ""
+        self,
+        owner: str,
+        state: JobState,
+        now: float,
+        limit: int,
+        target: str = "",
     ) -> list[JobRecord]:
         """See JobStore."""
         rows = self._writer.run(
@@ -100,9 +106,28 @@ class SqlStore:
         )
         return [_rows.job(row) for row in rows]
 
+    def take(self, owner: str, job: JobRecord, now: float) -> bool:
+        """See JobStore."""
+        return self._writer.run(lambda c: _lines.take(c, owner, job, now))
+
+    def waiting(
+        self, owner: str, services: Sequence[str], before: float, now: float, limit: int
+    ) -> list[Waiting]:
+        """See JobStore."""
+        rows = self._read(
+            lambda c: _lines.waiting(
+                c, owner, services=services, before=before, now=now, limit=limit
+            )
+        )
+        return [_rows.waiting(row) for row in rows]
+
     def change(self, changes: Sequence[Change]) -> list[JobEvent | None]:
         """See JobStore."""
-        durable = any(wish.state is JobState.CANCELLED for wish in changes)
+        # Of a bundle, who is in it must be known before it is launched.
+        durable = any(
+            wish.state is JobState.CANCELLED or (wish.state is JobState.PLACED and wish.handle)
+            for wish in changes
+        )
         # Whether a follow-up has come already must stay so until it is expected.
         alone = any(wish.expected for wish in changes)
 

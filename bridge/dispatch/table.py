@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from bridge.dispatch import _items
@@ -20,7 +22,8 @@ __all__ = ["JobTable"]
 
 _BY_SERVICE: Final = "by-service"
 _BY_OPEN: Final = "by-open"
-_KEPT: Final = 90 * 86_400
+_DAY: Final = 86_400
+_KEPT: Final = 90 * _DAY
 _TRIES: Final = 5
 _TOGETHER: Final = 100
 _TABLE: Final[Mapping[str, Any]] = {
@@ -123,6 +126,30 @@ class JobTable:
             update.remove(("open",))
         return self._update(change, update)
 
+    def spend(self, service: str, cost: Decimal, at: float) -> None:
+        """Count what a run of the service has cost, in USD."""
+        month, day = _month(at), f"d{int(at // _DAY)}"
+        with translated(f"what {service} has spent"):
+            self._client.update_item(
+                TableName=self.name,
+                Key={"job": {"S": _spending(service, month)}},
+                UpdateExpression="ADD #month :cost, #day :cost SET #expires = :expires",
+                ExpressionAttributeNames={"#month": "month", "#day": day, "#expires": "expires"},
+                ExpressionAttributeValues={
+                    ":cost": {"N": f"{cost:f}"},
+                    ":expires": {"N": str(int(at) + _KEPT)},
+                },
+            )
+
+    def spent(self, service: str, at: float) -> tuple[Decimal, Decimal]:
+        """What `spend` has counted on the day (UTC) of this time, and in its month."""
+        with translated(f"what {service} has spent"):
+            item = self._client.get_item(
+                TableName=self.name, Key={"job": {"S": _spending(service, _month(at))}}
+            ).get("Item", {})
+        day, month = (item.get(k, {"N": "0"})["N"] for k in (f"d{int(at // _DAY)}", "month"))
+        return Decimal(day), Decimal(month)
+
     def _again(self, change: Change) -> bool:
         """Begin another attempt; what became of this one is kept beside it."""
         for _ in range(_TRIES):
@@ -198,10 +225,13 @@ class JobTable:
                 break
         return found
 
-    def details(self, service: str, limit: int) -> list[JobDetail]:
-        """The newest jobs of a service with all that their items say, newest first."""
-        items = islice(self._of_service(service), limit)
-        return [_items.detail(item, _items.record(item)) for item in items]
+    def details(self, service: str, limit: int, since: float = 0.0) -> list[JobDetail]:
+        """The newest jobs since then, of a service or of all (""), with all that their items say,
+        newest first."""
+        items = self._of_service(service) if service else self._of_all(set(), limit)
+        jobs = ((item, _items.record(item)) for item in islice(items, limit))
+        recent = takewhile(lambda one: one[1].accepted >= since, jobs)
+        return [_items.detail(item, job) for item, job in recent]
 
     def open_since(self, before: float) -> Iterator[JobRecord]:
         """Open jobs that have not changed since `before`, the longest first."""
@@ -232,6 +262,15 @@ class JobTable:
             if number >= most:
                 break
         return counts
+
+    def busy(self, most: int) -> dict[str, tuple[int, int]]:
+        """Jobs that are with each target, and that wait for it, counted up to `most` jobs."""
+        found: dict[str, tuple[int, int]] = {}
+        for (target, state), count in self.loads(most).items():
+            running, queued = found.get(target, (0, 0))
+            there = state in (JobState.SUBMITTED, JobState.RUNNING)
+            found[target] = (running + count, queued) if there else (running, queued + count)
+        return found
 
     def _item(self, job: str) -> Item | None:
         with translated(f"job {job}"):
@@ -354,6 +393,15 @@ def _with_attempt(item: Item, job: JobRecord, change: Change) -> str:
     earlier = item.get("attempts", {"S": "[]"})["S"]
     ended = dumps(ended_attempt(before, change))
     return f"[{ended}]" if earlier == "[]" else f"{earlier[:-1]},{ended}]"
+
+
+def _month(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m}"
+
+
+def _spending(service: str, month: str) -> str:
+    """The key of an item that is no job: no job has such a name."""
+    return f"spent/{service}/{month}"
 
 
 def _event_key(job: str) -> str:

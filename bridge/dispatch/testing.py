@@ -13,7 +13,7 @@ from bridge.errors import BridgeError, NotFoundError
 from bridge.fdl.model import Service, TargetKind, TargetSpec
 from bridge.targets import Job, JobState, JobUpdate
 
-__all__ = ["FakeTarget", "Outcome"]
+__all__ = ["BusyTarget", "FakeTarget", "Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +190,45 @@ class FakeTarget:
     def close(self) -> None:
         """Remember that it was called."""
         self.closed = True
+
+
+@dataclass(slots=True)
+class BusyTarget(FakeTarget):
+    """A FakeTarget that takes all jobs, runs `room` at a time, and gives back those that wait.
+
+    Of `answers` the first is taken for each `withdraw` that finds its job waiting; without any, it
+    gives the job back at once. Time is counted in polls, as in a FakeTarget.
+    """
+
+    room: int = 1
+    answers: list[bool | None] = field(default_factory=list)
+    withdrawn: list[Job] = field(default_factory=list)
+    _fenced: set[tuple[str, int]] = field(default_factory=set)
+
+    def submit(self, job: Job) -> str:
+        """As FakeTarget, but never what was given back."""
+        with self._lock:
+            if (job.id, job.attempt) in self._fenced:
+                self.submits.append(job)
+                return f"{self.name}/{job.id}/{job.attempt}"
+            return FakeTarget.submit(self, job)
+
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """See bridge.dispatch.protocol.Withdraws."""
+        del handle
+        with self._lock:
+            run = self._open.get(job.id)
+            if run is not None and run.told is JobState.RUNNING:
+                return False
+            answer = self.answers.pop(0) if self.answers else True
+            if answer:
+                self._open.pop(job.id, None)
+                self._fenced.add((job.id, job.attempt))
+                self.withdrawn.append(job)
+            return answer
+
+    def _step(self, run: _Run) -> JobUpdate | None:
+        running = sum(one.told is JobState.RUNNING for one in self._open.values())
+        if run.told is JobState.RUNNING or run.cancelled or running < self.room:
+            return FakeTarget._step(self, run)
+        return None

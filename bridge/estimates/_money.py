@@ -44,6 +44,10 @@ class Ledger:
         month = sum((v for day, v in self._days.items() if day[:7] == today[:7]), _NONE)
         return self._days.get(today, _NONE), month
 
+    def is_old(self, now: float) -> bool:
+        """Whether nothing was spent for two months."""
+        return not self._days or max(self._days) < _date(int(now // _DAY) - _KEPT)
+
     def as_json(self) -> dict[str, str]:
         """All of it as plain values."""
         return {day: str(value) for day, value in self._days.items()}

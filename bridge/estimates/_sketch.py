@@ -98,7 +98,7 @@ class Sketch:
     def as_json(self) -> dict[str, Any]:
         """The sketch as plain values."""
         bins = {str(place): weight for place, weight in sorted(self._bins.items())}
-        return {"from": self._landmark, "count": self.count, "bins": bins}
+        return {"from": self._landmark, "count": self.count, "total": self._total, "bins": bins}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], half_life: float) -> Self:
@@ -107,5 +107,5 @@ class Sketch:
         made.count = int(data["count"])
         made._landmark = float(data["from"])
         made._bins = {int(place): float(weight) for place, weight in data["bins"].items()}
-        made._total = sum(made._bins.values())
+        made._total = float(data["total"])
         return made

@@ -23,13 +23,28 @@ _GRANTED: Final = 4.0
 # Seconds per byte are small: sketches hold them times a million.
 _MICRO: Final = 1e6
 _FRESH: Final = 1.0
+# A run that takes more times the mean than this counts as if it took so much.
+_OUTLIER: Final = 10.0
+_SMOOTH: Final = 0.05
 _PARTS: Final = ("start", "in_small", "in_large", "out_small", "out_large")
 
 
 class TargetTimes:
     """Start, transfers, failures, and the breaker."""
 
-    __slots__ = ("_at", "_bad", "_every", "_fields", "_times", "_until", "breaker", "changed")
+    __slots__ = (
+        "_at",
+        "_bad",
+        "_cores",
+        "_every",
+        "_fields",
+        "_mean",
+        "_runs",
+        "_times",
+        "_until",
+        "breaker",
+        "changed",
+    )
 
     def __init__(self) -> None:
         self.changed = False
@@ -38,10 +53,35 @@ class TargetTimes:
         self.breaker = Breaker()
         self._times: dict[str, Sketch] = {}
         self._bad = self._every = self._at = 0.0
+        self._mean, self._runs = 0.0, 0
+        self._cores: float | None = None
 
     def started(self, seconds: float, at: float) -> None:
         """A job ran so many seconds after its submit."""
         self._sketch("start").add(seconds, at)
+
+    def ran(self, seconds: float, cores: float | None) -> None:
+        """A run of any service took so many seconds, on so many cores; one alone moves the means
+        little."""
+        self.changed = True
+        self._runs += 1
+        most = _OUTLIER * self._mean + 1
+        seconds = most if seconds > most and self._runs > ENOUGH else seconds
+        share = max(1 / self._runs, _SMOOTH)
+        self._mean += share * (seconds - self._mean)
+        if cores is not None:
+            before = cores if self._cores is None else self._cores
+            self._cores = before + share * (cores - before)
+
+    @property
+    def mean_run(self) -> float | None:
+        """Mean seconds of what runs there, the last twenty before all; None below three runs."""
+        return self._mean if self._runs >= ENOUGH else None
+
+    @property
+    def mean_cpu(self) -> float | None:
+        """Mean cores of the same; None where services do not say."""
+        return self._cores if self._runs >= ENOUGH else None
 
     def moved(self, way: str, seconds: float, size: int, at: float) -> None:
         """So many bytes went `in` or `out`."""
@@ -83,6 +123,8 @@ class TargetTimes:
             "start_late": late,
             "stage_in": self.transfer("in", now),
             "stage_out": self.transfer("out", now),
+            "mean_run": self.mean_run,
+            "mean_cpu": self.mean_cpu,
         }
         # Where nothing is known, whoever made the snapshot may know better.
         self._fields = {name: value for name, value in found.items() if value is not None}
@@ -118,6 +160,9 @@ class TargetTimes:
             "bad": self._bad,
             "every": self._every,
             "at": self._at,
+            "mean": self._mean,
+            "runs": self._runs,
+            "cores": self._cores,
             "breaker": asdict(self.breaker),
         }
 
@@ -131,5 +176,7 @@ class TargetTimes:
             if part in _PARTS
         }
         made._bad, made._every, made._at = (float(data[k]) for k in ("bad", "every", "at"))
+        made._mean, made._runs = float(data["mean"]), int(data["runs"])
+        made._cores = data["cores"]
         made.breaker = Breaker(**data["breaker"])
         return made

@@ -24,7 +24,8 @@ class Observation:
     `at` is its end, in seconds since the epoch. `run` are the seconds of the script, `start` those
     from the submit until it ran, `finish` those from the decision to the end; `size` the bytes of
     its input. `stage_in` and `stage_out` are seconds and bytes. `failed` says whether the target
-    has let the attempt down: a script's own failure is False. `cost` is in USD at list prices.
+    has let the attempt down: a script's own failure is False. `cost` is in USD at list prices,
+    `cores` are what its service asks for.
     """
 
     service: str
@@ -40,6 +41,7 @@ class Observation:
     cost: Decimal = Decimal(0)
     owner: str = ""
     predicted: Prediction | None = None
+    cores: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

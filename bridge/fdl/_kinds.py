@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from bridge.fdl import quantities
 from bridge.fdl._tree import Log, Map, Node, Scalar, Seq, did_you_mean, join, one_of
 from bridge.fdl.limits import limits
+from bridge.fdl.plugins import NAME, Words
 from bridge.secret import HIDDEN, Secret
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
@@ -123,6 +124,29 @@ class Choice:
 
     def dump(self, value: str, reveal: bool) -> Plain:
         return value
+
+
+class ChoiceOrInstalled(Choice):
+    """One of some words, or the name of something that is installed (see `plugins`)."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(words.own)
+        self.words = words
+
+    def read(self, node: Node, path: str, log: Log) -> str | Bad:
+        word = node.text.strip() if isinstance(node, Scalar) else ""
+        if re.fullmatch(NAME, word) is None:
+            return super().read(node, path, log)
+        if word not in self.words:
+            log.add(
+                node, path, f"{word!r} is not installed here", "install the package that has it"
+            )
+            return BAD
+        return word
+
+    def schema(self, defs: Schema) -> Schema:
+        schema = super().schema(defs)
+        return {"anyOf": [*schema["anyOf"], {"type": "string", "pattern": f"^{NAME}$"}]}
 
 
 class Flag:

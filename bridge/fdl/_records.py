@@ -20,6 +20,7 @@ from bridge.fdl._tree import (
     place_of,
 )
 from bridge.fdl.model import Place
+from bridge.fdl.plugins import NAME, Words
 
 
 class Field:
@@ -283,12 +284,22 @@ class ListOf:
 
 
 class MapOf:
-    """A map with free keys. `keys` is a pattern that each key matches, `what` names it."""
+    """A map with free keys. `keys` is a pattern that each key matches, `what` names it.
 
-    def __init__(self, kind: Kind, keys: str = r"[^\x00]+", what: str = "a name") -> None:
+    With `words` each key is one of those.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        keys: str = r"[^\x00]+",
+        what: str = "a name",
+        words: Words | None = None,
+    ) -> None:
         self.kind = kind
         self.keys = keys
         self.what = what
+        self.words = words
 
     def read(self, node: Node, path: str, log: Log) -> dict[str, Any] | Bad:
         """The members that are right, in the file's order."""
@@ -300,6 +311,11 @@ class MapOf:
             if re.fullmatch(self.keys, key) is None:
                 log.add(key_node, join(path, key), f"{key!r} is not {self.what}")
                 continue
+            if self.words is not None and key not in self.words:
+                known = self.words.own
+                hint = did_you_mean(key, known) or f"known are {', '.join(known)}"
+                log.add(key_node, join(path, key), f"{key!r} is not {self.what}", hint)
+                continue
             member = self.kind.read(value, join(path, key), log)
             if member is not BAD:
                 members[key] = member
@@ -307,7 +323,13 @@ class MapOf:
 
     def schema(self, defs: Schema) -> Schema:
         """An object with members of one kind."""
-        return {"type": "object", "additionalProperties": self._member(defs)}
+        named = self._named(defs) if self.words else {}
+        return {"type": "object", "additionalProperties": self._member(defs), **named}
+
+    def _named(self, defs: Schema) -> Schema:
+        assert self.words is not None
+        names = [{"enum": list(self.words.own)}, {"pattern": f"^{NAME}$"}]
+        return {"propertyNames": {"anyOf": names}}
 
     def _member(self, defs: Schema) -> Schema:
         schema = self.kind.schema(defs)

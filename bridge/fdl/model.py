@@ -103,7 +103,9 @@ class TargetSpec:
     Declared under the top-level `targets:`, or implied: each cluster id makes an `oscar` target of
     that name, and `aws-lambda` and `aws-batch` exist in every file.
     `cost_per_hour` is the price in USD of one busy vCPU-hour there (0 for owned machines).
+    `carbon_per_hour` are the grams of CO2e of that hour, None when nobody says.
     `slots`, `cpu` and `memory` bound what it can run at once; None means no bound known.
+    `vos` are the virtual organisations whose services it runs; empty for all.
     """
 
     name: str
@@ -115,6 +117,8 @@ class TargetSpec:
     memory: int | None = None
     slots: int | None = None
     cost_per_hour: Decimal = Decimal(0)
+    carbon_per_hour: float | None = None
+    vos: tuple[str, ...] = ()
     implied: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     place: Place | None = field(default=None, compare=False)
@@ -132,7 +136,12 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The `placement:` block. Times in seconds, money in USD; None means not given."""
+    """The `placement:` block. Times in seconds, money in USD; None means not given.
+
+    `avoid` holds tuples by `target`, `region` and `kind`. `residency` are regions, or what their
+    names begin with before a dash. `budget` is what all jobs of the service may cost by `day` and
+    `month`. `shadow` is a policy that is asked too and does not decide.
+    """
 
     targets: tuple[str, ...] = ()
     policy: str = ""
@@ -142,6 +151,10 @@ class Placement:
     max_cost: Decimal | None = None
     fallback: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
+    avoid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    residency: tuple[str, ...] = ()
+    budget: Mapping[str, Decimal] = field(default_factory=dict)
+    shadow: str = ""
     place: Place | None = field(default=None, compare=False)
 
 

@@ -22,7 +22,7 @@ from bridge.local.aws import AwsEndpoint
 from bridge.local.executors import choose
 from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
-from bridge.scheduler import Snapshot, TargetState
+from bridge.scheduler import Snapshot, TargetState, Trial
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.aws import PulledBuckets
@@ -86,7 +86,12 @@ class Managed:
         )
         self._access: dict[ProviderRef, ProviderAccess] = {}
         self._tokens: dict[str, Secret] = {}
-        settings = Settings(user=_USER, password=self.password, webhook_token=token)
+        settings = Settings(
+            user=_USER,
+            password=self.password,
+            webhook_token=token,
+            trial=Trial.of(os.environ),
+        )
         self._manager = Manager(settings, self._parts())
 
     @property

@@ -174,6 +174,22 @@ class LocalTarget:
         """Call `wake`, from any thread, whenever `poll` has something new; it returns at once."""
         self._news.on_news(wake)
 
+    def withdraw(self, job: Job, handle: str) -> bool:
+        """See `bridge.dispatch.protocol.Withdraws`: what waits here for a slot, at once."""
+        del handle
+        with self._lock:
+            run = self._runs.get(job.id)
+        if run is None or run.work.job.attempt != job.attempt:
+            return True
+        with run.guard:
+            if run.runner is not None or run.over:
+                return False
+            run.over = True
+        with self._lock:
+            self._open_runs -= 1
+            del self._runs[job.id]
+        return True
+
     def cancel(self, job: str) -> None:
         """See `Target.cancel`; returns when everything that the job had running is gone."""
         with self._lock:

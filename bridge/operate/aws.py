@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from bridge.dispatch import JobDetail, JobRecord
+from bridge.dispatch.lessons import LEARNED, learned
 from bridge.dispatch.table import JobTable
 from bridge.errors import NotFoundError, UsageError
-from bridge.operate import deployed, logs, transfer
+from bridge.fdl.model import Service, TargetSpec
+from bridge.operate import audit, deployed, logs, transfer
 from bridge.operate import submit as handing
 from bridge.operate.invoke import invoke
 from bridge.operate.lines import Line
 from bridge.operate.lines import follow as followed
 from bridge.operate.submit import Submitted
 from bridge.operate.transfer import NamedFile, Place
+from bridge.scheduler import Snapshot, TargetState, decide, replay
 from bridge.targets import JobState
 from bridge.targets.aws.account import Account
 
 __all__ = ["AwsSide"]
+
+_LOADS: Final = 1000
 
 
 class AwsSide:
@@ -50,6 +57,41 @@ class AwsSide:
     def job(self, job: str) -> JobDetail | None:
         """See `Side.job`."""
         return self._table.detail(job)
+
+    def explained(self, name: str) -> audit.Explanation | None:
+        """See `Side.explained`."""
+        detail = self._table.detail(name)
+        if detail is not None:
+            found = self._deployed(detail.job.service)
+            return audit.explained_job(detail, None if found is None else found[1])
+        found = self._deployed(name)
+        if found is None:
+            return None
+        specs, service = found
+        loads = self._table.busy(_LOADS)
+        states = (TargetState(spec, *loads.get(spec.name, (0, 0))) for spec in specs.values())
+        snapshot = Snapshot(tuple(states))
+        book = learned(self.account.get(LEARNED))
+        if book is not None:
+            snapshot = book.informed(snapshot, name, time.time())
+        return audit.explained_now(service, decide(service, None, snapshot))
+
+    def compared(self, policy: str, service: str, since: float, limit: int) -> dict[str, Any]:
+        """See `Side.compared`; the services are as they are deployed now."""
+        details = self._table.details(service, limit, since)
+        past = [one for one in map(audit.past_of, details) if one is not None]
+        names = dict.fromkeys(str(one.decision["service"]) for one in past)
+        known = {name: found[1] for name in names if (found := self._deployed(name)) is not None}
+        return audit.report_json(replay(past, known, policy), policy, since)
+
+    def _deployed(self, name: str) -> tuple[Mapping[str, TargetSpec], Service] | None:
+        """A service with the targets that it may go to; None when it is not deployed."""
+        try:
+            found = deployed.service(self.account, name)
+        except NotFoundError:
+            return None
+        document = deployed.document(self.account, found)
+        return found.specs(document), document.service(name)
 
     def lines(self, service: str, since: float, *, follow: bool) -> Iterator[Line]:
         """See `Side.lines`."""

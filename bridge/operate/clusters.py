@@ -19,6 +19,7 @@ from bridge.errors import BridgeError, NotFoundError, UsageError
 from bridge.events import Event, EventKind
 from bridge.fdl import quantities
 from bridge.fdl.model import ProviderRef, StoragePath
+from bridge.operate.audit import Explanation
 from bridge.operate.deployed import Deployed, Status
 from bridge.operate.lines import Line
 from bridge.operate.lines import follow as followed
@@ -94,6 +95,22 @@ class ClusterSide:
                 if one.id == job:
                     return JobDetail(one, attempts=(_attempt(one),))
         return None
+
+    def explained(self, name: str) -> Explanation | None:
+        """See `Side.explained`: our manager answers, upstream's keeps no decisions."""
+        found = self._client.decision(name) or self._client.decision_now(name)
+        return None if found is None else Explanation.of(found)
+
+    def compared(self, policy: str, service: str, since: float, limit: int) -> dict[str, Any]:
+        """See `Side.compared`: the manager does it."""
+        start = datetime.datetime.fromtimestamp(since, datetime.UTC).isoformat()
+        query = {"policy": policy, "service": service, "start": start, "limit": str(limit)}
+        try:
+            return dict(self._client.compared({k: v for k, v in query.items() if v}))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{self.name} keeps no decisions, or not that service: {error.message}"
+            ) from None
 
     def known(self, service: str) -> frozenset[str]:
         """See `Side.known`."""

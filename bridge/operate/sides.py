@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from bridge.dispatch import JobDetail, JobRecord
 from bridge.errors import NotFoundError, UsageError
+from bridge.operate.audit import Explanation
 from bridge.operate.deployed import Status
 from bridge.operate.lines import Line
 from bridge.operate.submit import Submitted
@@ -45,6 +46,17 @@ class Side(Protocol):
 
     def job(self, job: str) -> JobDetail | None:
         """All that is known of one job; None when it is not one of this side."""
+        ...
+
+    def explained(self, name: str) -> Explanation | None:
+        """Why the job of that name went where it did, or where one of the service would go now.
+
+        None for a name that the side does not know, and where it keeps no decisions.
+        """
+        ...
+
+    def compared(self, policy: str, service: str, since: float, limit: int) -> dict[str, Any]:
+        """What `bridge.operate.audit.report_json` makes of decisions (of a service) since then."""
         ...
 
     def lines(self, service: str, since: float, *, follow: bool) -> Iterator[Line]:

@@ -20,17 +20,23 @@ def table(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Seconds until a job's container is up, and how many of them are billed."""
+    """Seconds until a job's container is up, and how many of them are billed.
+
+    `warm` are the seconds where a container waits for jobs, None where none ever does.
+    """
 
     seconds: float
     billed: float
+    warm: float | None = None
 
 
 @cache
 def start_of(kind: str) -> Start:
     """Typical start of a kind of target (the keys of `starts.toml`)."""
     found = table("starts")[kind]
-    return Start(float(found["seconds"]), float(found["billed"]))
+    warm = found.get("warm")
+    seconds, billed = float(found["seconds"]), float(found["billed"])
+    return Start(seconds, billed, None if warm is None else float(warm))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,12 @@ class Assumptions:
     run_annotation: str
     price_fallback_trust: float
     output_ratio: float
+    object_bytes: int
     freshness_half_life: float
+    deadline_margin: float
+    deadline_run_margin: float
+    hedge_factor: float
+    hedge_least: float
     seconds_per_byte: Mapping[str, float]
 
 
@@ -57,6 +68,11 @@ def assumptions() -> Assumptions:
         run_annotation=str(found["run_annotation"]),
         price_fallback_trust=float(found["price_fallback_trust"]),
         output_ratio=float(found["output_ratio"]),
+        object_bytes=int(found["object_mb"] * 1_000_000),
         freshness_half_life=float(found["freshness_half_life"]),
+        deadline_margin=float(found["deadline_margin"]),
+        deadline_run_margin=float(found["deadline_run_margin"]),
+        hedge_factor=float(found["hedge_factor"]),
+        hedge_least=float(found["hedge_least"]),
         seconds_per_byte=speeds,
     )

@@ -6,6 +6,7 @@ Standing; the rest is arithmetic on the target's state and the event.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -16,11 +17,17 @@ from bridge.fdl.model import Service, StoragePath, TargetSpec
 from bridge.fdl.options import OscarOptions
 from bridge.scheduler import _words as words
 from bridge.scheduler._data import Assumptions, Start, assumptions, start_of
-from bridge.scheduler._filters import FILTERS, refusals
+from bridge.scheduler._filters import (
+    FILTERS,
+    OfferCheck,
+    is_choosy,
+    offer_checks,
+    refusals,
+)
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Estimate, Offer, Reason, Room, TargetState, Transfer
+from bridge.scheduler.model import Cause, Estimate, Offer, Reason, Room, TargetState, Transfer
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -47,7 +54,11 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is the same for every job of a service on a target."""
+    """What is the same for every job of a service on a target.
+
+    `choosy`: filters of a target's state may have something against it whatever the state is.
+    `offer_checks` are the filters of offers that may.
+    """
 
     first_choice: bool
     reasons: tuple[Reason, ...]
@@ -62,6 +73,10 @@ class Standing:
     out: Route
     input_provider: str
     free: bool
+    pull: float
+    cpu: float
+    choosy: bool
+    offer_checks: tuple[tuple[str, OfferCheck], ...]
 
 
 def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
@@ -69,11 +84,16 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
     assume = assumptions()
     quote = _with_egress(_quote(service, spec, prices), service, spec, prices)
     guess, said = _guess(service, assume)
-    from_s3 = _route(spec, prices, assume, s3=True, outward=False)
-    elsewhere = _route(spec, prices, assume, s3=False, outward=False)
+    from_s3 = route(spec, prices, assume, s3=True, outward=False)
+    elsewhere = route(spec, prices, assume, s3=False, outward=False)
+    out = _out(service.outputs, spec, prices, assume)
+    reasons = refusals(FILTERS.spec.items(), service, spec)
+    if wrong := _wrong_price(quote, (from_s3, elsewhere, out)):
+        sentence = f"the price of a job on {spec.name} is {wrong}, which cannot be"
+        quote, reasons = Quote(None), (*reasons, Reason("price", sentence))
     return Standing(
         first_choice=is_first_choice(service, spec),
-        reasons=refusals(FILTERS.spec.items(), service, spec),
+        reasons=reasons,
         quote=quote,
         start=start_of(_start_kind(service, spec)),
         process_start=start_of("process" if spec.kind == "local" else _start_kind(service, spec)),
@@ -82,10 +102,21 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
         guess_notes=(said, *quote.notes),
         from_s3=from_s3,
         from_elsewhere=elsewhere,
-        out=_out(service.outputs, spec, prices, assume),
+        out=out,
+        pull=assume.seconds_per_byte["aws" if spec.kind in AWS else "internet"],
+        cpu=float(service.resources.cpu) or 1.0,
+        choosy=is_choosy(service, spec),
+        offer_checks=offer_checks(service, spec),
         input_provider=str(service.inputs[0].provider) if service.inputs else "",
         free=quote.rate == Rate() and not from_s3.price and not elsewhere.price,
     )
+
+
+def _wrong_price(quote: Quote, routes: Iterable[Route]) -> Decimal | None:
+    """A price that is no number, or negative."""
+    rate = quote.rate or Rate()
+    asked = (rate.second, rate.fixed, *(way.price for way in routes))
+    return next((each for each in asked if not (each.is_finite() and each >= 0)), None)
 
 
 def _start_kind(service: Service, spec: TargetSpec) -> str:
@@ -101,6 +132,8 @@ def _capacity(service: Service, spec: TargetSpec) -> int | None:
         bounds.append(int(spec.cpu / service.resources.cpu))
     if spec.memory is not None and service.resources.memory > 0:
         bounds.append(spec.memory // service.resources.memory)
+    if spec.gpu and service.resources.gpu:
+        bounds.append(spec.gpu // service.resources.gpu)
     return min(bounds, default=None)
 
 
@@ -187,7 +220,7 @@ def _with_egress(quote: Quote, service: Service, spec: TargetSpec, prices: Price
     return replace(quote, notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
 
 
-def _route(
+def route(
     spec: TargetSpec, prices: Prices, assume: Assumptions, *, s3: bool, outward: bool
 ) -> Route:
     """A byte between the target and a store that is S3 or somewhere else."""
@@ -208,8 +241,7 @@ def _out(
     if not outputs:
         return Route(0.0)
     routes = [
-        _route(spec, prices, assume, s3=path.provider.type == "s3", outward=True)
-        for path in outputs
+        route(spec, prices, assume, s3=path.provider.type == "s3", outward=True) for path in outputs
     ]
     ratio = assume.output_ratio / len(routes)
     price = sum((route.price for route in routes), _FREE) * Decimal(ratio)
@@ -218,7 +250,7 @@ def _out(
 
 def estimated(
     name: str,
-    event: Event | None,
+    event: Event | Cause | None,
     state: TargetState,
     known: Standing,
     reasons: tuple[Reason, ...],
@@ -234,10 +266,13 @@ def estimated(
     typical = known.start if state.isolated else known.process_start
     transfer, moved = _transfer(event, known, state)
     run = estimate.run
-    waits = wait(state.running, state.queued, known.capacity, run)
+    each = run if state.mean_run is None else state.mean_run
+    if state.mean_cpu is not None:
+        each *= state.mean_cpu / known.cpu
+    waits = wait(state.running, state.queued, known.capacity, each)
     room = state.room.get(name)
     if room is not None:
-        waits = max(0.0 if known.capacity is None else waits, room_wait(room, state.queued, run))
+        waits = max(0.0 if known.capacity is None else waits, room_wait(room, state.queued, each))
         if room.why:
             notes = (*notes, f"full now: {room.why}")
     return Offer(  # by position: this runs for every target of every decision
@@ -246,18 +281,35 @@ def estimated(
         not reasons,
         reasons,
         waits,
-        typical.seconds if state.start is None else state.start,
+        _start(name, state, typical, known.pull),
         run,
         transfer,
         _FREE if known.free else quote.rate.cost(run + transfer + typical.billed) + moved,
         estimate.confidence * quote.trust,
         max(state.age, 0.0),
         notes,
+        quote.rate.fixed,
+        moved,
+        estimate.late,
     )
 
 
+def _start(name: str, state: TargetState, typical: Start, pull: float) -> float:
+    """As measured; else as is typical, less where a container waits, more where the image is not.
+
+    `pull` are the seconds for a byte of the image.
+    """
+    if state.start is not None:
+        return state.start
+    seconds = typical.seconds
+    if state.image and state.isolated and (image := state.image.get(name)) is not None:
+        seconds += pull * (image.size or 0) * (image.present is False)
+    cold = state.cold.get(name) if state.cold and typical.warm is not None else None
+    return seconds if cold is None else cold * seconds + (1 - cold) * (typical.warm or 0.0)
+
+
 def _run(
-    name: str, event: Event | None, state: TargetState, known: Standing
+    name: str, event: Event | Cause | None, state: TargetState, known: Standing
 ) -> tuple[Estimate, tuple[str, ...]]:
     """What was measured, unless what the service says of itself is surer; with what to say."""
     measured = state.runs.get(name)
@@ -269,7 +321,9 @@ def _run(
     return measured, (measured.note, *notes) if measured.note else notes
 
 
-def _transfer(event: Event | None, known: Standing, state: TargetState) -> tuple[float, Decimal]:
+def _transfer(
+    event: Event | Cause | None, known: Standing, state: TargetState
+) -> tuple[float, Decimal]:
     if event is None or event.size is None or event.size <= 0:
         return 0.0, _FREE
     provider = event.provider or known.input_provider
@@ -288,7 +342,7 @@ def _moving(measured: Transfer | None, assumed: float, size: float) -> float:
 
 
 def wait(running: int, queued: int, capacity: int | None, run: float) -> float:
-    """Seconds until a job that comes now starts, when all jobs take `run` seconds.
+    """Seconds until a job that comes now starts, when those ahead take `run` seconds each.
 
     With room for `capacity` jobs at once, one ends every run/capacity seconds. Without a known
     bound there is no waiting, except behind jobs that wait already.
@@ -300,7 +354,7 @@ def wait(running: int, queued: int, capacity: int | None, run: float) -> float:
 
 
 def room_wait(room: Room, queued: int, run: float) -> float:
-    """Seconds until a job that comes now has room, when all jobs take `run` seconds.
+    """Seconds until a job that comes now has room, when those ahead take `run` seconds each.
 
     It waits for jobs that run to end, or for machines to be added, whichever is sooner. `queued`
     are the jobs that we know to wait; those of others are in `room.ahead`, which may hold ours too.

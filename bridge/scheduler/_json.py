@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from bridge.errors import PlacementError
-from bridge.scheduler.model import Candidate, Decision, Offer, Reason, Term
+from bridge.scheduler._given import cause_in, given, snapshot_in
+from bridge.scheduler.model import Candidate, Decision, Hedge, Instead, Offer, Reason, Term
 
 _VERSION: Final = 1
 
@@ -15,9 +16,10 @@ _VERSION: Final = 1
 def as_json(decision: Decision) -> dict[str, Any]:
     """The decision as plain values for `json.dumps`. Keys are stable, money is text.
 
-    A decision holds names, numbers and sentences made of them, so there is nothing to hide.
+    A decision holds names, numbers and sentences made of them, so there is nothing to hide. Under
+    `given` is what it was made from: `snapshot_in` and `cause_in` read that.
     """
-    return {
+    found = {
         "version": _VERSION,
         "service": decision.service,
         "event": decision.event,
@@ -27,6 +29,25 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "reason": decision.reason,
         "fallback": list(decision.fallback),
         "candidates": [_candidate(candidate) for candidate in decision.candidates],
+        "given": given(decision),
+    }
+    if decision.trial:
+        found["trial"] = decision.trial
+    if decision.instead:
+        found["instead"] = [_instead(one) for one in decision.instead]
+    if decision.hedge:
+        found["hedge"] = {"target": decision.hedge.target, "after": decision.hedge.after}
+    return found
+
+
+def _instead(one: Instead) -> dict[str, Any]:
+    return {
+        "role": one.role,
+        "policy": one.policy,
+        "target": one.target,
+        "wait": one.wait,
+        "finish": one.finish,
+        "cost": str(one.cost),
     }
 
 
@@ -36,19 +57,27 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "target": offer.target,
         "kind": offer.kind,
         "feasible": offer.feasible,
-        "reasons": [{"filter": r.filter, "sentence": r.sentence} for r in offer.reasons],
+        "reasons": [_reason(reason) for reason in offer.reasons],
         "wait": offer.wait,
         "start": offer.start,
         "run": offer.run,
         "transfer": offer.transfer,
         "finish": offer.finish,
         "cost": str(offer.cost),
+        "request": str(offer.request),
+        "egress": str(offer.egress),
         "confidence": offer.confidence,
         "age": offer.age,
+        "late": offer.late,
         "notes": list(offer.notes),
         "score": candidate.score,
         "terms": [_term(term) for term in candidate.terms],
     }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    said = {"filter": reason.filter, "sentence": reason.sentence}
+    return {**said, "passing": True} if reason.passing else said
 
 
 def _term(term: Term) -> dict[str, Any]:
@@ -62,7 +91,10 @@ def _term(term: Term) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Decision:
-    """The decision that `as_json` wrote; PlacementError when it is not one."""
+    """The decision that `as_json` wrote; PlacementError when it is not one.
+
+    The specs of its snapshot have no settings: those are not stored.
+    """
     version = data.get("version")
     if version != _VERSION:
         raise PlacementError(
@@ -78,9 +110,25 @@ def from_json(data: Mapping[str, Any]) -> Decision:
             candidates=tuple(_read_candidate(each) for each in data["candidates"]),
             event=data["event"],
             fallback=tuple(data["fallback"]),
+            snapshot=snapshot_in(data) if data.get("given") else None,
+            cause=cause_in(data),
+            trial=data.get("trial", ""),
+            hedge=Hedge(**data["hedge"]) if data.get("hedge") else None,
+            instead=tuple(_read_instead(one) for one in data.get("instead", ())),
         )
     except (KeyError, TypeError, InvalidOperation) as error:
         raise PlacementError(f"not a stored decision: {error!r}") from error
+
+
+def _read_instead(data: Mapping[str, Any]) -> Instead:
+    return Instead(
+        data["role"],
+        data["policy"],
+        data["target"],
+        data["wait"],
+        data["finish"],
+        Decimal(data["cost"]),
+    )
 
 
 def _read_candidate(data: Mapping[str, Any]) -> Candidate:
@@ -89,14 +137,19 @@ def _read_candidate(data: Mapping[str, Any]) -> Candidate:
             target=data["target"],
             kind=data["kind"],
             feasible=data["feasible"],
-            reasons=tuple(Reason(r["filter"], r["sentence"]) for r in data["reasons"]),
+            reasons=tuple(
+                Reason(r["filter"], r["sentence"], r.get("passing", False)) for r in data["reasons"]
+            ),
             wait=data["wait"],
             start=data["start"],
             run=data["run"],
             transfer=data["transfer"],
             cost=Decimal(data["cost"]),
+            request=Decimal(data.get("request", 0)),
+            egress=Decimal(data.get("egress", 0)),
             confidence=data["confidence"],
             age=data["age"],
+            late=data.get("late"),
             notes=tuple(data["notes"]),
         ),
         score=data["score"],

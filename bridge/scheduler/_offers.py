@@ -6,18 +6,20 @@ that they were made from: those are frozen, so a kept answer is the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from bridge.events import Event
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler._estimates import Standing, estimated, standing
-from bridge.scheduler._filters import FILTERS, refusals
+from bridge.scheduler._filters import FILTERS, measurements, refusals
+from bridge.scheduler._plugins import filtered
 from bridge.scheduler._prices import Prices, list_prices
-from bridge.scheduler.model import Offer, TargetState
+from bridge.scheduler.model import Cause, Offer, Reason, Spent, TargetState
 
 _KEPT: Final = 1024
+NOTHING: Final = Spent()
 
 
 @dataclass(slots=True)
@@ -57,17 +59,21 @@ def ask_for(service: Service, prices: Prices | None) -> Ask:
 
 
 def offer(
-    service: Service, event: Event | None, state: TargetState, prices: Prices | None = None
+    service: Service,
+    event: Event | Cause | None,
+    state: TargetState,
+    prices: Prices | None = None,
+    spent: Spent = NOTHING,
 ) -> Offer:
     """What a target offers for one job of the service, started by `event` (None: none yet).
 
     Every filter that says no is in `reasons`. The estimates are given also then, unless there are
     none (0) because the size cannot be bought or the measurements make no sense. `prices` are the
-    list prices by default. Of the event only provider and size matter. PlacementError when the
-    service's placement cannot be understood.
+    list prices by default; `spent` counts against the placement's budget. Of the event only
+    provider and size matter. PlacementError when the service's placement cannot be understood.
     """
     ask = ask_for(service, prices)
-    return make_offer(service, ask.standing(state.spec), event, state)
+    return make_offer(service, ask.standing(state.spec), event, state, spent)
 
 
 def run_cost(
@@ -81,18 +87,32 @@ def run_cost(
     return Decimal(0) if rate is None else rate.cost(seconds + known.start.billed)
 
 
-def make_offer(service: Service, known: Standing, event: Event | None, state: TargetState) -> Offer:
+def make_offer(
+    service: Service,
+    known: Standing,
+    event: Event | Cause | None,
+    state: TargetState,
+    spent: Spent = NOTHING,
+) -> Offer:
     """The offer of a target where the service's standing is known."""
-    reasons = known.reasons
-    refused = refusals(_STATE, service, state)
-    if refused:
+    spec, reasons = state.spec, known.reasons
+    if wrong := measurements(service, state):
+        reasons = (*reasons, Reason("measurements", wrong, passing=True))
+        return Offer(spec.name, spec.kind, feasible=False, reasons=reasons)
+    if (known.choosy or _unusual(state)) and (refused := refusals(_STATE, service, state)):
         reasons = (*reasons, *refused)
-        if any(reason.filter == "measurements" for reason in refused):
-            return Offer(state.spec.name, state.spec.kind, feasible=False, reasons=reasons)
     made = estimated(service.name, event, state, known, reasons)
-    late = refusals(_OFFER, service, made)
-    return replace(made, feasible=False, reasons=(*reasons, *late)) if late else made
+    late = refusals(known.offer_checks, service, made, spent) if known.offer_checks else ()
+    if installed := filtered(service, made, state):
+        late = (*late, *installed)
+    return made._replace(feasible=False, reasons=(*reasons, *late)) if late else made
+
+
+def _unusual(state: TargetState) -> bool:
+    """Whether the state has anything that a filter could have something against."""
+    return bool(
+        state.room or state.image or state.providers is not None or state.breaker != "closed"
+    )
 
 
 _STATE: Final = tuple(FILTERS.state.items())
-_OFFER: Final = tuple(FILTERS.offer.items())

@@ -9,6 +9,7 @@ from functools import cache
 from math import ceil
 from typing import Any, Final, TypeVar
 
+from bridge.errors import PlacementError
 from bridge.scheduler._data import table
 
 _GIB: Final = 2**30
@@ -50,12 +51,14 @@ class Prices:
     """List prices by region, with the day they were read.
 
     A region that a table does not have is priced as `default_region`; whoever asks learns of it.
+    `egress` is for a GB (2^30 bytes) that leaves AWS, `between_regions` for one that stays there.
     `clusters` multiplies what targets say of themselves (`cost_per_hour`).
     """
 
     functions: Mapping[str, LambdaPrice]
     fargate: Mapping[str, FargatePrice]
     egress: Mapping[str, Decimal]
+    between_regions: Decimal = Decimal(0)
     default_region: str = "us-east-1"
     dated: str = ""
     clusters: Decimal = Decimal(1)
@@ -67,13 +70,19 @@ class Prices:
             functions={region: p.scaled(factor) for region, p in self.functions.items()},
             fargate={region: p.scaled(factor) for region, p in self.fargate.items()},
             egress=_scaled(self.egress, factor),
+            between_regions=self.between_regions * factor,
             clusters=self.clusters * factor,
         )
 
     def find(self, prices: Mapping[str, _T], region: str) -> tuple[_T, bool]:
         """The price in a region, and whether it is that region's own."""
         own = prices.get(region)
-        return (own, True) if own is not None else (prices[self.default_region], False)
+        if own is not None:
+            return own, True
+        if self.default_region not in prices:
+            where = f"{region or 'no region'}, and not even in {self.default_region}"
+            raise PlacementError(f"these prices have no price of its kind in {where}")
+        return prices[self.default_region], False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,7 @@ def list_prices() -> Prices:
             for region, p in data["fargate"]["regions"].items()
         },
         egress=_money(data["egress"]["regions"]),
+        between_regions=Decimal(data["between_regions"]["price"]),
         default_region=data["default_region"],
         dated=data["dated"],
     )

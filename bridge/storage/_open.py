@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bridge.storage.protocol import Store
 
-SUPPORTED = ("folder", "minio", "s3", "webdav")
+SUPPORTED = ("folder", "minio", "onedata", "s3", "webdav")
 _CACHE_SIZE = 32
 _cache: dict[tuple[object, ...], Store] = {}
 
@@ -25,8 +25,9 @@ def open_store(
 
     `settings` and `secrets` have FDL's names: `endpoint`, `region`, `verify` and `access_key`,
     `secret_key`, `session_token` for `s3` and `minio`; `hostname`, `login`, `password` for
-    `webdav`; `root` for `folder`. An `s3` provider without secrets uses the credentials, endpoint
-    and region that AWS's variables or role give.
+    `webdav`; `oneprovider_host`, `space`, `token` for `onedata`; `root` for `folder`. An `s3`
+    provider without secrets uses the credentials, endpoint and region that AWS's variables or role
+    give.
     The same arguments in the same environment give the same store, with its open connections.
     Raises PermanentError for a type that is not supported and for settings without a meaning,
     AccessError when credentials are missing.
@@ -60,6 +61,10 @@ def _make(
         from bridge.storage._webdav import WebdavStore  # noqa: PLC0415
 
         return WebdavStore(provider, settings, secrets)
+    if kind == "onedata":
+        from bridge.storage._onedata import OnedataStore  # noqa: PLC0415
+
+        return OnedataStore(provider, settings, secrets)
     if kind == "folder":
         return _folder(provider, settings)
     raise PermanentError(

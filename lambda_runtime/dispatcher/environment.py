@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.errors import PermanentError
+from bridge.scheduler import Trial
 
 __all__ = ["Environment"]
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`states` and `dead` are URLs of queues, `tokens` the name of a secret, "" for none."""
+    """`states` and `dead` are URLs of queues, `tokens` the name of a secret, "" for none.
+
+    `trial` are the policies on trial.
+    """
 
     prefix: str
     table: str
@@ -21,10 +25,11 @@ class Environment:
     dead: str
     region: str
     tokens: str = ""
+    trial: Trial = field(default_factory=Trial)
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Environment:
-        """PermanentError names the variable that is not set."""
+        """PermanentError names the variable that is not set; UsageError for a senseless trial."""
 
         def given(name: str) -> str:
             if not environ.get(name):
@@ -42,4 +47,5 @@ class Environment:
             dead=given("BRIDGE_DEAD_QUEUE"),
             region=given("AWS_REGION"),
             tokens=environ.get("BRIDGE_TOKENS", ""),
+            trial=Trial.of(environ),
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final
 
-from bridge.dispatch.lessons import lessons_of, observation
+from bridge.dispatch.lessons import LEARNED, learned, lessons_of, observation
 from bridge.dispatch.table import JobTable
 from bridge.errors import BridgeError
 from bridge.estimates import Estimates
@@ -25,7 +25,6 @@ from bridge.targets.aws import Account
 __all__ = ["Learned"]
 
 LOG: Final = logging.getLogger("oscar-bridge")
-_KEY: Final = "estimates.json"
 _JOBS: Final = 200
 _FRESH: Final = 60.0
 
@@ -52,15 +51,10 @@ class Learned:
 
     def _read(self) -> None:
         try:
-            text = self._account.get(_KEY)
-            kept = json.loads(text) if text else {}
+            self._book = learned(self._account.get(LEARNED)) or self._book
         except (BridgeError, ValueError) as error:
             # A decision without it is better than none.
             LOG.warning("what was learned of the targets is not known: %s", error)
-            return
-        if Estimates.readable(kept):
-            self._book = Estimates()
-            self._book.restore(kept)
 
     def learn(self, services: Iterable[str]) -> None:
         """Make the estimates of these services anew, from their newest jobs."""
@@ -73,4 +67,4 @@ class Learned:
                     if (seen := observation(lesson, lambda *_: Decimal(0))) is not None:
                         book.observe(seen, now)
         name, text = Estimates.MARK
-        self._account.put(_KEY, json.dumps({**book.changes(), name: text}).encode())
+        self._account.put(LEARNED, json.dumps({**book.changes(), name: text}).encode())

@@ -18,7 +18,7 @@ from bridge.dispatch import steps
 from bridge.dispatch.model import Change, JobDetail, JobRecord, NewJob
 from bridge.errors import BridgeError, PermanentError, TemporaryError
 from bridge.events import Event, job_id
-from bridge.scheduler import Decision, decide
+from bridge.scheduler import Decision
 from bridge.targets import Job, JobState, JobUpdate
 from bridge.targets.aws.account import translated
 from bridge.targets.aws.common import update_from_report
@@ -92,11 +92,16 @@ class Worker:
             self.fail(job, f"service {job.service} is not deployed here")
             return None
         try:
-            decision = decide(
+            decision = world.environment.trial.decide(
                 known.service, job.event, world.snapshot(known), seed=steps.seed(job.id)
             )
         except PermanentError as error:
             self.fail(job, error.message)
+            return None
+        if decision.waits:
+            later = steps.waiting(job, decision, world.clock(), world.settings)
+            if world.table.change(later, only_from=(JobState.ACCEPTED,)):
+                self.wake(later)
             return None
         if not decision.target:
             self.fail(job, decision.reason, decision)
@@ -111,8 +116,11 @@ class Worker:
         """The end of a job that nothing can run; the reason is in the dead-letter queue."""
         self.end(job, steps.failed(job, why, self._world.clock(), decision))
 
-    def end(self, job: JobRecord, change: Change) -> None:
-        """Leave a letter and record the end, in this order: a second letter is better than none."""
+    def end(self, job: JobRecord, change: Change) -> bool:
+        """Leave a letter and record the end, in this order: a second letter is better than none.
+
+        False when another has recorded one.
+        """
         self._world.letters.send(
             change.reason or "no reason given",
             source="dispatcher",
@@ -120,7 +128,7 @@ class Worker:
             job=job.id,
             body=_described(job),
         )
-        self._world.table.change(change)
+        return self._world.table.change(change)
 
     # --- submitting -------------------------------------------------------------------------
 
@@ -223,8 +231,12 @@ class Worker:
         if change is None:
             return False
         if change.state is JobState.DEAD:
-            self.end(detail.job, change)
-        elif self._world.table.change(change) and change.again:
+            recorded = self.end(detail.job, change)
+        else:
+            recorded = self._world.table.change(change)
+        if recorded:
+            self._world.pay(detail.job, change)
+        if recorded and change.again:
             self.wake(change)
         return True
 

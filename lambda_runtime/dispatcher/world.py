@@ -8,18 +8,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.settings import Settings
 from bridge.dispatch.table import JobTable
 from bridge.errors import BridgeError
 from bridge.fdl.model import TargetSpec
 from bridge.pipeline import Routes
 from bridge.scheduler import Snapshot, TargetState
-from bridge.targets import JobState
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
 from lambda_runtime.dispatcher.environment import Environment
 from lambda_runtime.dispatcher.learned import Learned
 from lambda_runtime.dispatcher.letters import DeadLetters
 from lambda_runtime.dispatcher.registry import Known, Registry, Services
+from lambda_runtime.dispatcher.spending import Spending
 
 __all__ = ["PATIENCE", "World"]
 
@@ -30,7 +31,6 @@ PATIENCE: Final = Settings(max_submits=8, backoff=2.0, backoff_cap=300.0)
 
 _LOADS: Final = 10.0
 _KINDS: Final = ("lambda", "batch")
-_BUSY: Final = (JobState.SUBMITTED, JobState.RUNNING)
 
 
 class World:
@@ -54,6 +54,7 @@ class World:
         self.lambdas = LambdaTarget(TargetSpec("aws-lambda", "lambda"), self.account, {})
         self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
         self.learned = Learned(self.account, self.table, clock)
+        self.spending = Spending(self.table, clock)
         self._adopted: Services | None = None
         self._loads = _Loads(self.table)
 
@@ -77,14 +78,29 @@ class World:
 
     def target(self, known: Known, name: str) -> LambdaTarget | BatchTarget | None:
         """The target of this name, None when the service has no such side."""
-        spec = _specs(known).get(name)
+        spec = known.at.specs(known.document).get(name)
         if spec is None:
             return None
         return self.lambdas if spec.kind == "lambda" else self.batches
 
     def snapshot(self, known: Known) -> Snapshot:
+        """The sides that the service has, with what it has spent where it has a budget."""
+        return self.spending.told(self._standing(known), known.service)
+
+    def pay(self, job: JobRecord, change: Change) -> None:
+        """An attempt has ended with this change: count what it has cost."""
+        known = self.service(job.service)
+        if known is None:
+            return
+        try:
+            self.spending.pay(known.service, known.at.specs(known.document), job, change)
+        except BridgeError as error:
+            # The end is recorded: the message that brought it has done its work.
+            LOG.warning("what job %s has cost is not counted: %s", job.id, error)
+
+    def _standing(self, known: Known) -> Snapshot:
         """The sides that the service has, with what runs there as far as that matters."""
-        specs = _specs(known)
+        specs = known.at.specs(known.document)
         if len(specs) < 2:
             return Snapshot(tuple(TargetState(spec) for spec in specs.values()))
         loads = self._loads.now()
@@ -97,7 +113,7 @@ class World:
         chosen = [
             name
             for name in deployed
-            if (known := self.service(name)) is not None and len(_specs(known)) > 1
+            if (known := self.service(name)) is not None and len(known.at.specs(known.document)) > 1
         ]
         if chosen:
             self.learned.learn(chosen)
@@ -125,35 +141,15 @@ class _Loads:
 
     def _read(self) -> None:
         try:
-            found = self._table.loads(1000)
+            self._counts = self._table.busy(1000)
         except BridgeError as error:
             # A decision without it is better than none.
             LOG.warning("the load of the targets is not known: %s", error)
-            return
-        self._counts = {}
-        for (target, state), count in found.items():
-            running, queued = self._counts.get(target, (0, 0))
-            if state in _BUSY:
-                running += count
-            else:
-                queued += count
-            self._counts[target] = (running, queued)
 
     def reserve(self, target: str) -> None:
         with self._lock:
             running, queued = self._counts.get(target, (0, 0))
             self._counts[target] = (running, queued + 1)
-
-
-def _specs(known: Known) -> dict[str, TargetSpec]:
-    """The AWS targets that the service was deployed for, by name, in the file's order."""
-    at = known.at
-    there = {"lambda": bool(at.function), "batch": bool(at.queue and at.definition)}
-    return {
-        name: spec
-        for name, spec in known.document.targets.items()
-        if name in at.targets and there.get(spec.kind, False)
-    }
 
 
 def _account(environment: Environment) -> Account:

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi import Query as Param
 from starlette.responses import Response
 
-from bridge.scheduler import as_json, decide
+from bridge.scheduler import as_json
 from bridge.targets import JobState
 from manager._http import NO_CONTENT, empty, json_answer
 from manager.auth import Caller
@@ -117,9 +117,7 @@ def _placement(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     @routes.get(_PATH + "/services/{name}/plan")
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
-        service = gate.seen(name, caller).service
-        now = manager.dispatcher.known.informed(manager.snapshot(), name)
-        return json_answer(as_json(decide(service, None, now)))
+        return json_answer(as_json(manager.decision(gate.seen(name, caller).service)))
 
     @routes.get(f"{_PATH}/estimates")
     def learned(service: Service = "", caller: Caller = gate.user) -> Response:

@@ -30,6 +30,15 @@ def test_the_environment_stands_in_for_images(monkeypatch: pytest.MonkeyPatch) -
     assert Settings.read({"fdl": "f", "images": "push"}).images == "push"
 
 
+def test_policies_on_trial_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.read({"fdl": "f"}).trials == {}
+    monkeypatch.setenv("BRIDGE_POLICY_CANARY", "cheapest:5%")
+    assert Settings.read({"fdl": "f"}).trials == {"BRIDGE_POLICY_CANARY": "cheapest:5%"}
+    monkeypatch.setenv("BRIDGE_POLICY_CANARY", "cheapest")
+    with pytest.raises(UsageError, match="canary"):
+        Settings.read({"fdl": "f"})
+
+
 def test_several_stacks_are_numbered() -> None:
     made = Settings.read({"fdl": "f", "stacks": 2, "prefix": "ob", "tags": "team=a, cost=b=c"})
     assert made.stack_names == ("ob-f-1", "ob-f-2")

@@ -298,7 +298,10 @@ def test_buckets_as_the_facts_say(tmp_path: Path) -> None:
     assert {one["Resource"] for one in policy} == {"arn:aws:s3:::theirs-bucket"}
 
 
-def test_without_a_vpc_one_is_made_and_what_was_kept_is_not_made_again(tmp_path: Path) -> None:
+def test_without_a_vpc_one_is_made_and_what_was_kept_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_POLICY_SHADOW", "fastest")
     kept = (f"oscar-bridge-{ACCOUNT}-eu-west-1", "oscar-bridge-jobs")
     facts = Facts(ACCOUNT, "eu-west-1", kept=kept, assets="own")
     made = synth("functions:\n  aws:" + simple("a"), tmp_path, facts)
@@ -310,8 +313,10 @@ def test_without_a_vpc_one_is_made_and_what_was_kept_is_not_made_again(tmp_path:
     files = json.loads((tmp_path / "oscar-bridge.assets.json").read_text())["files"]
     buckets = {to["bucketName"] for one in files.values() for to in one["destinations"].values()}
     assert buckets == {f"oscar-bridge-assets-{ACCOUNT}-eu-west-1"}
-    code = made.resources(BASE, "AWS::Lambda::Function")[0]["Properties"]["Code"]
-    assert code["S3Bucket"] == f"oscar-bridge-assets-{ACCOUNT}-eu-west-1"
+    function = made.resources(BASE, "AWS::Lambda::Function")[0]["Properties"]
+    assert function["Code"]["S3Bucket"] == f"oscar-bridge-assets-{ACCOUNT}-eu-west-1"
+    # A policy on trial is the dispatcher's to know.
+    assert function["Environment"]["Variables"]["BRIDGE_POLICY_SHADOW"] == "fastest"
 
 
 def test_many_services_are_spread_over_stacks(tmp_path: Path) -> None:

@@ -52,6 +52,23 @@ def test_a_service_is_shown_without_secrets_and_deleted(lab: Lab) -> None:
     assert lab.live.ask("GET", f"/system/services/{name}").status == 404
 
 
+def test_what_was_learned_of_a_service_is_shown(lab: Lab) -> None:
+    name = lab.live.create()
+    for _ in range(3):
+        assert lab.live.ask("POST", f"/job/{name}", b"x").status == 201
+    manager = lab.live.manager
+    assert manager.dispatcher.wait_quiet(60)
+    while manager.parts.jobs.lessons(1):
+        manager.dispatcher.known.learn()
+    said = lab.run("service", "get", name, "--estimates").out.splitlines()
+    assert any("confidence" in line for line in said)
+    (row,) = [line.split() for line in said if "local" in line]
+    assert row[:2] == ["local", "3"]
+    (run,) = lab.ok("service", "get", name, "--estimates")["runs"]
+    assert run["samples"] == 3
+    assert lab.run("service", "delete", name, "-y").status == 0
+
+
 def test_buckets_from_their_creation_to_their_end(lab: Lab) -> None:
     created = ("bucket", "create", "words", "--visibility", "restricted", "--user", "ann")
     assert lab.run(*created).status == 0

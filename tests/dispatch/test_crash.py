@@ -9,14 +9,28 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.dispatch import SqliteStore
+from bridge.dispatch import Dispatcher, SqliteStore
 from bridge.dispatch.testing import FakeTarget
+from bridge.fdl.model import Placement
+from bridge.scheduler import Estimate, Snapshot, TargetState, decide
 from bridge.targets import JobState
-from tests.dispatch.world import PATIENCE, PROVIDER, body, dispatcher, open_store
+from tests.dispatch.folder_target import FolderTarget
+from tests.dispatch.world import (
+    FAST,
+    PATIENCE,
+    PROVIDER,
+    FolderRoutes,
+    body,
+    dispatcher,
+    open_store,
+    service,
+    until,
+)
 
 EVENTS = 500
 REPO = Path(__file__).parents[2]
@@ -157,3 +171,84 @@ def _hold(path: Path, times: int) -> None:
         other.execute("ROLLBACK")
         pause.wait(0.01)
     other.close()
+
+
+# --- jobs that are moved -------------------------------------------------------------------------
+
+MOVED = 40
+
+
+def moving(store: SqliteStore, folder: Path) -> tuple[Dispatcher, list[FolderTarget]]:
+    """A dispatcher that places all on `stuck`, and is then for `quick`."""
+    targets = [FolderTarget("stuck", folder, runs=False), FolderTarget("quick", folder, runs=True)]
+    seconds = {"stuck": 1.0, "quick": 100.0}
+    wanted = replace(service("s", "in"), placement=Placement(policy="fastest"))
+
+    def snapshot() -> Snapshot:
+        if (folder / "stuck" / "enough").exists():
+            seconds.update(stuck=100.0, quick=1.0)
+        return Snapshot(
+            tuple(
+                TargetState(t.spec, runs={"s": Estimate(seconds[t.spec.name], 1.0)})
+                for t in targets
+            )
+        )
+
+    made = Dispatcher(
+        store,
+        [wanted],
+        FolderRoutes([wanted]),
+        {target.spec.name: target for target in targets},
+        decide=decide,
+        snapshot=snapshot,
+        settings=replace(FAST, patience=0.02, lease=2.0),
+    )
+    return made, targets
+
+
+# Places jobs where they never run, then moves them; killed on the way.
+MOVER = """
+import sys, threading
+from pathlib import Path
+from tests.dispatch.test_crash import MOVED, moving
+from tests.dispatch.world import PROVIDER, body, open_store
+
+folder = Path(sys.argv[1])
+store = open_store(folder)
+running, _ = moving(store, folder)
+for number in range(MOVED):
+    running.ingest(PROVIDER, body(f"in/{number}"))
+with running:
+    print("begun", flush=True)
+    threading.Event().wait()
+"""
+
+
+def count(folder: Path, pattern: str) -> int:
+    return len(list(folder.glob(pattern)))
+
+
+def test_a_job_that_is_moved_runs_once_whenever_we_are_killed(tmp_path: Path) -> None:
+    stuck = tmp_path / "stuck"
+    # Each life ends a few jobs further on: between asking, giving back and placing anew.
+    for given_back in (0, 7, 25):
+        child = subprocess.Popen(
+            [sys.executable, "-c", MOVER, str(tmp_path)],
+            cwd=REPO,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: count(stuck, "*.asked") >= MOVED)
+            (stuck / "enough").touch()
+            until(lambda least=given_back: count(stuck, "*.back") >= least)  # type: ignore[misc]
+        finally:
+            child.kill()
+            child.wait()
+    with open_store(tmp_path) as store:
+        running, targets = moving(store, tmp_path)
+        with running:
+            assert running.wait_quiet(PATIENCE)
+        assert store.counts() == {("s", JobState.SUCCEEDED): MOVED}
+        assert targets[0].ran() == []
+        assert sorted(targets[1].ran()) == sorted(record.id for record in store.jobs())

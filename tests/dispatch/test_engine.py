@@ -10,7 +10,8 @@ import pytest
 from bridge.dispatch import JobEvent, SqliteStore
 from bridge.dispatch.testing import FakeTarget, Outcome
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable, TemporaryError
-from bridge.scheduler import from_json
+from bridge.fdl.model import Service
+from bridge.scheduler import Candidate, Decision, Offer, Reason, from_json
 from bridge.targets import Job, JobState, JobUpdate
 from tests.dispatch.world import (
     FAST,
@@ -162,6 +163,21 @@ def test_a_job_that_nothing_can_run_fails_with_the_reason(store: SqliteStore) ->
         running.ingest(PROVIDER, body("in/a"))
         assert running.wait_quiet(PATIENCE)
     assert (only(store).state, only(store).reason) == (JobState.FAILED, "nothing can run s")
+
+
+def test_a_job_waits_where_all_that_is_against_it_passes(store: SqliteStore) -> None:
+    against = Reason("breaker", "jobs failed there lately", passing=True)
+    offer = Offer("fake", "local", feasible=False, reasons=(against,))
+
+    def decide(wanted: Service, *given: object, seed: int = 0) -> Decision:
+        return Decision(wanted.name, "balanced", seed, "", "none now", (Candidate(offer),))
+
+    with dispatcher(store, {"fake": FakeTarget()}, decide=decide) as running:
+        running.ingest(PROVIDER, body("in/a"))
+        until(lambda: bool(only(store).reason))
+    record = only(store)
+    assert (record.state, record.tries, record.reason) == (JobState.ACCEPTED, 0, "none now")
+    assert record.due > record.accepted + 10
 
 
 @pytest.mark.parametrize("target", ["", "elsewhere"])

@@ -86,9 +86,9 @@ def test_decisions_rest_on_what_ran_also_after_a_restart(tmp_path: Path) -> None
         assert told["fast"].samples == ran.count("fast")
         assert told["fast"].compared > 0
         # 36 USD an hour, one core: a cent for each second, and nobody owns the service.
-        spent = sum(300 if name == "slow" else 2 for name in ran)
-        assert float(work.known.spent("s").month) == pytest.approx(spent / 100, rel=0.01)
+        spent = sum(300 if name == "slow" else 2 for name in ran) / 100
     with open_store(tmp_path) as store, begin(store, targets()) as work:
+        assert float(work.known.spent("s").month) == pytest.approx(spent, rel=0.01)
         assert feed(work, 100, 1) == ["fast"]
         (second,) = _decisions(store, 12)
         chosen = _of(second, "fast")
@@ -106,6 +106,25 @@ def _of(decision: dict[str, Any], target: str) -> dict[str, Any]:
     return next(c for c in decision["candidates"] if c["target"] == target)
 
 
+def test_a_burst_counts_what_it_will_cost_before_any_of_it_is_over(store: SqliteStore) -> None:
+    hold = Timed("place", seconds=2.0, script=lambda job: Outcome(hold=True))
+    with begin(store, {"place": hold}) as work:
+        for number in range(4):
+            work.ingest("minio.default", body(f"in/{number}"))
+        until(lambda: work.running("place") == 4)
+        # Nothing is known of the runs: each is taken for 30 seconds, at a cent for each.
+        assert float(work.known.spent("s").day) == pytest.approx(4 * 0.30, rel=0.01)
+        assert work.known.spent("other").day == 0
+        hold.let_go()
+        assert work.wait_quiet(60)
+        until(lambda: not store.lessons(1))
+        # Both count until it is sure that the one is in the other.
+        assert float(work.known.spent("s").day) >= 4 * 0.02
+    later = begin(store, {"place": hold})
+    later.known.load()
+    assert float(later.known.spent("s").day) == pytest.approx(4 * 0.02, rel=0.01)
+
+
 def test_where_nothing_is_kept_history_is_learned_again(store: SqliteStore) -> None:
     with begin(store, targets()) as work:
         feed(work, 0, 8)
@@ -120,6 +139,19 @@ def test_where_nothing_is_kept_history_is_learned_again(store: SqliteStore) -> N
         assert [(a.target, a.samples, a.run) for a in work.known.accuracy()] == [
             (a.target, a.samples, a.run) for a in before
         ]
+
+
+def test_what_cannot_be_read_is_learned_again_and_keeps_nobody_from_work(
+    store: SqliteStore,
+) -> None:
+    with begin(store, targets()) as work:
+        feed(work, 0, 4)
+    version, kept = store.kept()
+    names = sorted(name for name in kept if "runs" in name)
+    assert store.learned(version, {names[0]: "{}", '["spent","service","gone"]': ""}, [])
+    with begin(store, targets()) as work:
+        feed(work, 10, 1)
+        assert sum(one.samples for one in work.known.accuracy()) == 5
 
 
 def test_each_attempt_is_learned_once_by_whoever_is_first(store: SqliteStore) -> None:

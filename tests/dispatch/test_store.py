@@ -381,3 +381,45 @@ def test_an_old_job_of_the_path_is_not_the_follow_up(store: SqliteStore) -> None
     assert len(store.expected()) == 1
     store.met(store.expected())
     assert store.expected() == []
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+def test_of_those_that_wait_too_long_the_last_of_each_line_are_told(store: SqliteStore) -> None:
+    jobs = [a.job for a in store.accept([new_job(f"in/{n}") for n in range(6)], NOW)]
+    (other,) = (a.job for a in store.accept([new_job("in/t", name="t")], NOW))
+    store.lease("me", NOW + 99)
+    store.lease("you", NOW + 99)
+    for number, job in enumerate([*jobs, other]):
+        change(store, job, JobState.PLACED, target="x", due=NOW + number, release=True)
+    for owner in ("you", "me"):
+        (taken,) = store.claim(owner, JobState.PLACED, NOW + 9, 1, "x")
+        change(store, taken.id, JobState.SUBMITTED, handle="h")
+    change(store, jobs[4], JobState.PLACED, reason="full", release=True)
+    found = store.waiting("me", ["s"], NOW + 5, NOW + 5, 3)
+    assert [(w.job.id, w.ahead, w.untouched) for w in found] == [
+        (jobs[5], 5, True),
+        (jobs[4], 4, False),
+        (jobs[3], 3, True),
+    ]
+    # What another has with its target is his; what is taken back already is left out.
+    change(store, jobs[5], JobState.PLACED, moving=True)
+    everyone = store.waiting("me", ["s", "t"], NOW + 5, NOW + 5, 9)
+    assert [w.job.id for w in everyone] == [jobs[4], jobs[3], jobs[2], jobs[1], other]
+    assert store.waiting("me", ["s", "t"], NOW, NOW + 5, 9) == []
+    # One of several that want a job gets it, as long as it is as he saw it.
+    record = everyone[0].job
+    assert store.take("me", record, NOW + 5)
+    assert not store.take("you", record, NOW + 5)
+    assert not store.take("me", replace(everyone[1].job, attempt=2), NOW + 5)
+
+
+def test_an_attempt_that_has_not_run_is_kept_as_such(store: SqliteStore) -> None:
+    (job,) = (a.job for a in store.accept([new_job("in/a")], NOW))
+    change(store, job, JobState.SUBMITTED, target="x", handle="h", moving=True)
+    assert change(store, job, JobState.ACCEPTED, again=True, unrun=True, reason="it waited")
+    detail = store.detail(job)
+    assert detail is not None
+    assert [a.state for a in detail.attempts] == [JobState.CANCELLED, JobState.ACCEPTED]
+    assert (detail.job.attempt, detail.job.moving, detail.job.handle) == (2, False, "")

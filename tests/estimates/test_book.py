@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bridge.estimates import Estimates, Observation, Prediction
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import Estimate, Snapshot, TargetState, decide
-from tests.scheduler.make import CLUSTER, FUNCTIONS, event, placed, service, snapshot, spec
+from bridge.scheduler import Estimate, TargetState, decide
+from tests.scheduler.make import CLUSTER, FUNCTIONS, event, path, placed, service, snapshot, spec
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -65,6 +65,7 @@ def test_confidence_grows_with_runs_and_falls_with_their_age() -> None:
     assert later[-1] < 0.01
 
 
+@settings(max_examples=50)
 @given(st.floats(0, 1e8), st.integers(0, 12))
 def test_one_bad_sample_changes_nothing(bad: float, place: int) -> None:
     runs = [4.0 + n % 3 for n in range(12)]
@@ -145,6 +146,15 @@ def test_runs_that_change_for_good_raise_one_alarm_lower_the_confidence_and_are_
     assert run(known).run == pytest.approx(4.95, rel=0.15)
 
 
+@pytest.mark.parametrize(("factor", "most"), [(1.4, 80), (2.0, 25), (0.5, 25)])
+def test_a_small_change_for_good_is_seen_too_if_later(factor: float, most: int) -> None:
+    chance = random.Random(11)
+    known = book(*[seen(chance.lognormvariate(0, 0.3)) for _ in range(300)])
+    assert any(
+        known.observe(seen(factor * chance.lognormvariate(0, 0.3)), NOW) for _ in range(most)
+    )
+
+
 def test_runs_that_only_scatter_raise_no_alarm() -> None:
     chance = random.Random(3)
     for spread in (0.05, 0.5, 1.5):
@@ -168,8 +178,27 @@ def test_starts_and_transfers_are_the_targets_own() -> None:
     assert found.stage_out is not None
     assert (found.stage_in.latency, found.stage_in.per_byte) == (near(0.25), near(2**-20))
     assert (found.stage_out.latency, found.stage_out.per_byte) == (0.0, near(2**-18))
-    assert decide(service(), None, known.informed(HERE, "resize", NOW)).candidates
+    informed = known.informed(HERE, "resize", NOW)
+    both = service(inputs=(path(),), outputs=(path(where="bucket/out"),))
+    (made,) = [
+        c.offer
+        for c in decide(both, event(10 * 2**20), informed).candidates
+        if c.offer.target == CLUSTER.name
+    ]
+    # Ten MiB in at one second for each and a quarter before, and as much out at four.
+    assert (made.start, made.transfer) == (near(0.9), near(0.25 + 10 + 40))
     assert state(known, FUNCTIONS.name).start is None
+
+
+def test_what_runs_on_a_target_on_average_is_known_and_follows_what_comes() -> None:
+    assert state(book(seen(4.0), seen(4.0))).mean_run is None
+    known = book(*[seen(4.0)] * 30, seen(1e8))
+    assert state(known).mean_run == pytest.approx(4.0, rel=0.6)
+    for _ in range(60):
+        known.observe(replace(seen(20.0), service="other", cores=0.5), NOW)
+    # What is known of a target is a second old at most.
+    assert state(known, now=NOW + 1).mean_run == pytest.approx(20.0, rel=0.1)
+    assert state(known, now=NOW + 1).mean_cpu == pytest.approx(0.5)
 
 
 def test_failures_of_the_target_count_while_they_are_recent_and_one_alone_is_none() -> None:
@@ -241,6 +270,21 @@ def test_what_cannot_be_is_left_out_and_counted(bad: dict[str, Any], what: str) 
     assert known.informed(HERE, "resize", NOW) == before
 
 
+def test_what_is_too_old_to_say_anything_is_forgotten_and_no_longer_kept() -> None:
+    known = book(*[seen(5.0, cost=Decimal(1)) for _ in range(20)])
+    kept = known.changes()
+    assert Estimates.readable(kept)
+    known.forget(NOW + 30 * DAY)
+    assert known.changes() == {}
+    known.observe(Observation("other", "t", NOW + 400 * DAY, run=1.0))
+    known.forget(NOW + 400 * DAY)
+    changes = known.changes()
+    assert {name for name, text in changes.items() if not text} == {
+        name for name in kept if "resize" in name
+    }
+    assert [told.service for told in known.accuracy(NOW + 400 * DAY)] == ["other"]
+
+
 observations = st.builds(
     Observation,
     service=st.sampled_from(["resize", "other"]),
@@ -267,16 +311,6 @@ def test_what_is_kept_is_all_there_is(first: list[Observation], second: list[Obs
         again.restore(known.changes())
         assert known.changes() == {}
     assert again.dropped == known.dropped
-    assert list(again.accuracy(NOW)) == [
-        replace(told, run=pytest.approx(told.run), confidence=pytest.approx(told.confidence))
-        for told in known.accuracy(NOW)
-    ]
-    one, other = (k.informed(HERE, "resize", NOW, owner="ann") for k in (known, again))
-    assert _rounded(one) == _rounded(other)
-
-
-def _rounded(of: Snapshot) -> list[object]:
-    return [
-        of.spent,
-        *((s.start, s.stage_in, pytest.approx(s.failures), s.breaker) for s in of.targets),
-    ]
+    assert list(again.accuracy(NOW)) == list(known.accuracy(NOW))
+    informed = [k.informed(HERE, "resize", NOW, owner="ann") for k in (known, again)]
+    assert informed[0] == informed[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.estimates import Breaker
@@ -38,6 +38,7 @@ def test_a_clock_that_was_set_back_does_not_keep_it_open() -> None:
     assert refused(5, at=1e9).state(1e9 - 3600) == "half-open"
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1e4)), max_size=60), st.floats(0, 1e5))
 def test_whatever_comes_it_closes_with_a_success_and_is_never_open_for_long(
     seen: list[tuple[bool, float]], later: float

@@ -6,7 +6,7 @@ import json
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.estimates import Sketch
@@ -28,6 +28,7 @@ def exact(values: list[float], share: float) -> float:
     return sorted(values)[max(0, ceil(share * len(values) * (1 - 1e-12)) - 1)]
 
 
+@settings(max_examples=50)
 @given(st.lists(SECONDS, min_size=1, max_size=200), SHARES)
 def test_a_quantile_is_the_exact_one_within_its_accuracy(values: list[float], share: float) -> None:
     assert made(values).quantile(share) == pytest.approx(
@@ -35,6 +36,7 @@ def test_a_quantile_is_the_exact_one_within_its_accuracy(values: list[float], sh
     )
 
 
+@settings(max_examples=50)
 @given(st.lists(SECONDS, min_size=1, max_size=50), st.lists(SECONDS, max_size=50), SHARES)
 def test_two_joined_are_as_one_that_saw_all(
     one: list[float], other: list[float], share: float
@@ -45,6 +47,7 @@ def test_two_joined_are_as_one_that_saw_all(
     assert both.quantile(share) == pytest.approx(exact(one + other, share), rel=ACCURACY * 1.0001)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(SECONDS, st.floats(-1e4 * DAY, 1e4 * DAY)), min_size=1, max_size=60), SHARES
 )

@@ -22,7 +22,7 @@ from bridge.fdl import (
     TargetSpec,
 )
 from bridge.fdl import options as o
-from bridge.fdl._placement import POLICIES
+from bridge.fdl._placement import POLICIES, TERMS
 from bridge.secret import Secret
 
 CLUSTERS = ("lab", "far-away", "Cluster 3")
@@ -79,7 +79,7 @@ targets = tuples(st.sampled_from(["aws-lambda", "aws-batch", "box"]))
 placement = BUILDS(
     Placement,
     targets=targets,
-    policy=st.sampled_from(["", *POLICIES]),
+    policy=st.sampled_from(["", *(p for p in POLICIES if p not in ("budget", "deadline"))]),
     require=st.fixed_dictionaries(
         {}, optional={"gpu": flag, "arch": st.sampled_from(["amd64", "arm64"]), "region": word}
     ),
@@ -87,7 +87,20 @@ placement = BUILDS(
     deadline=st.none() | seconds,
     max_cost=st.none() | usd,
     fallback=targets,
-    weights=st.dictionaries(key, st.integers(0, 100).map(lambda n: n / 10), max_size=2),
+    weights=st.dictionaries(
+        st.sampled_from(TERMS), st.integers(1, 100).map(lambda n: n / 10), max_size=2
+    ),
+    avoid=st.fixed_dictionaries(
+        {},
+        optional={
+            "target": tuples(st.just("box")),
+            "region": tuples(word),
+            "kind": tuples(st.sampled_from(["oscar", "batch"])),
+        },
+    ),
+    residency=tuples(word),
+    budget=st.fixed_dictionaries({}, optional={"day": usd, "month": usd}),
+    shadow=st.sampled_from(["", "topsis", "random"]),
 )
 replica = BUILDS(
     o.Replica,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,28 @@ def test_a_service_that_the_scheduler_places() -> None:
         deadline=120.0,
         max_cost=Decimal("0.05"),
         fallback=("aws-batch",),
-        weights={"cost": 2.0, "time": 0.5},
+        weights={"cost": 2.0, "finish": 0.5},
+        avoid={"target": ("here",), "region": ("us-east-1", "us-west-2"), "kind": ("oscar",)},
+        residency=("eu",),
+        budget={"day": Decimal(5), "month": Decimal(50)},
+        shadow="topsis",
     )
     assert document.service("plain").placement == Placement()
+
+
+def test_the_block_of_the_docs_is_right() -> None:
+    page = Path("docs/placement.md").read_text("utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0].replace("\n", "\n    ")
+    text = f"""
+functions:
+  bridge:
+  - name: svc
+    image: i
+    script: s
+    {block}
+clusters: {{my-cluster: {{endpoint: https://a}}, old-cluster: {{endpoint: https://b}}}}
+"""
+    assert only(text).placement.shadow == "topsis"
 
 
 def test_placement_widens_a_pin() -> None:
@@ -52,6 +72,8 @@ def test_targets_are_declared_or_implied() -> None:
         memory=64 * 2**30,
         slots=8,
         cost_per_hour=Decimal("0.02"),
+        carbon_per_hour=3.5,
+        vos=("biomed",),
         implied=False,
         settings={
             "namespace": "jobs",
@@ -99,6 +121,46 @@ def test_targets_that_are_not_defined(block: str, path: str) -> None:
 def test_a_policy_that_is_not_known() -> None:
     found = problem(oscar("placement: {policy: cheepest}"))
     assert found.hint == "did you mean 'cheapest'?"
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "words", "hint"),
+    [
+        (
+            "{weights: {cots: 1}}",
+            "weights.cots",
+            "'cots' is not a score term",
+            "did you mean 'cost'?",
+        ),
+        (
+            "{weights: {cost: 0, run: 0}}",
+            "weights",
+            "all weights are 0, so nothing would count",
+            "",
+        ),
+        ("{policy: acme.greedy}", "policy", "'acme.greedy' is not installed here", "install"),
+        ("{policy: deadline}", "policy", "the policy deadline needs deadline", "write deadline"),
+        (
+            "{policy: budget}",
+            "policy",
+            "the policy budget needs max_cost or budget",
+            "write max_cost",
+        ),
+        (
+            "{shadow: fastets}",
+            "shadow",
+            "'fastets' is not one of pinned",
+            "did you mean 'fastest'?",
+        ),
+        ("{avoid: {target: [aws-lamda]}}", "avoid.target[0]", "is not defined", "aws-lambda"),
+        ("{budget: {week: 1}}", "budget.week", "unknown key", "known here: day, month"),
+    ],
+)
+def test_a_choice_that_makes_no_sense(block: str, path: str, words: str, hint: str) -> None:
+    found = problem(oscar(f"placement: {block}"))
+    assert found.path == f"functions.oscar[0].lab.placement.{path}"
+    assert words in found.message
+    assert hint in found.hint
 
 
 def test_wrong_amounts_in_a_placement() -> None:

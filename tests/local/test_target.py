@@ -230,6 +230,23 @@ def test_a_waiting_job_is_cancelled_without_a_start(place: Place) -> None:
     assert all(place.seen[job.id].state is JobState.RUNNING for job in busy)
 
 
+def test_what_waits_is_given_back_and_what_runs_is_not(place: Place) -> None:
+    running = [place.job(f"in/{n}", service="hang") for n in range(2)]
+    for job in running:
+        place.begin(job)
+    waiting = place.job("in/waits")
+    place.target.submit(waiting)
+    assert place.target.withdraw(waiting, "")
+    assert place.target.withdraw(waiting, "")
+    assert not place.target.withdraw(running[0], "")
+    place.target.cancel(running[0].id)
+    assert place.end(running[0]).state is JobState.CANCELLED
+    # The slot that is free now has nothing of it to run; another attempt is another run.
+    again = replace(waiting, attempt=2)
+    assert place.run(again).handle == f"{again.id}#2"
+    assert not place.target.withdraw(again, "")
+
+
 def test_a_supervisor_that_dies_is_a_temporary_failure_and_is_replaced(place: Place) -> None:
     job = place.job("in/a", service="hang")
     pids = place.begin(job, 2)

@@ -65,6 +65,9 @@ USERS = [
     ("POST", "/api/v1/dead-letters/absent/redrive", 404),
     ("DELETE", "/api/v1/dead-letters/absent", 404),
     ("GET", "/api/v1/services/absent/plan", 404),
+    ("GET", "/api/v1/services/absent/decision", 404),
+    ("GET", "/api/v1/jobs/absent/decision", 404),
+    ("GET", "/api/v1/policies/compare", 200),
     ("GET", "/api/v1/cost", 200),
     ("GET", "/api/v1/estimates", 200),
 ]

@@ -48,6 +48,26 @@ def test_a_job_shows_its_decision_attempts_and_outputs(world: World) -> None:
     assert job.id in said and "aws-lambda" in said and "shout/in/one.txt" in said
 
 
+def test_decisions_are_explained_and_taken_again(world: World) -> None:
+    job = world.ended("shout", "why.txt")
+    found = world.ok("explain", job.id)
+    assert (found["job"], found["state"], found["constraints"]["pin"]) == (
+        job.id,
+        "succeeded",
+        "aws-lambda",
+    )
+    assert found["decisions"][-1]["target"] == found["actual"]["target"] == "aws-lambda"
+    now = world.ok("explain", "shout")
+    assert (now["job"], now["decisions"][0]["target"]) == ("", "aws-lambda")
+    (side,) = world.ok("replay", "--policy", "cheapest", "--service", "shout")["sides"]
+    (row,) = side["comparisons"]
+    assert row["jobs"] == side["jobs"] > 0 == row["elsewhere"]
+    assert row["actual"]["jobs"] == row["jobs"]
+    later = ("replay", "--policy", "cheapest", "--since", "2099-01-01")
+    assert world.ok(*later)["sides"][0]["jobs"] == 0
+    assert "no job and no service nobody" in world.run("explain", "nobody").failed(1)
+
+
 def test_a_job_that_nobody_knows_is_an_error(world: World) -> None:
     known = world.ended("shout", "known.txt").id
     for job in ("shout-0", known[:-1]):

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from bridge.fdl import _placement
 from bridge.fdl.model import TargetKind
 from bridge.scheduler import POLICIES, list_prices
 from bridge.scheduler._data import assumptions, start_of, table
@@ -17,7 +18,10 @@ from bridge.scheduler._terms import TERMS
 
 def sections() -> list[tuple[str, dict[str, Any]]]:
     prices, starts = table("prices"), table("starts")
-    found = [(f"prices.{name}", prices[name]) for name in ("lambda", "fargate", "egress")]
+    found = [
+        (f"prices.{name}", prices[name])
+        for name in ("lambda", "fargate", "egress", "between_regions")
+    ]
     return found + [(f"starts.{k}", v) for k, v in starts.items() if isinstance(v, dict)]
 
 
@@ -38,6 +42,7 @@ def test_every_price_is_a_positive_exact_number() -> None:
         assert set(task.vcpu_hour) == set(task.gb_hour) == {"amd64", "arm64"}
         assert all(0 < task.gb_hour[a] < task.vcpu_hour[a] < 1 for a in task.vcpu_hour)
     assert all(0 < price < 1 for price in prices.egress.values())
+    assert 0 < prices.between_regions < prices.egress[prices.default_region]
     for by_region in (prices.functions, prices.fargate, prices.egress):
         assert prices.default_region in by_region
 
@@ -53,6 +58,7 @@ def test_every_kind_of_target_has_a_typical_start(kind: str) -> None:
 def test_assumptions_are_usable() -> None:
     found = assumptions()
     assert found.run_seconds > 0
+    assert found.object_bytes == 10_000_000
     assert 0 < found.price_fallback_trust < 1
     assert set(found.seconds_per_byte) == {"aws", "internet", "site"}
 
@@ -68,4 +74,10 @@ def test_policies_weigh_terms_that_exist(name: str) -> None:
     policy = POLICIES[name]
     assert policy.name == name
     assert set(policy.weights) <= set(TERMS)
-    assert sum(policy.weights.values()) == pytest.approx(1)
+    assert all(weight > 0 for weight in policy.weights.values())
+    assert policy.weights or policy.score
+
+
+def test_the_grammar_knows_the_same_words() -> None:
+    assert set(_placement.POLICIES) == set(POLICIES)
+    assert set(_placement.TERMS) == set(TERMS)

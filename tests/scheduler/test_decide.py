@@ -87,10 +87,11 @@ def test_the_default_policy() -> None:
 
 def test_a_pin_holds_under_every_policy() -> None:
     now = snapshot(state(CLUSTER, run=1.0, queued=1000), FUNCTIONS, QUEUE)
+    asked = placed(pinned(), deadline=1e6, max_cost=Decimal(1))
     for policy in POLICIES:
-        decision = decide(pinned(), None, now, policy=policy)
+        decision = decide(asked, None, now, policy=policy)
         assert decision.target == "my-cluster"
-        assert refusal(decision, "aws-lambda") == ["the FDL file pins resize to my-cluster"]
+        assert "the FDL file pins resize to my-cluster" in refusal(decision, "aws-lambda")
 
 
 def test_targets_widen_a_pin() -> None:
@@ -187,9 +188,9 @@ def test_equals_are_drawn_by_lot_and_the_same_again() -> None:
 
 
 def test_the_less_loaded_of_two_near_ties_is_taken() -> None:
-    """Wait and score are alike, so only the second look at the load tells them apart."""
+    """One is a little slower, the other fails a little more: the look at the load decides."""
     busy, idle = spec("busy", "oscar", slots=1000), spec("idle", "oscar", slots=1000)
-    now = snapshot(state(busy, run=1.0, running=5), state(idle, run=1.0, failures=0.003))
+    now = snapshot(state(busy, run=1.005, running=5), state(idle, run=1.0, failures=0.003))
     assert {decide(service(), None, now, seed=seed).target for seed in range(20)} == {"idle"}
 
 
@@ -267,20 +268,11 @@ def test_only_balanced_can_be_weighed() -> None:
         decide(asked, None, snapshot(CLUSTER))
 
 
-@pytest.mark.parametrize(
-    "name", ["budget", "deadline", "load-based", "locality", "random", "static", "topsis"]
-)
-def test_policies_to_come_are_refused(name: str) -> None:
-    with pytest.raises(
-        PlacementError, match=f"the placement policy {name} is not available yet"
-    ) as e:
-        decide(placed(service(), policy=name), None, snapshot(CLUSTER))
-    assert e.value.hint == "available are balanced, cheapest, fastest, pinned"
-
-
-def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(PlacementError, match="the placement policy luckiest does not exist"):
-        decide(service(), None, snapshot(CLUSTER), policy="luckiest")
+@pytest.mark.parametrize("name", ["luckiest", "acme.luckiest"])
+def test_an_unknown_policy_is_refused(name: str) -> None:
+    with pytest.raises(PlacementError, match=f"the placement policy {name} does not exist") as e:
+        decide(service(), None, snapshot(CLUSTER), policy=name)
+    assert e.value.hint.startswith("available are balanced, budget, cheapest")
 
 
 def test_an_unknown_preference_is_refused() -> None:

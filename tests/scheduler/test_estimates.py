@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from bridge.errors import PlacementError
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import offer
+from bridge.scheduler import Image, Room, list_prices, offer
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
     GIB,
     MINIO,
     QUEUE,
+    S3,
     event,
     on_batch,
     path,
@@ -91,6 +93,28 @@ def test_cores_and_memory_bound_what_fits() -> None:
     assert offer(service(memory=2 * GIB), None, room).wait == 5.0
 
 
+def test_what_is_ahead_counts_with_its_own_seconds_and_cores() -> None:
+    """A short job behind long and wide ones."""
+    busy = state(CLUSTER, run=10.0, running=4, mean_run=600.0)
+    assert offer(service(), None, busy).wait == 150.0
+    assert offer(service(cpu="0.5"), None, replace(busy, mean_cpu=2.0)).wait == 600.0
+    room = {"resize": Room(0, 4, ahead=1)}
+    assert offer(service(), None, replace(busy, room=room)).wait == 300.0
+
+
+def test_a_start_is_shorter_where_a_container_waits_and_longer_without_the_image() -> None:
+    warm = state(FUNCTIONS, cold={"resize": 0.0})
+    half = state(FUNCTIONS, cold={"resize": 0.5})
+    assert offer(service(), None, warm).start == pytest.approx(0.05)
+    assert offer(service(), None, half).start == pytest.approx(0.525)
+    assert offer(service(), None, replace(half, start=3.0)).start == 3.0
+    plain = offer(service(), None, state(CLUSTER)).start
+    absent = state(CLUSTER, image={"resize": Image(size=1_250_000_000, present=False)})
+    assert offer(service(), None, absent).start == pytest.approx(plain + 100)
+    present = state(CLUSTER, image={"resize": Image(size=1_250_000_000, present=True)})
+    assert offer(service(), None, present).start == plain
+
+
 def test_transfer_by_the_way_that_the_bytes_take() -> None:
     size = 50 * MB
 
@@ -126,3 +150,13 @@ def test_no_size_is_no_transfer(size: int | None) -> None:
 def test_finish_is_the_sum_of_all() -> None:
     made = offer(service(), event(50 * MB), state(CLUSTER, run=10.0, running=4, start=3.0))
     assert made.finish == pytest.approx(2.5 + 3.0 + 10.0 + 4.0)
+
+
+def test_a_price_is_split_into_time_requests_and_data_that_leaves() -> None:
+    into = service(inputs=(path(S3),), outputs=(path(MINIO),))
+    made = offer(into, event(GIB), state(FUNCTIONS, 10.0))
+    prices = list_prices()
+    assert made.request == prices.functions["us-east-1"].request
+    assert made.egress.quantize(Decimal("0.0001")) == prices.egress["us-east-1"]
+    assert made.cost > made.request + made.egress
+    assert offer(into, None, state(CLUSTER)).egress == 0

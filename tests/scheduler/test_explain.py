@@ -1,4 +1,4 @@
-"""Golden explanations: ten situations that a user would ask about, word for word."""
+"""Golden explanations: situations that a user would ask about, word for word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from bridge.fdl.model import Service
-from bridge.scheduler import Snapshot, decide
+from bridge.scheduler import Snapshot, Spent, decide
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
@@ -97,8 +97,51 @@ SITUATIONS: dict[str, tuple[Service, Snapshot, str]] = {
     "why this one of my two equal clusters?": (
         service(),
         snapshot(spec("north", "oscar", slots=4), spec("south", "oscar", slots=4)),
-        "south: best balance of 2 that can run it, about 35 s, free; taken by lot among 2 "
+        "north: best balance of 2 that can run it, about 35 s, free; taken by lot among 2 "
         "that are as good; the run time of 30 s is a guess",
+    ),
+    "when would it try elsewhere?": (
+        placed(service(), policy="hedge"),
+        snapshot(state(CLUSTER, run=20.0), state(FUNCTIONS, run=20.0)),
+        "my-cluster: best balance of 2 that can run it, about 25 s, free; aws-lambda would cost "
+        "0.00033 USD; aws-lambda is next if it has not started after 10 s",
+    ),
+    "why does my deadline cost money?": (
+        placed(service(), policy="deadline", deadline=60.0),
+        snapshot(
+            state(CLUSTER, run=20.0, queued=9), state(FUNCTIONS, run=20.0), state(QUEUE, run=20.0)
+        ),
+        "aws-lambda: cheapest in time of 3 that can run it, about 21 s and 0.00033 USD per job; "
+        "my-cluster would wait 30 s",
+    ),
+    "why did it turn to the cheap one at noon?": (
+        placed(service(memory=2 * GIB), policy="budget", budget={"day": Decimal(2)}),
+        replace(
+            snapshot(state(FUNCTIONS, run=100.0), state(QUEUE, run=100.0)),
+            spent={"resize": Spent(day=Decimal("1.9"))},
+        ),
+        "aws-batch: soonest for the money of 2 that can run it, about 3 min and 0.0018 USD per "
+        "job; aws-lambda would cost 0.0033 USD",
+    ),
+    "why does it wait for tomorrow?": (
+        placed(service(), budget={"day": Decimal(2)}),
+        replace(
+            snapshot(state(FUNCTIONS, run=100.0)), spent={"resize": Spent(day=Decimal("1.999"))}
+        ),
+        "no target can run it now. aws-lambda: a job would cost 0.0017 USD there; of the day's "
+        "budget of 2.00 USD 0.0010 USD is left",
+    ),
+    "why is my green site not counted as green?": (
+        placed(service(), weights={"carbon": 1.0}),
+        snapshot(replace(CLUSTER, carbon_per_hour=5.0), spec("green", "oscar")),
+        "my-cluster: best balance of 2 that can run it, about 35 s, free; carbon of green is not "
+        "known and counts as the worst; the run time of 30 s is a guess",
+    ),
+    "why is it on Lambda this time?": (
+        placed(service(), policy="round-robin"),
+        replace(snapshot(state(CLUSTER, run=2.0), state(FUNCTIONS, run=2.0)), turn=6),
+        "aws-lambda: the next in turn of 2 that can run it, about 3 s and 0.000034 USD per job; "
+        "my-cluster would take 5 s to start",
     ),
     "why is my new target never used?": (
         placed(service(), targets=("new",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from decimal import Decimal
@@ -12,17 +13,33 @@ import pytest
 from bridge.errors import PlacementError
 from bridge.fdl.model import ProviderRef, Service
 from bridge.fdl.options import Expose, Kserve, OscarOptions, Volume
-from bridge.scheduler import Estimate, TargetState, offer
+from bridge.scheduler import (
+    Estimate,
+    Image,
+    Machines,
+    Snapshot,
+    Spent,
+    TargetState,
+    Transfer,
+    as_json,
+    decide,
+    from_json,
+    list_prices,
+    offer,
+    snapshot_in,
+)
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
     GIB,
     MINIO,
     QUEUE,
+    event,
     filters,
     on_batch,
     path,
     placed,
+    refusal,
     service,
     state,
 )
@@ -164,6 +181,78 @@ CASES: list[tuple[str, Service, TargetState, str]] = [
         "Lambda stops a job after 900 s; resize takes about 20 min there",
     ),
     (
+        "predicted-time",
+        service(),
+        TargetState(FUNCTIONS, runs={"resize": Estimate(500.0, 0.9, late=1200.0)}),
+        "Lambda stops a job after 900 s; 1 in 20 of resize takes more than 20 min there",
+    ),
+    (
+        "avoid",
+        placed(service(), avoid={"region": ("us-east-1",), "kind": ("oscar",)}),
+        state(FUNCTIONS),
+        "the placement avoids region us-east-1; aws-lambda is in us-east-1",
+    ),
+    (
+        "avoid",
+        placed(service(), avoid={"target": ("my-cluster",)}),
+        state(CLUSTER),
+        "the placement avoids target my-cluster; my-cluster is my-cluster",
+    ),
+    (
+        "residency",
+        placed(service(), residency=("eu", "valencia")),
+        state(FUNCTIONS),
+        "the data of resize must stay in eu and valencia; aws-lambda is in us-east-1",
+    ),
+    (
+        "residency",
+        placed(service(), residency=("eu",)),
+        state(CLUSTER),
+        "the data of resize must stay in eu; my-cluster names no region",
+    ),
+    (
+        "vo",
+        service(options=OscarOptions(vo=("physics",))),
+        state(replace(CLUSTER, vos=("biomed", "earth"))),
+        "resize is of physics; my-cluster runs only services of biomed and earth",
+    ),
+    (
+        "image",
+        service(arch="arm64"),
+        state(replace(CLUSTER, arch="arm64"), image={"resize": Image(archs=frozenset({"amd64"}))}),
+        "the image tool:1 is for amd64; resize is for arm64",
+    ),
+    (
+        "image",
+        service(),
+        state(FUNCTIONS, image={"resize": Image(size=12 * GIB)}),
+        "Lambda allows at most 10240 MB of image; tool:1 has 12288 MB",
+    ),
+    (
+        "breaker",
+        service(),
+        state(CLUSTER, breaker="open"),
+        "jobs failed on my-cluster lately: it gets none for a while",
+    ),
+    (
+        "breaker",
+        service(),
+        state(CLUSTER, breaker="half-open", queued=1),
+        "jobs failed on my-cluster lately: it is tried with one job now",
+    ),
+    (
+        "budget",
+        placed(service(), budget={"month": Decimal("0.0005")}),
+        state(FUNCTIONS, run=60.0),
+        "a job would cost 0.0010 USD there; the month's budget is 0.00050 USD",
+    ),
+    (
+        "cost-per-hour",
+        service(),
+        state(replace(CLUSTER, carbon_per_hour=math.nan)),
+        "my-cluster gives nan g as its carbon_per_hour, which cannot be",
+    ),
+    (
         "cost-per-hour",
         service(),
         state(replace(CLUSTER, cost_per_hour=Decimal("-1"))),
@@ -237,6 +326,15 @@ def test_money_is_checked_beside_other_reasons() -> None:
         (service(inputs=(path(MINIO),)), state(CLUSTER)),
         (placed(service(), max_cost=Decimal("0.002")), state(FUNCTIONS, run=60.0)),
         (placed(replace(service(), pin="x"), targets=("aws-batch",)), state(QUEUE)),
+        (placed(service(), residency=("us", "eu-west-1")), state(FUNCTIONS)),
+        (placed(service(), residency=("us-east-1",), avoid={"kind": ("batch",)}), state(FUNCTIONS)),
+        (service(options=OscarOptions(vo=("a", "b"))), state(replace(CLUSTER, vos=("b",)))),
+        (service(options=OscarOptions(vo=("a",))), state(CLUSTER)),
+        (service(), state(replace(CLUSTER, vos=("b",)))),
+        (service(), state(FUNCTIONS, image={"resize": Image(size=10 * GIB)})),
+        (service(), state(QUEUE, image={"resize": Image(size=99 * GIB)})),
+        (service(), state(CLUSTER, breaker="half-open")),
+        (placed(service(), budget={"day": Decimal(0)}), state(CLUSTER, run=60.0)),
         (placed(replace(service(), pin="x"), fallback=("aws-batch",)), state(QUEUE)),
     ],
 )
@@ -266,12 +364,73 @@ def test_a_guess_is_no_reason_to_refuse() -> None:
         ({"runs": {"resize": Estimate(-1.0, 0.5)}}, "run -1.0"),
         ({"runs": {"resize": Estimate(1.0, 2.0)}}, "confidence 2.0"),
         ({"running": -1, "queued": -1}, "running -1 and queued -1"),
+        ({"cold": {"resize": 2.0}}, "cold 2.0"),
+        ({"image": {"resize": Image(size=-1)}}, "image -1"),
+        ({"machines": Machines(1, 4.0, GIB, math.nan, GIB)}, "free_cpu nan"),
+        ({"stage_in": Transfer(math.inf, 0.0)}, "transfer inf"),
+        ({"mean_run": -2.0}, "mean_run -2.0"),
+        ({"start_late": math.nan}, "start_late nan"),
+        ({"runs": {"resize": Estimate(1.0, 0.5, late=-1.0)}}, "late -1.0"),
+        ({"breaker": "ajar"}, "breaker ajar -1"),
     ],
 )
 def test_impossible_measurements_rule_the_target_out(wrong: dict[str, Any], words: str) -> None:
     made = offer(service(), None, TargetState(CLUSTER, **wrong))
     assert filters(made) == ["measurements"]
     assert made.reasons[0].sentence == f"my-cluster was measured with {words}, which cannot be"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [{"running": "three"}, {"machines": "many"}, {"runs": {"resize": "soon"}}, {"age": None}],
+)
+def test_a_target_that_answers_garbage_is_left_out_until_it_does_not(garbage: Any) -> None:
+    bad, good = TargetState(CLUSTER, **garbage), state(QUEUE)
+    decision = decide(service(), None, Snapshot((bad, good)))
+    assert decision.target == "aws-batch"
+    assert refusal(decision, "my-cluster") == ["my-cluster was measured with what is not a number"]
+    alone = decide(service(), None, Snapshot((bad,)))
+    assert alone.waits and alone.reason.startswith("no target can run it now. my-cluster: ")
+    stored = json.loads(json.dumps(as_json(alone), allow_nan=False))
+    assert decide(service(), None, snapshot_in(stored)) == alone == from_json(stored)
+
+
+@pytest.mark.parametrize("price", [Decimal("nan"), Decimal(-1)])
+def test_a_price_that_cannot_be_rules_the_target_out(price: Decimal) -> None:
+    """Of requests, and of data that leaves."""
+    plain = list_prices()
+    aws = replace(plain.functions["us-east-1"], request=price)
+    wrong = replace(plain, functions={"us-east-1": aws})
+    made = offer(service(), None, state(FUNCTIONS, run=1.0), wrong)
+    assert filters(made) == ["price"]
+    assert made.reasons[0].sentence.endswith(f"is {price}, which cannot be")
+    out = replace(plain, egress={"us-east-1": price})
+    away = service(outputs=(path(MINIO),))
+    assert filters(offer(away, event(10), state(QUEUE, run=1.0), out)) == ["price"]
+
+
+def test_prices_without_any_of_the_kind_are_an_error() -> None:
+    with pytest.raises(PlacementError, match="no price of its kind in us-east-1, and not even"):
+        offer(service(), None, state(FUNCTIONS), replace(list_prices(), functions={}))
+
+
+def test_what_passes_by_itself_is_told_from_what_does_not() -> None:
+    """A job waits for a breaker and for the next day's budget, and for nothing else."""
+    spent = {"resize": Spent(day=Decimal("0.4999"))}
+    asked = placed(service(), budget={"day": Decimal("0.5")})
+    now = Snapshot((state(FUNCTIONS, run=60.0), state(CLUSTER, breaker="open")), spent=spent)
+    decision = decide(asked, None, now)
+    assert decision.waits and not decision.target
+    assert decision.reason == (
+        "no target can run it now. aws-lambda: a job would cost 0.0010 USD there; of the day's "
+        "budget of 0.50 USD 0.00010 USD is left. my-cluster: jobs failed on my-cluster lately: it "
+        "gets none for a while"
+    )
+    dear = placed(service(gpu=1), budget={"day": Decimal("0.5")})
+    assert not decide(dear, None, now).waits
+    assert not decide(asked, None, Snapshot(())).waits
+    free = decide(asked, None, replace(now, targets=(now.targets[0], state(CLUSTER))))
+    assert free.target == "my-cluster" and not free.waits
 
 
 def test_a_negative_age_is_a_clock_that_was_set_back() -> None:
@@ -283,6 +442,28 @@ def test_a_negative_age_is_a_clock_that_was_set_back() -> None:
 def test_nonsense_about_other_services_does_not_matter() -> None:
     other = TargetState(CLUSTER, runs={"other": Estimate(math.nan, 9.0)})
     assert offer(service(), None, other).feasible
+
+
+def test_a_spend_that_is_no_number_is_not_taken_for_nothing() -> None:
+    now = Snapshot((state(FUNCTIONS, run=60.0),), spent={"resize": Spent(day=Decimal("nan"))})
+    decision = decide(placed(service(), budget={"day": Decimal(5)}), None, now)
+    assert decision.waits
+    assert refusal(decision, "aws-lambda") == ["what resize has cost this day is not known: NaN"]
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        {"budget": {"week": Decimal(5)}},
+        {"avoid": {"colour": ("blue",)}},
+        {"require": {"colour": "blue"}},
+        {"prefer": {"colour": "blue"}},
+    ],
+)
+def test_a_key_that_nobody_knows_is_an_error(placement: dict[str, Any]) -> None:
+    (key,) = placement
+    with pytest.raises(PlacementError, match=rf"placement\.{key}\.(week|colour) of resize"):
+        decide(placed(service(), **placement), None, Snapshot((state(FUNCTIONS, run=6.0),)))
 
 
 def test_an_unknown_requirement_is_an_error() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import PlacementError
 from bridge.fdl.model import Cluster, Document
-from bridge.scheduler import as_json, decide, from_json, snapshot_of
+from bridge.scheduler import as_json, decide, from_json, snapshot_in, snapshot_of
 from bridge.secret import Secret
 from tests.scheduler.make import CLUSTER, FUNCTIONS, QUEUE, event, placed, service, snapshot, state
 
@@ -36,6 +36,7 @@ def test_the_keys() -> None:
         "reason",
         "fallback",
         "candidates",
+        "given",
     ]
     assert list(data["candidates"][0]) == [
         "target",
@@ -48,8 +49,11 @@ def test_the_keys() -> None:
         "transfer",
         "finish",
         "cost",
+        "request",
+        "egress",
         "confidence",
         "age",
+        "late",
         "notes",
         "score",
         "terms",
@@ -59,6 +63,31 @@ def test_the_keys() -> None:
         {"filter": "slots", "sentence": "my-cluster has no slots: it runs no jobs"}
     ]
     assert (data["version"], data["seed"], data["fallback"]) == (1, 7, ["aws-batch"])
+
+
+def test_what_it_was_made_from_is_stored_without_what_is_usual() -> None:
+    found = stored()["given"]
+    assert found["cause"] == {
+        "identity": event(12).identity,
+        "provider": "s3.default",
+        "size": 12,
+    }
+    assert found["targets"] == {
+        "aws-lambda": {
+            "spec": {"kind": "lambda", "region": "us-east-1"},
+            "runs": {"run": 2.0, "confidence": 0.9},
+        },
+        "aws-batch": {"spec": {"kind": "batch", "region": "us-east-1"}},
+        "my-cluster": {"spec": {"kind": "oscar", "slots": 0}},
+    }
+
+
+def test_a_decision_of_before_is_still_read_but_cannot_be_replayed() -> None:
+    data = stored()
+    del data["given"]
+    assert from_json(data).snapshot is None
+    with pytest.raises(PlacementError, match="does not say what it was made from"):
+        snapshot_in(data)
 
 
 def test_money_is_exact_text() -> None:
@@ -73,7 +102,15 @@ def test_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 2}, {"version": None}, {"candidates": None}, {"candidates": [{}]}]
+    "change",
+    [
+        {"version": 2},
+        {"version": None},
+        {"candidates": None},
+        {"candidates": [{}]},
+        {"given": {"targets": {"x": 1}}},
+        {"given": {"targets": {"x": {"spec": {"kind": "oscar", "cpu": "much"}}}}},
+    ],
 )
 def test_what_is_not_a_decision_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(PlacementError, match="stored decision"):

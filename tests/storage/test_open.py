@@ -31,11 +31,11 @@ def test_a_change_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) ->
     assert open_store("s3.default", {}, {}) is not first
 
 
-@pytest.mark.parametrize("provider", ["onedata.x", "rucio", "ftp.a", ""])
+@pytest.mark.parametrize("provider", ["rucio", "ftp.a", ""])
 def test_an_unknown_type_says_what_is_supported(provider: str) -> None:
     with pytest.raises(PermanentError, match="unsupported") as caught:
         open_store(provider, {}, {})
-    assert "folder, minio, s3, webdav" in caught.value.hint
+    assert "folder, minio, onedata, s3, webdav" in caught.value.hint
 
 
 def test_minio_needs_credentials_and_an_endpoint() -> None:

@@ -284,7 +284,7 @@ def test_a_missing_output_bucket(world: World) -> None:
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ({"storage_provider": "onedata.o", "path": "x"}, "unsupported"),
+        ({"storage_provider": "rucio.r", "path": "x"}, "unsupported"),
         ({"storage_provider": "minio.other", "path": "b/out"}, "endpoint"),
         ({"storage_provider": "minio"}, "no path"),
     ],

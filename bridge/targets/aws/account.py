@@ -302,9 +302,11 @@ class Account:
         secrets = self.store_secrets()
         settings = {"endpoint": self.settings.endpoint, "region": self.region}
         key = (tuple(sorted((name, one.reveal()) for name, one in secrets.items())),)
+        # Not below the lock: who does not know the account yet asks for it.
+        url = self.claims_url
         with self._lock:
             if self._claims is None or self._claims[0] != key:
-                self._claims = (key, Claims(self.claims_url, settings, secrets))
+                self._claims = (key, Claims(url, settings, secrets))
             return self._claims[1]
 
     @property

@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,6 +18,14 @@ from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import batch_platform
 from bridge.targets.aws._destination import with_runs
 from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.arrays import (
+    ArrayNews,
+    array_root,
+    child_of,
+    make_array,
+    settle_array,
+    variables,
+)
 from bridge.targets.aws.common import (
     carried,
     deploy_service,
@@ -33,7 +42,7 @@ from bridge.targets.aws.definitions import (
     requirements,
 )
 from bridge.targets.aws.deployed import Deployed
-from bridge.targets.aws.submission import Submission, submit_once
+from bridge.targets.aws.submission import WITHDRAWN, Submission, find_job, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
@@ -44,6 +53,7 @@ _OVERHEAD: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
 _READY_TRIES: Final = 600
+_LONG: Final = 7 * 86_400.0
 # Batch's words. A supervisor that was killed itself is the only one that leaves no report.
 _RECLAIMED: Final = ("Host EC2", "Spot Task was interrupted")
 _ENDED_ON_PURPOSE: Final = ("OutOfMemory", "exceeded timeout", "cancelled")
@@ -56,6 +66,7 @@ class _Open(NamedTuple):
 
     name: str
     attempt: int
+    service: str = ""
 
 
 class BatchTarget:
@@ -81,6 +92,10 @@ class BatchTarget:
         self._queues: dict[str, str] = {}
         self._definitions: dict[str, str] = {}
         self._pushed = False
+        self._handles: dict[str, str] = {}
+        self._children: Counter[str] = Counter()
+        self._asked_back: set[str] = set()
+        self._arrays = ArrayNews(account)
         self._streams: dict[str, str] = {}
         self._last = 0.0
 
@@ -185,7 +200,7 @@ class BatchTarget:
         """Submit a Batch job named like the job; the handle is Batch's id of it."""
         name, value = event_of(self._account, job, _room())
         handle = self._submitted(job.service, job.id, job.attempt, {name: value})
-        self.follow(job.id, job.attempt, handle)
+        self.follow(job.id, job.attempt, handle, job.service)
         return handle
 
     def pass_on(self, service: str, payload: Mapping[str, Any], holder: str, reason: str) -> str:
@@ -215,6 +230,7 @@ class BatchTarget:
         *,
         holder: str = "",
         run: Mapping[str, Any] | None = None,
+        size: int = 0,
     ) -> str:
         if service not in self._queues:
             raise NotFoundError(f"service {service} is not deployed on Batch")
@@ -223,18 +239,22 @@ class BatchTarget:
             attempt=attempt,
             queue=self._queues[service],
             definition=self._definitions.get(service, service),
-            environment={**environment, "JOB_UUID": job},
+            environment={**environment, **({} if size else {"JOB_UUID": job})},
             holder=holder,
             run=run or {},
+            size=size,
         )
         return submit_once(self._account, wanted)
 
-    def follow(self, job: str, attempt: int, handle: str) -> None:
-        """From now on `poll` tells about this Batch job."""
+    def follow(self, job: str, attempt: int, handle: str, service: str = "") -> None:
+        """From now on `poll` tells about this Batch job, and `cancel` finds it."""
         if self._pushed:
             return
         with self._lock:
-            self._open[handle] = _Open(job, attempt)
+            if handle not in self._open:
+                self._children[child_of(handle)[0]] += 1
+            self._open[handle] = _Open(job, attempt, service)
+            self._handles[job] = handle
 
     def poll(self) -> Iterable[JobUpdate]:
         """News of all open jobs, from as few calls as there are hundreds of them."""
@@ -243,8 +263,12 @@ class BatchTarget:
             if now - self._last < self._account.settings.poll:
                 return []
             self._last = now
-            handles = list(self._open)
-        return [u for found in self.describe(handles) if (u := self._news(found))]
+            handles = [child_of(handle) for handle in self._open]
+        alone = [root for root, number, named in handles if not (number or named)]
+        arrays = {root for root, number, named in handles if number and not named}
+        changed = [c for one in self.describe(sorted(arrays)) for c in self._arrays.changed(one)]
+        mine = [child for child in changed if child in self._open]
+        return [u for found in self.describe([*alone, *mine]) if (u := self._news(found))]
 
     def describe(self, handles: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Batch's own words about these of its jobs, from one call per hundred."""
@@ -258,15 +282,30 @@ class BatchTarget:
     def _news(self, found: Mapping[str, Any]) -> JobUpdate | None:
         handle = str(found["jobId"])
         job = self._open.get(handle)
-        if job is None:
+        if job is None or (handle in self._asked_back and not found.get("startedAt")):
             return None
         update = self.read(found, job.name, job.attempt)
         if update.log:
             self._streams[job.name] = update.log
         if update.state.final:
-            with self._lock:
-                self._open.pop(handle, None)
+            self._close(handle)
         return update
+
+    def _close(self, handle: str) -> None:
+        root, number, _ = child_of(handle)
+        with self._lock:
+            closed = self._open.pop(handle, None)
+            self._asked_back.discard(handle)
+            if closed is None:
+                return
+            if self._handles.get(closed.name) == handle:
+                del self._handles[closed.name]
+            self._children[root] -= 1
+            last = self._children[root] <= 0
+            if last:
+                del self._children[root]
+        if number and last:
+            self._arrays.drop(root)
 
     def read(
         self,
@@ -309,12 +348,79 @@ class BatchTarget:
         )
 
     def cancel(self, job: str) -> None:
-        """Terminate the Batch job; no error when it is over."""
+        """Terminate the Batch job; no error when it is over.
+
+        TemporaryError while it is not known whether the array that it is in was submitted.
+        """
         with self._lock:
-            handle = next((h for h, open_ in self._open.items() if open_.name == job), None)
+            known = self._handles.get(job, "")
+            self._asked_back.discard(known)
+            service = self._open[known].service if known else ""
+        handle = self._settled(service, known)
         if handle:
             with translated(f"terminate {job}"):
                 self._account.client("batch").terminate_job(jobId=handle, reason="cancelled")
+
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """See `bridge.dispatch.protocol.Withdraws`: what Batch has not begun to start."""
+        if handle:
+            known = self._settled(job.service, handle)
+            return self._given_back(known) if known else True
+        claims = self._account.claims
+        claim = claims.take(job.id, job.attempt, WITHDRAWN, time.time() + _LONG)
+        if claim.holder != WITHDRAWN and not claim.batch_job:
+            return None
+        known = claim.batch_job
+        if not known and claim.again:
+            known = find_job(self._account, self.queue_of(job.service), job.id)
+        return self._given_back(known) if known else True
+
+    def _given_back(self, handle: str) -> bool | None:
+        found = next(iter(self.describe([handle])), None)
+        if found is None or found["status"] in ("STARTING", "RUNNING", "SUCCEEDED"):
+            return False
+        if found["status"] == "FAILED":
+            # What has failed without having started was cancelled.
+            return not found.get("startedAt") and not found.get("attempts")
+        with self._lock:
+            self._asked_back.add(handle)
+        with translated(f"cancel {handle}"):
+            self._account.client("batch").cancel_job(jobId=handle, reason="it waited too long")
+        return None
+
+    def forget(self, job: str) -> None:
+        """Do not follow what was given back, or is recorded."""
+        if handle := self._handles.get(job):
+            self._close(handle)
+
+    # --- many at once -----------------------------------------------------------------------
+
+    @property
+    def bundle_sizes(self) -> tuple[int, int]:
+        """How few and how many jobs an array may have."""
+        known = limits()["batch.array"]
+        return known.min or 0, known.max or 0
+
+    def prepare(self, jobs: Sequence[Job]) -> str:
+        """See `bridge.dispatch.protocol.Bundles`: the events of an array job."""
+        return array_root(make_array(self._account, jobs))
+
+    def launch(self, service: str, root: str, size: int) -> str:
+        """See `bridge.dispatch.protocol.Bundles`: the array job's id."""
+        name = child_of(root)[0]
+        return self._submitted(service, name, 1, variables(self._account, name), size=size)
+
+    def settle(self, service: str, root: str) -> str:
+        """See `bridge.dispatch.protocol.Bundles`."""
+        return settle_array(self._account, self.queue_of(service), child_of(root)[0])
+
+    def _settled(self, service: str, handle: str) -> str:
+        """The id of the Batch job; "" when its array was not submitted and never will be."""
+        root, number, named = child_of(handle)
+        if not named:
+            return handle
+        root = self.settle(service, array_root(root))
+        return f"{root}:{number}" if root else ""
 
     def logs(self, job: str) -> Iterator[str]:
         """Lines of the job's log stream."""

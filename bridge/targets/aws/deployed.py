@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bridge import fdl
 from bridge.errors import PermanentError
-from bridge.fdl.model import Document
+from bridge.fdl.model import Document, TargetSpec
 from bridge.targets.aws.account import Account, translated
 
 __all__ = ["Deployed", "deployed_document", "deployed_services"]
@@ -50,6 +50,15 @@ class Deployed:
             raise PermanentError(
                 f"the parameter {name} does not describe a service: {error}", hint=_AGAIN
             ) from None
+
+    def specs(self, document: Document) -> dict[str, TargetSpec]:
+        """The targets that the service was deployed for, by name, in its document's order."""
+        there = {"lambda": bool(self.function), "batch": bool(self.queue and self.definition)}
+        return {
+            name: spec
+            for name, spec in document.targets.items()
+            if name in self.targets and there.get(spec.kind, False)
+        }
 
 
 def deployed_services(account: Account) -> Mapping[str, str]:

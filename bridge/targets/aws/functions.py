@@ -21,6 +21,7 @@ from bridge.targets.aws.batch import BatchTarget
 from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
 from bridge.targets.aws.definitions import LAMBDA_ENTRY, function_variables, secret_name
 from bridge.targets.aws.deployed import Deployed
+from bridge.targets.aws.submission import WITHDRAWN
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
 
@@ -32,6 +33,8 @@ _WAIT: Final = 0.1
 # No function runs longer: its answer, or none, is there by then.
 _LONGEST_RUN: Final = 905.0
 _LOG_LAG: Final = 5.0
+# Lambda keeps an asynchronous event for six hours at most.
+_LONGEST_EVENT: Final = 7 * 3600.0
 _READY_TRIES: Final = 600
 
 
@@ -327,6 +330,22 @@ class LambdaTarget:
     def _service_of(self, function: str) -> str:
         found = (service for service, name in self._functions.items() if name == function)
         return next(found, function)
+
+    def withdraw(self, job: Job, handle: str) -> bool:
+        """See `bridge.dispatch.protocol.Withdraws`: an event that waits in Lambda finds its attempt
+        taken and does not run."""
+        del handle
+        claims = self._account.claims
+        claim = claims.read(job.id, job.attempt) or claims.take(
+            job.id, job.attempt, WITHDRAWN, time.time() + _LONGEST_EVENT
+        )
+        if claim.holder != WITHDRAWN:
+            return False
+        if update_from_report(self._account, job.id, job.attempt, "", "") is None:
+            return True
+        # It has run and failed, and its news is on the way.
+        claims.let_go(job.id, job.attempt)
+        return False
 
     def cancel(self, job: str) -> None:
         """End the job's Batch job, if it has one.

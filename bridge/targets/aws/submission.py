@@ -12,7 +12,10 @@ from bridge.errors import BridgeError, TargetUnavailable
 from bridge.storage.claims import Claim
 from bridge.targets.aws.account import Account, translated
 
-__all__ = ["Submission", "find_job", "submit_once"]
+__all__ = ["WITHDRAWN", "Submission", "find_job", "submit_once"]
+
+WITHDRAWN: Final = "withdrawn"
+"""Who has the claim of an attempt that is not to begin any more."""
 
 _PATIENCE: Final = 60.0
 # Who is faster by a moment has an answer soon; who is not is left to the caller's next try.
@@ -24,7 +27,8 @@ class Submission:
     """One attempt on its way to Batch. `environment` carries its event.
 
     `holder` is the name of the run that had the attempt, "" for a new one; `run` is the report of
-    that run, if it had one, for the job's record.
+    that run, if it had one, for the job's record. With `size` it is an array of so many children,
+    and `job` the name of that.
     """
 
     job: str
@@ -34,6 +38,7 @@ class Submission:
     environment: Mapping[str, str]
     holder: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
 
 
 def submit_once(account: Account, wanted: Submission) -> str:
@@ -51,7 +56,7 @@ def submit_once(account: Account, wanted: Submission) -> str:
     # Batch has no token against repetition: who comes after another looks first.
     found = find_job(account, wanted.queue, wanted.job) if claim.again else ""
     try:
-        handle = found or _submit(account, wanted)
+        handle = found or _submit(account, wanted, claim.until)
     except BridgeError as error:
         if not isinstance(error, TargetUnavailable):
             claims.let_go(wanted.job, wanted.attempt)
@@ -83,7 +88,10 @@ def find_job(account: Account, queue: str, name: str) -> str:
     return str(alive[-1]["jobId"]) if alive else ""
 
 
-def _submit(account: Account, wanted: Submission) -> str:
+def _submit(account: Account, wanted: Submission, until: float) -> str:
+    if time.time() > until:
+        # We were asleep, and somebody else may have the attempt by now.
+        raise TargetUnavailable(f"the claim of {wanted.job} has run out")
     pairs = [{"name": name, "value": value} for name, value in wanted.environment.items()]
     with translated(f"submit {wanted.job}"):
         answer = account.client("batch").submit_job(
@@ -92,5 +100,6 @@ def _submit(account: Account, wanted: Submission) -> str:
             jobDefinition=wanted.definition,
             containerOverrides={"environment": pairs},
             tags={"createdby": "oscar-bridge"},
+            **({"arrayProperties": {"size": wanted.size}} if wanted.size else {}),
         )
     return str(answer["jobId"])

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from bridge.errors import AccessError, BridgeError, NotFoundError
 from bridge.fdl.model import Service
-from bridge.scheduler import Room, TargetState
+from bridge.scheduler import Machines, Room, TargetState
 from bridge.targets.kubernetes._queues import YUNIKORN_LABEL, kueue_limits, yunikorn_limits
 from bridge.targets.kubernetes._room import (
     Capacity,
     Limit,
     Node,
     Tally,
+    machines,
     nodes_of,
     quotas_of,
     room,
@@ -119,6 +120,7 @@ def _seen(
 class _Reading:
     capacity: Capacity
     taken: float
+    machines: Machines | None
 
 
 class ClusterCapacity:
@@ -142,10 +144,10 @@ class ClusterCapacity:
         capacity = read_capacity(self._connection)
         with self._lock:
             self._tried = self._clock()
-            self._last = _Reading(capacity, self._tried)
+            self._last = _Reading(capacity, self._tried, machines(capacity))
 
     def state(self, known: TargetState, services: Sequence[Service]) -> TargetState:
-        """`known` with the room for each service and the age of that; returns at once.
+        """`known` with the room for each service, the machines and their age; returns at once.
 
         When it is too old, a reading is begun beside. What cannot be read stays as it was, and
         ages; before the first reading `known` is the answer.
@@ -158,7 +160,8 @@ class ClusterCapacity:
             if self._rooms[0] is not self._last or self._rooms[1] is not services:
                 self._rooms = (self._last, services, _rooms(services, self._last.capacity))
             age = max(known.age, now - self._last.taken)
-            return replace(known, room=self._rooms[2], age=age)
+            machines = self._last.machines
+            return replace(known, room=self._rooms[2], machines=machines, age=age)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that take jobs, as they were read last; returns at once, and a reading is begun

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bridge.errors import PermanentError
 from bridge.fdl.model import Service
 from bridge.fdl.quantities import resource
-from bridge.scheduler import Room
+from bridge.scheduler import Machines, Room
 from bridge.targets.kubernetes._names import options_of, service_labels
 from bridge.targets.kubernetes._pod import pod_spec
 from bridge.targets.kubernetes.settings import ClusterSettings, Growth
@@ -279,6 +279,25 @@ def room(service: Service, capacity: Capacity) -> Room | None:
         # Where there is room, pods that wait want something else: they are in nobody's way.
         ahead=0 if now else capacity.pending,
         why="" if now else _why(service, capacity, limits, never=not ever + more),
+    )
+
+
+def machines(capacity: Capacity) -> Machines | None:
+    """The nodes that take jobs now, with what is free on them; None when they may not be known."""
+    if capacity.nodes is None:
+        return None
+    nodes = [node for node in capacity.nodes if not node.out]
+
+    def whole(amounts: Iterable[Amounts], name: str) -> Decimal:
+        return sum((each.get(name, _NONE) for each in amounts), _NONE)
+
+    total, free = [node.total for node in nodes], [node.free for node in nodes]
+    return Machines(
+        nodes=len(nodes),
+        cpu=float(whole(total, "cpu")),
+        memory=int(whole(total, "memory")),
+        free_cpu=float(whole(free, "cpu")),
+        free_memory=int(whole(free, "memory")),
     )
 
 

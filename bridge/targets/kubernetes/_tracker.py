@@ -37,7 +37,7 @@ class Followed:
     """One attempt of a job. `pod` is the uid of its pod; `since` is when `kind` began.
 
     `task` is what is to be done about it, for the reason in `text`. `withdrawn` says that its Job
-    was deleted because the cluster deletes its pod.
+    was deleted because the cluster deletes its pod, `succeeded` that its pod has told so.
     """
 
     job: str
@@ -52,6 +52,7 @@ class Followed:
     cancelled: bool = False
     withdrawn: bool = False
     over: bool = False
+    succeeded: bool = False
     looked: float = 0.0
     task: Task | None = None
 
@@ -259,6 +260,7 @@ class Tracker:
             if one.over:
                 return
             one.over, one.task = True, None
+            one.succeeded = update.state is JobState.SUCCEEDED
         if one.cancelled and update.state is not JobState.SUCCEEDED:
             update = replace(update, state=JobState.CANCELLED, temporary=False)
         self._put(one, update)

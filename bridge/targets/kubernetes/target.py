@@ -258,6 +258,31 @@ class KubernetesTarget:
         self.connection.delete(JOBS, one.name, foreground=True)
         self._stopped(one)
 
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        """See `bridge.dispatch.protocol.Withdraws`: what has no node yet is given back.
+
+        Where its pod gets one at that very moment, the run is ended before the answer is True.
+        """
+        del handle
+        one, name = self._tracker.get(job.id), job_name(job.id, job.attempt)
+        one = one if one is not None and one.name == name else None
+        found = self.connection.find(JOBS, name)
+        if one is not None and one.succeeded:
+            return False
+        if found is None:
+            return True
+        if found["metadata"].get("deletionTimestamp"):
+            return None
+        if job_end(found) is not None or any(
+            pod["spec"].get("nodeName")
+            for pod in self.connection.find_all(PODS, labels=f"job-name={name}")
+        ):
+            return False
+        if one is not None:
+            one.cancelled = True
+        self.connection.delete(JOBS, name, foreground=True)
+        return None
+
     def _stopped(self, one: Followed) -> None:
         """A Job is being deleted: the end of its pod is the job's, if it has one."""
         if not one.pod and not pods_of(one, self.connection):

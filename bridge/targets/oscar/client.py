@@ -23,6 +23,10 @@ _BUCKETS: Final = "/system/buckets"
 _WRITE: Final = 60.0
 _PREFETCH: Final = 400.0
 _PAGES: Final = 1000
+# What only our manager answers.
+_OURS: Final = "/api/v1"
+# It decides again thousands of times.
+_COMPARED: Final = 300.0
 
 
 class OscarClient:
@@ -73,6 +77,14 @@ class OscarClient:
             self._tokens[name] = found.token
             self._requests.hide([found.token])
         return found
+
+    def estimates(self, name: str) -> Mapping[str, Any]:
+        """What was learned from a service's runs: `/api/v1/estimates` of our own manager.
+
+        NotFoundError where there is no such service, or where the manager is OSCAR's.
+        """
+        found = self._requests.json("/api/v1/estimates", {"service": name})
+        return found if isinstance(found, Mapping) else {}
 
     def create(self, body: Mapping[str, Any], secrets: Iterable[Secret] = ()) -> None:
         """Make a service. `secrets` are what the body holds, to be kept out of messages."""
@@ -175,6 +187,29 @@ class OscarClient:
     def _log(self, service: str, job: str = "") -> str:
         path = f"/system/logs/{quote(service, safe='')}"
         return f"{path}/{quote(job, safe='')}" if job else path
+
+    # --- decisions --------------------------------------------------------------------------
+
+    def decision(self, job: str) -> Mapping[str, Any] | None:
+        """Why a job went where it did; None for no such job, and of upstream's managers."""
+        return self._known(f"{_OURS}/jobs/{quote(job, safe='')}/decision")
+
+    def decision_now(self, service: str) -> Mapping[str, Any] | None:
+        """Where a job of the service would go now; None as for `decision`."""
+        return self._known(f"{_OURS}/services/{quote(service, safe='')}/decision")
+
+    def compared(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """What policies would have done with jobs; NotFoundError of upstream's managers."""
+        path = f"{_OURS}/policies/compare"
+        found = self._requests.send("GET", path, query=query, timeout=_COMPARED).json()
+        return found if isinstance(found, Mapping) else {}
+
+    def _known(self, path: str) -> Mapping[str, Any] | None:
+        try:
+            found = self._requests.json(path)
+        except NotFoundError:
+            return None
+        return found if isinstance(found, Mapping) else None
 
     # --- buckets ----------------------------------------------------------------------------
 

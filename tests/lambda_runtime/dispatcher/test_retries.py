@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
-from bridge.errors import NotFoundError, TargetUnavailable
+import pytest
+
+from bridge.errors import NotFoundError, TargetUnavailable, UsageError
+from bridge.fdl.model import TargetSpec
+from bridge.scheduler import Snapshot, TargetState, Trial
 from bridge.targets import JobState
+from lambda_runtime.dispatcher.environment import Environment
+from lambda_runtime.dispatcher.worker import GO_ON
 from tests.lambda_runtime.dispatcher.world import Lab, created, queued
 
 THROTTLED = TargetUnavailable("invoke grey: Rate exceeded [TooManyRequestsException]")
@@ -102,3 +109,44 @@ def test_jobs_are_spread_by_what_was_placed_before(lab: Lab) -> None:
     detail = lab.world.table.detail(lab.jobs()[0].id)
     assert detail is not None
     assert {c["target"] for c in detail.decisions[0]["candidates"]} == {"aws-lambda", "aws-batch"}
+
+
+def test_a_job_waits_while_a_breaker_is_open(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.deploy("grey")
+    spec = TargetSpec("aws-lambda", "lambda")
+    shut = Snapshot((TargetState(spec, breaker="open"),))
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.world, "snapshot", lambda known: shut)
+        lab.dispatcher.events(queued(created("grey/in/x")))
+    job = lab.job()
+    assert (job.state, job.tries) == (JobState.ACCEPTED, 0)
+    assert "jobs failed on aws-lambda lately" in job.reason and job.due > lab.now
+    lab.now = job.due
+    lab.dispatcher.states(queued(json.dumps({GO_ON: {"job": job.id, "attempt": 1}})))
+    assert lab.job().state is JobState.SUBMITTED and lab.letters() == []
+
+
+def test_a_policy_on_trial_decides_its_share_and_the_record_says_so(lab: Lab) -> None:
+    lab.deploy("grey", targets=("aws-lambda", "aws-batch"))
+    environ = {**GIVEN, "BRIDGE_POLICY_CANARY": "fastest:100%", "BRIDGE_POLICY_SHADOW": "cheapest"}
+    lab.environment = replace(lab.environment, trial=Environment.read(environ).trial)
+    lab.restart()
+    lab.dispatcher.events(queued(created("grey/in/x")))
+    detail = lab.world.table.detail(lab.job().id)
+    assert detail is not None
+    (decision,) = detail.decisions
+    assert (decision["trial"], decision["policy"]) == ("canary", "fastest")
+    assert [one["role"] for one in decision["instead"]] == ["primary", "shadow"]
+    with pytest.raises(UsageError, match="canary"):
+        Environment.read({**GIVEN, "BRIDGE_POLICY_CANARY": "fastest"})
+    assert Environment.read(GIVEN).trial == Trial()
+
+
+GIVEN = {
+    "BRIDGE_PREFIX": "lab",
+    "BRIDGE_TABLE": "t",
+    "BRIDGE_BUCKET": "b",
+    "BRIDGE_STATES_QUEUE": "s",
+    "BRIDGE_DEAD_QUEUE": "d",
+    "AWS_REGION": "eu-west-1",
+}

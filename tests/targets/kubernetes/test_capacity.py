@@ -10,7 +10,7 @@ import pytest
 
 from bridge.errors import AccessError, NotFoundError, TargetUnavailable
 from bridge.fdl.model import TargetSpec
-from bridge.scheduler import TargetState
+from bridge.scheduler import Machines, TargetState
 from bridge.targets.kubernetes import ClusterSettings
 from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes.resources import NODES, PODS, RESOURCE_QUOTAS, Resource
@@ -71,6 +71,7 @@ def test_a_burst_of_jobs_asks_nothing(objects: Objects) -> None:
     assert set(objects.asked.values()) == {1}
     assert (state.running, state.queued, state.age) == (3, 1, 0.0)
     assert (state.room["resize"].now, state.room["resize"].ever) == (1, 3)
+    assert state.machines == Machines(1, 4.0, 8 * 2**30, 1.0, 7 * 2**30)
 
 
 def test_it_is_read_anew_when_it_is_old_and_somebody_asks(objects: Objects) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.dispatch.protocol import Leases
+from bridge.dispatch.protocol import Leases, Withdraws
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl.model import TargetSpec
 from bridge.targets import JobState
@@ -26,6 +26,7 @@ class Cluster:
     def __init__(self, create: Callable[[Any], Any]) -> None:
         self.create = create
         self.there: dict[str, Any] | None = None
+        self.pods: list[Any] = []
         self.answers = True
         self.deleted: list[str] = []
 
@@ -38,7 +39,7 @@ class Cluster:
         return self.there
 
     def find_all(self, *_: object, **__: object) -> list[Any]:
-        return []
+        return self.pods
 
     def delete(self, _: object, name: str, **__: object) -> None:
         self.deleted.append(name)
@@ -93,6 +94,27 @@ def test_a_job_that_is_cancelled_while_it_is_submitted_does_not_run() -> None:
     assert cluster.deleted == ["plain-1", "plain-1"]
     assert [one.state for one in place.poll()] == [JobState.CANCELLED]
     place.close()
+
+
+def test_a_job_is_given_back_as_long_as_it_has_no_node() -> None:
+    cluster = Cluster(away)
+    asked: Withdraws = target(cluster)
+    assert asked.withdraw(job(), "") is True
+    cluster.there = {"metadata": {}, "status": {}}
+    cluster.pods = [{"spec": {"nodeName": "n1"}}]
+    assert asked.withdraw(job(), "") is False
+    assert cluster.deleted == []
+    cluster.pods = [{"spec": {}}]
+    assert asked.withdraw(job(), "") is None
+    assert cluster.deleted == ["plain-1"]
+    # It is not gone before the cluster says so, with whatever pod it had.
+    cluster.there["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert asked.withdraw(job(), "") is None
+    cluster.there = None
+    assert asked.withdraw(job(), "") is True
+    cluster.answers = False
+    with pytest.raises(TargetUnavailable):
+        asked.withdraw(job(), "")
 
 
 def test_a_server_that_drops_a_limit_does_not_get_the_job() -> None:

@@ -1,0 +1,1 @@
+"""Our policies of placement against every baseline, and against the optimum on small cases."""

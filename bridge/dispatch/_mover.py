@@ -1,0 +1,195 @@
+"""Jobs that wait too long where they are: taken back first, and only then placed anew."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from bridge.dispatch import _waiting, steps
+from bridge.dispatch._core import LOG, Core
+from bridge.dispatch._lane import Lane
+from bridge.dispatch.model import Change, JobRecord, Waiting
+from bridge.dispatch.protocol import Decide
+from bridge.errors import BridgeError, TemporaryError
+from bridge.fdl.model import Service
+from bridge.scheduler import Snapshot, from_json
+from bridge.targets import JobState
+
+__all__ = ["Mover"]
+
+# Of each service on each target, at one look.
+_FEW: Final = 16
+_LONGEST: Final = 10.0
+_SHORTEST: Final = 0.005
+# While a target is being asked for a job.
+_ASKING: Final = 0.5
+
+
+class Mover:
+    """One thread that looks at what waits, and takes back what is better off elsewhere.
+
+    That a job is to be taken back is on record before its target hears of it, and it is placed
+    anew only when the target has said that it will not run there. So it never runs in two places,
+    whenever we die.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        lanes: Mapping[str, Lane],
+        decide: Decide,
+        snapshot: Callable[[], Snapshot],
+    ) -> None:
+        self._core = core
+        self._lanes = lanes
+        self._decide = decide
+        self._snapshot = snapshot
+        self._next = 0.0
+
+    def run(self) -> None:
+        """The thread's work until the dispatcher stops."""
+        self._core.loop(self._step)
+
+    def _step(self) -> None:
+        core, patience = self._core, min(self._groups(), default=_LONGEST)
+        pause = max(_SHORTEST, min(_LONGEST, patience / 4))
+        asking = any(lane.held for lane in self._lanes.values())
+        core.moving.wait(min(pause, _ASKING) if asking else pause)
+        core.moving.clear()
+        if core.stopping.is_set():
+            return
+        for lane in self._lanes.values():
+            for record in lane.held:
+                self._go_on(lane, record)
+        if len(self._lanes) > 1 and time.monotonic() >= self._next:
+            self._next = time.monotonic() + pause
+            self._look()
+
+    # --- who is better off elsewhere --------------------------------------------------------
+
+    def _groups(self) -> Mapping[float, list[str]]:
+        """The services by how long their jobs may wait."""
+        groups = defaultdict(list)
+        for service in self._core.services.values():
+            groups[_waiting.patience(service, self._core.settings)].append(service.name)
+        return groups
+
+    def _look(self) -> None:
+        core, now = self._core, self._core.clock()
+        for patience, services in self._groups().items():
+            found = core.store.waiting(core.owner, services, now - patience, now, _FEW)
+            if found:
+                self._consider(found)
+
+    def _consider(self, found: list[Waiting]) -> None:
+        """Who has the most before him comes first: where he stays, all before him do."""
+        snapshot, going = self._snapshot(), Counter[str]()
+        staying: set[tuple[str, str]] = set()
+        for one in found:
+            line = one.job.target, one.job.service
+            if line in staying:
+                continue
+            target = self._better(one, snapshot, going)
+            if target and self._take(one):
+                going[target] += 1
+            else:
+                staying.add(line)
+
+    def _better(self, one: Waiting, snapshot: Snapshot, going: Mapping[str, int]) -> str:
+        """Where the job would be better off; "" when it stays."""
+        core, job = self._core, one.job
+        service = core.services.get(job.service)
+        if service is None or job.target not in self._lanes or self._has_moved_enough(job):
+            return ""
+        if service.placement.policy == "hedge":
+            return self._hedged(job)
+        seen = _waiting.seen_by(one, snapshot, going)
+        return self._decided(one, service, core.known.informed(seen, service.name))
+
+    def _hedged(self, job: JobRecord) -> str:
+        detail = self._core.store.detail(job.id)
+        if detail is None or not detail.decisions:
+            return ""
+        since = job.accepted if job.placed is None else job.placed
+        target = _waiting.hedged(from_json(detail.decisions[-1]), since, self._core.clock())
+        return target if target in self._lanes else ""
+
+    def _has_moved_enough(self, job: JobRecord) -> bool:
+        detail = self._core.store.detail(job.id) if job.attempt > 1 else None
+        return len(steps.left_by(detail)) >= self._core.settings.max_moves
+
+    def _decided(self, one: Waiting, service: Service, snapshot: Snapshot) -> str:
+        core, job = self._core, one.job
+        now = core.clock()
+        pressed = steps.in_time(service, job, now)
+        try:
+            decision = self._decide(pressed, job.event, snapshot, seed=steps.seed(job.id))
+            late = _waiting.unexplained(one, decision, snapshot, now)
+            if late is not None:
+                decision = self._decide(pressed, job.event, late, seed=steps.seed(job.id))
+        except BridgeError as error:
+            LOG.warning("job %s stays on %s: %s", job.id, job.target, error)
+            return ""
+        if decision.target not in self._lanes:
+            return ""
+        left = pressed.placement.deadline
+        worth = _waiting.is_worth(decision, job.target, left, core.settings)
+        return decision.target if worth else ""
+
+    # --- taking back ------------------------------------------------------------------------
+
+    def _take(self, one: Waiting) -> bool:
+        """Begin to take a job back; False when it has begun or is not to be had."""
+        core, job = self._core, one.job
+        why = f"it waited {core.clock() - (job.placed or job.accepted):.0f} s on {job.target}"
+        if job.state is JobState.PLACED and not core.store.take(core.owner, job, core.clock()):
+            return False
+        if one.untouched:
+            return core.persist([steps.placed_anew(job, why, core.clock())])[0] is not None
+        lane = self._lanes[job.target]
+        held = lane.hold(job)
+        if held and self._mark(job, moving=True, why=why):
+            return True
+        if held:
+            lane.unhold(job.id)
+        elif job.state is JobState.PLACED:
+            self._mark(job, moving=False, why=job.reason, release=True)
+        return False
+
+    def _mark(self, job: JobRecord, *, moving: bool, why: str, release: bool = False) -> bool:
+        core = self._core
+        wish = Change(job.id, job.attempt, job.state, core.clock(), reason=why)
+        return core.persist([replace(wish, moving=moving, release=release)])[0] is not None
+
+    def _go_on(self, lane: Lane, job: JobRecord) -> None:
+        """Ask for a job that is held; what becomes of it then is one commit."""
+        try:
+            given = lane.withdraw(job)
+        except TemporaryError as error:
+            LOG.warning("cannot take job %s back from %s yet: %s", job.id, lane.name, error)
+            return
+        except BridgeError as error:
+            LOG.warning("job %s stays on %s: %s", job.id, lane.name, error)
+            given = False
+        if given:
+            self._place_anew(lane, job)
+        elif given is False:
+            # It has begun, or is over and says so soon.
+            self._mark(replace(job, state=JobState.RUNNING), moving=False, why="")
+            lane.let_be(job)
+
+    def _place_anew(self, lane: Lane, job: JobRecord) -> None:
+        core = self._core
+        detail = core.store.detail(job.id)
+        if detail is None or detail.job.attempt != job.attempt:
+            lane.unhold(job.id)
+            return
+        now, fallback = detail.job, ""
+        if now.tries >= core.settings.max_submits:
+            fallback = steps.next_fallback(detail, self._lanes.keys())
+        # Before it is stored: then the next attempt may begin there at any moment.
+        lane.gone(job.id)
+        core.persist([steps.given_up(now, now.reason, fallback, core.clock(), elsewhere=True)])
