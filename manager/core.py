@@ -200,7 +200,8 @@ class Manager:
         and stores as they are. Nothing is left of a service that could not be made.
         """
         source = self._for_a_vo(source, caller)
-        made = self._made(source, Secret(secrets.token_hex(32)), caller.uid, caller.name)
+        token = Secret(secrets.token_hex(32))
+        made = self._deployed(ServiceRow("", source, token, caller.uid, caller.name, self._clock()))
         with self._sharing.change():
             if made.name in self._services:
                 raise UsageError(f"the service {made.name} already exists")
@@ -225,8 +226,7 @@ class Manager:
             if old is None or old.token != seen.token:
                 raise NotFoundError(f"there is no service {seen.name!r} any more")
             source = merged(self._for_a_vo(source, caller), old.source)
-            made = self._made(source, old.token, old.owner, old.owner_name)
-            made = replace(made, created=old.created)
+            made = self._deployed(replace(row_of(old), source=source))
             if made.source["service"].get("volume") != old.source["service"].get("volume"):
                 raise UsageError("the volume of a service cannot be changed")
             self._check(made, caller)
@@ -266,17 +266,6 @@ class Manager:
 
     def _is_cloud(self, provider: StorageProvider) -> bool:
         return is_cloud(provider, self.parts.cloud_endpoint)
-
-    def _made(self, source: Source, token: Secret, owner: str, name: str) -> Deployed:
-        return deployed(
-            source,
-            self.specs,
-            token=token,
-            owner=owner,
-            owner_name=name,
-            created=self._clock(),
-            shared=self._is_cloud,
-        )
 
     def _for_a_vo(self, source: Source, caller: Caller) -> Source:
         oidc = self.settings.oidc

@@ -30,7 +30,7 @@ trap 'rm -rf "$context"' EXIT
 
 say "packages"
 "$python" -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
-  --target "$context/site" '.[manager,kubernetes,oscar,aws,postgres]' >&2
+  --target "$context/site" '.[manager,kubernetes,oscar,aws,otel,postgres]' >&2
 say "$prefix/manager:$version"
 docker build --quiet --build-arg "BASE=${BASE:-python:$series-slim}" --tag "$prefix/manager:$version" \
   --file deploy/image/Dockerfile "$context" >&2
