@@ -180,7 +180,9 @@ class Measured:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
-        kind = scope["path"].split("/", 2)[1] if scope["type"] == "http" else ""
+        # The path of `OPTIONS *` has no slash.
+        path = scope["path"] if scope["type"] == "http" else ""
+        kind = path.removeprefix("/").partition("/")[0]
         if kind not in _COUNTED or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

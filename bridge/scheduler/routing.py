@@ -8,8 +8,7 @@ by the offers themselves. Needs numpy.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import isnan
+from dataclasses import replace
 from operator import ge
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from bridge.fdl import plugins
 from bridge.fdl.model import Service
+from bridge.scheduler._counts import Counts, Now, Space, Vector, known, space_of
 from bridge.scheduler._data import assumptions
 from bridge.scheduler._decide import check, decide
 from bridge.scheduler._lots import two_of
@@ -26,10 +26,10 @@ from bridge.scheduler._offers import ask_for, make_offer
 from bridge.scheduler._policies import Policy, policy_for, wishes
 from bridge.scheduler._prices import Prices
 from bridge.scheduler._terms import TERMS, Scale, Seen
-from bridge.scheduler.model import Cause, Room, Snapshot, TargetState
+from bridge.scheduler.model import Cause, Snapshot, TargetState
 
-Vector = NDArray[np.float64]
-Counts = NDArray[np.int64]
+__all__ = ["Now", "Routing", "Space"]
+
 _KEPT: Final = 50_000  # columns: about a kilobyte for each ten targets
 
 
@@ -114,8 +114,8 @@ class Routing:
                     running=int(now.running[i]),
                     queued=int(now.queued[i]),
                     failures=float(now.failures[i]),
-                    mean_run=_known(now.means[i]),
-                    mean_cpu=_known(now.cores[i]),
+                    mean_run=known(now.means[i]),
+                    mean_cpu=known(now.cores[i]),
                     age=now.age,
                     room={service.name: space.room(i)} if space.known[i] else {},
                 )
@@ -147,55 +147,6 @@ class Routing:
             cause.provider,
         )
         return _Column(policy, scale, seen, able, self._space(service))
-
-
-@dataclass(slots=True)
-class Now:
-    """What changes between two decisions, of each target. `means` and `cores` are the mean seconds
-    and cores of the jobs that run and wait there, NaN where that is not known; `age` is that of all
-    measurements."""
-
-    running: Counts
-    queued: Counts
-    failures: Vector
-    means: Vector
-    cores: Vector
-    age: float = 0.0
-
-
-class Space(NamedTuple):
-    """A `Room` for each target, as arrays that are read at every call; `known` and `delay` stay."""
-
-    known: NDArray[np.bool_]
-    now: Counts
-    ever: Counts
-    more: Counts
-    ahead: Counts
-    delay: Vector
-
-    def room(self, target: int) -> Room:
-        """The room of one target."""
-        counts = (self.now, self.ever, self.more, self.ahead)
-        now, ever, more, ahead = (int(count[target]) for count in counts)
-        why = "" if ever + more > 0 else "no machine there is large enough"
-        return Room(now, ever, more, float(self.delay[target]), ahead, why)
-
-
-def _known(number: float) -> float | None:
-    return None if isnan(number) else float(number)
-
-
-def space_of(rooms: Sequence[Room | None]) -> Space:
-    """The space that these rooms make; None where there is none known."""
-    each = [room or Room(0, 0) for room in rooms]
-    return Space(
-        np.array([room is not None for room in rooms], dtype=np.bool_),
-        np.array([room.now for room in each], dtype=np.int64),
-        np.array([room.ever for room in each], dtype=np.int64),
-        np.array([room.more for room in each], dtype=np.int64),
-        np.array([room.ahead for room in each], dtype=np.int64),
-        np.array([room.delay for room in each]),
-    )
 
 
 class _Sums(NamedTuple):

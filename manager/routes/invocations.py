@@ -14,8 +14,9 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from bridge.errors import BridgeError
 from bridge.targets.protocol import Reply
-from manager._http import body_of, empty
+from manager._http import answer_to, body_of, empty
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate, address_of
@@ -74,8 +75,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
                 reply = await to_thread.run_sync(call, limiter=runs)
             status = reply.status
             return StreamingResponse(_streamed(reply), reply.status, dict(reply.headers))
-        except Refused as error:
-            status = error.status
+        except (BridgeError, Refused) as error:
+            status = answer_to(error).status_code
             raise
         finally:
             note(request, began, status, user)
@@ -92,8 +93,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             )
             status = 201
             return empty(201)
-        except Refused as error:
-            status = error.status
+        except (BridgeError, Refused) as error:
+            status = answer_to(error).status_code
             raise
         finally:
             note(request, began, status, user)

@@ -53,6 +53,12 @@ def test_two_gigabytes_are_refused_before_they_are_sent(live: Live) -> None:
             assert line.recv(4096).startswith(b"HTTP/1.1 413 "), path
 
 
+def test_a_request_that_is_about_no_path_is_no_defect_of_ours(live: Live) -> None:
+    with connected(live) as line:
+        line.sendall(head(live, "OPTIONS", "*"))
+        assert line.recv(4096).startswith(b"HTTP/1.1 404 ")
+
+
 def test_what_does_not_say_its_length_is_cut_off_at_the_limit(live: Live) -> None:
     """And it is not held meanwhile: a manager's memory must not be a sender's to fill."""
     chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"

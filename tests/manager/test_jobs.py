@@ -205,6 +205,8 @@ def test_no_more_is_taken_than_there_is_room_for(
     monkeypatch.setattr(live.manager, "settings", replace(live.manager.settings, backlog=0))
     answer = live.ask("POST", f"/job/{name}", b"x")
     assert answer.status == 503
+    calls = live.ask("GET", "/system/logs").json["logs"]
+    assert " 503 " in str(next(one for one in calls if f"/job/{name}" in str(one)))
     assert int(answer.headers["retry-after"]) >= 1
     event = live.ask("POST", "/events", b"{}", {"Authorization": f"Bearer {live.token}"})
     assert event.status == 503
