@@ -144,6 +144,18 @@ def test_bodies_are_streamed_in_both_directions(live: Live, tmp_path: Any) -> No
     connection.close()
 
 
+def test_a_client_that_leaves_is_let_go_of_by_the_server_too(
+    live: Live, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only when its time is up: the server would be held, and so would what waits for it."""
+    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as line:
+        head = f"POST {path}/left HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+        line.sendall(head.encode() + b"part")
+    logs = f"/system/services/{path.split('/')[3]}/deployment/logs"
+    assert eventually(lambda: "asked for /left" in live.ask("GET", logs).text, 20)
+    assert not [one for one in caplog.records if one.exc_info]
+
+
 def test_one_that_does_not_answer_is_502_or_504(
     live: Live, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +213,7 @@ def test_who_may_come_in(live: Live, provider: Provider) -> None:
             ({}, 401),
             (basic(password="wrong"), 401),
             ({"Authorization": f"Bearer {'0' * 64}"}, 401),
-            (bob, 404 if kind else 401),
+            (bob, 403 if kind else 401),
         ]
         wrong += [] if kind else [(basic(name, "x" * 64), 401), (ann, 401)]
         for header, status in wrong:
@@ -216,7 +228,19 @@ def test_who_may_come_in(live: Live, provider: Provider) -> None:
             assert "own=1" in answer.text
         if kind:
             cookie = f"oscar_service_{name}_auth={token}; own=1"
+            door = f"/system/services/{name}/auth"
+            assert live.ask("GET", door, headers=bob).status == 403
+            # From the query it becomes a cookie, and the server is shown neither, nor where it
+            # was said.
+            sent = {"Referer": f"http://here{path}/?token={token}"}
+            said = "token=the-servers-own&x=1"
+            answer = live.ask("GET", f"{path}/x?token={token}&{said}", headers=sent)
+            assert (answer.status, answer.text.splitlines()[0]) == (200, f"GET /x?{said}")
+            assert token not in answer.text
+            kept = answer.headers["set-cookie"]
+            assert f"oscar_service_{name}_auth={token}; HttpOnly; Path={path};" in kept
             answer = live.ask("GET", f"{path}/x", headers={"Cookie": cookie})
+            assert "oscar_service" not in answer.headers["set-cookie"]
             assert (answer.status, token in answer.text, "own=1" in answer.text) == (
                 200,
                 False,
