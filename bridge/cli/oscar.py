@@ -158,6 +158,30 @@ def delete_service(name: str, client: OscarClient, *, yes: bool) -> None:
     click.echo(f"service {name} is deleted", err=True)
 
 
+@service.command("rotate-token")
+@_NAME
+@click.option("--show-secrets", is_flag=True, help="Print the new token.")
+@_on_cluster
+def rotate_token(name: str, client: OscarClient, *, show_secrets: bool) -> None:
+    """Give a service a new token; the old one opens nothing any more.
+
+    What you gave the old one to needs the new one. OSCAR's own manager cannot do this.
+    """
+    from bridge.errors import NotFoundError
+
+    try:
+        token = client.rotate_token(name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no service {name!r} on cluster {client.id}, or its manager is OSCAR's own",
+            hint="oscar-bridge service list",
+        ) from error
+    if show_secrets:
+        click.echo(token.reveal())
+    else:
+        click.echo(f"service {name} has a new token (--show-secrets prints it)", err=True)
+
+
 @click.group("bucket")
 def bucket() -> None:
     """Buckets of an OSCAR cluster. `put` and `get` move files: minio://BUCKET/FOLDER."""

@@ -26,7 +26,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def test_oscars_words_are_there_and_nothing_is_there_twice() -> None:
-    assert {"list", "get", "apply", "run", "job", "logs", "delete"} == service.commands.keys()
+    own = {"get", "delete", "rotate-token"}
+    assert own | {"list", "apply", "run", "job", "logs"} == service.commands.keys()
     assert {"list", "get", "create", "delete", "presign"} == bucket.commands.keys()
     same = {"list": "ls", "run": "invoke", "job": "submit", "logs": "logs", "apply": "apply"}
     assert all(service.commands[one] is app.commands[other] for one, other in same.items())
@@ -42,6 +43,11 @@ def test_a_service_is_shown_without_secrets_and_deleted(lab: Lab) -> None:
         assert f"{name}" in said and "seen" in said
         assert token not in said and lab.live.store.credentials.access_key not in said
     assert token in lab.run("service", "get", name, "--show-secrets").out
+    new = lab.run("service", "rotate-token", name, "--show-secrets").out.strip()
+    said = lab.run("service", "rotate-token", name)
+    last = lab.live.token_of(name)
+    assert len({token, new, last}) == 3 and last not in said.said and "new token" in said.err
+    assert "OSCAR's own" in lab.run("service", "rotate-token", "absent").failed(1)
     (lab.folder / "in.txt").write_text("hello")
     assert "got hello" in lab.run("service", "run", name, "in.txt").out
     assert "no service 'absent'" in lab.run("service", "get", "absent").failed(1)

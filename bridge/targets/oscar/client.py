@@ -106,6 +106,18 @@ class OscarClient:
         except NotFoundError:
             return
 
+    def rotate_token(self, name: str) -> Secret:
+        """Give a service a new token, in the old one's place; only our own manager can.
+
+        NotFoundError where there is no such service, or where the manager is OSCAR's.
+        """
+        path = f"/api/v1/services/{quote(name, safe='')}/token"
+        found = self._requests.json(path, posted={})
+        token = Secret(str(found["token"]))
+        self._tokens[name] = token
+        self._requests.hide([token])
+        return token
+
     def retire(self, name: str) -> None:
         """Delete a service and keep its data; nothing when it is not there.
 
