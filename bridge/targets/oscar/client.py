@@ -56,6 +56,11 @@ class OscarClient:
         found = self._requests.json("/system/info")
         return found if isinstance(found, Mapping) else {}
 
+    def status(self) -> Mapping[str, Any]:
+        """The cluster's nodes and what is free of them, its manager, and its object store."""
+        found = self._requests.json("/system/status")
+        return found if isinstance(found, Mapping) else {}
+
     def storage(self) -> tuple[dict[str, Any], dict[str, Secret]]:
         """Settings and this user's credentials of the cluster's own MinIO."""
         return storage_in(self._requests.json("/system/config"))
