@@ -64,7 +64,8 @@ class Clock:
             tick()
         else:
             time, _, action, about = heappop(heap)
-            self.now = max(self.now, time)
+            if time > self.now:
+                self.now = time
             action(about)
 
 

@@ -60,7 +60,7 @@ class PolicyDecider:
 
     def choose(self, call: Call, view: View) -> int:
         routing = self._told(view)
-        service, tried = self._services[call.workload], set(call.tried)
+        service, tried = self._services[call.workload], call.tried
         cause = self._cause(call)
         found = routing.choose(service, cause, tried)
         if found < 0 and tried:  # nothing else can run it: once more where it failed

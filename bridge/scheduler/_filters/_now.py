@@ -130,10 +130,14 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    usual = state.start_late is None and (run is None or run.late is None)
-    usual = usual and state.mean_run is None and state.mean_cpu is None
-    if not seldom and usual and state.breaker == "closed":
-        return True
+    if not seldom and state.breaker == "closed":
+        late = None if run is None else run.late
+        return (
+            (late is None or 0 <= late <= _MOST)
+            and (state.start_late is None or 0 <= state.start_late <= _MOST)
+            and (state.mean_run is None or 0 <= state.mean_run <= _MOST)
+            and (state.mean_cpu is None or 0 <= state.mean_cpu <= _MOST)
+        )
     return all(0 <= value <= top for _, value, top in _values(name, state))
 
 
