@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import TargetUnavailable
-from bridge.events import delegated
+from bridge.events import delegated, job_prefix
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.submission import find_job
 from bridge.targets.protocol import Job
@@ -60,8 +59,7 @@ def child_of(handle: str) -> tuple[str, str, bool]:
 
 def make_array(account: Account, jobs: Sequence[Job]) -> str:
     """Write down the events of an array; its name, which was never used before."""
-    service = re.sub(r"[^a-zA-Z0-9]+", "-", jobs[0].service).strip("-")[:60]
-    name = f"{service or 'jobs'}-{secrets.token_hex(12)}"
+    name = f"{job_prefix(jobs[0].service)}{secrets.token_hex(12)}"
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         entries = list(pool.map(lambda job: _entry(account, job), jobs))
         pages = [entries[start : start + PAGE] for start in range(0, len(entries), PAGE)]
