@@ -17,6 +17,7 @@ from typing import Final
 
 from bridge.dispatch import Dispatcher, IngestResult, JobStore
 from bridge.dispatch.model import OPEN_STATES
+from bridge.dispatch.tracing import Tracing
 from bridge.errors import (
     BridgeError,
     NotFoundError,
@@ -50,7 +51,6 @@ from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
-from manager.tracing import Tracing
 from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
