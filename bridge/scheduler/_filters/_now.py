@@ -132,6 +132,7 @@ def _more_sound(name: str, state: TargetState) -> bool:
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
     usual = state.start_late is None and (run is None or run.late is None)
     usual = usual and state.mean_run is None and state.mean_cpu is None
+    usual = usual and state.start_warm is None and not state.warm
     if not seldom and usual and state.breaker == "closed":
         return True
     return all(0 <= value <= top for _, value, top in _values(name, state))
@@ -154,7 +155,10 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("confidence", run.confidence, 1),
         ("late", run.late or 0.0, _MOST),
         ("cold", state.cold.get(name, 0.0), 1),
+        ("warm", state.warm.get(name, 0), _MOST),
+        ("start_warm", state.start_warm or 0.0, _MOST),
         ("image", (image.size if image else None) or 0, _MOST * _MIB),
+        ("image present", (image.present if image else None) or 0.0, 1),
         *(("transfer", number, _MOST) for one in moved for number in (one.latency, one.per_byte)),
         *(_of_machines(state.machines) if state.machines else ()),
     ]
