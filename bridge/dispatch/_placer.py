@@ -161,7 +161,8 @@ class Placer:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
         if decision.chosen is not None:
-            self._core.known.placed(job.id, job.service, decision.chosen.offer.cost)
+            cost = decision.chosen.offer.cost
+            self._core.known.placed(job.id, job.service, decision.target, cost)
         return steps.placed(job, decision, self._core.clock())
 
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:

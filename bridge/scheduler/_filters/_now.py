@@ -130,6 +130,7 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
+    seldom = seldom or state.start_warm or state.warm
     if not seldom and state.breaker == "closed":
         late = None if run is None else run.late
         return (
@@ -158,7 +159,10 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("confidence", run.confidence, 1),
         ("late", run.late or 0.0, _MOST),
         ("cold", state.cold.get(name, 0.0), 1),
+        ("warm", state.warm.get(name, 0), _MOST),
+        ("start_warm", state.start_warm or 0.0, _MOST),
         ("image", (image.size if image else None) or 0, _MOST * _MIB),
+        ("image present", (image.present if image else None) or 0.0, 1),
         *(("transfer", number, _MOST) for one in moved for number in (one.latency, one.per_byte)),
         *(_of_machines(state.machines) if state.machines else ()),
     ]
