@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from contextlib import suppress
+import socket
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.dispatch.database import Desk
+from manager.oidc import OidcSettings
+from tests.waiting import eventually
 
-from .conftest import Live, basic, echo
+from .conftest import Live, basic, echo, serve
+from .issuer import MEMBER, Provider
 
 
 def test_no_route_asks_a_database_on_the_event_loop(
@@ -57,3 +64,54 @@ def test_no_route_asks_a_database_on_the_event_loop(
     assert connection.getresponse().read1(9)
     connection.close()
     assert not held_up
+
+
+@pytest.mark.parametrize("silent", ["keys", "user"])
+def test_a_provider_that_hangs_holds_up_its_own_users_only(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    """It takes connections, and says nothing: neither its keys, nor who a user is."""
+    monkeypatch.setattr("manager.issuer._PATIENCE", 60.0)
+    monkeypatch.setattr("manager.issuer._TIMEOUT", 60.0)
+    statuses: list[int] = []
+    with ExitStack() as stack:
+        hung = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        url = f"http://127.0.0.1:{hung.getsockname()[1]}"
+        issuers = (provider.url, url) if silent == "keys" else (provider.url,)
+        live = serve(tmp_path, stack, oidc=OidcSettings(issuers, ("lab",)))
+        # Whose keys and groups are known is let in meanwhile.
+        known = provider.header("known", **MEMBER)
+        assert live.ask("GET", "/system/info", headers=known).status == 200
+        answer = provider.answer
+
+        def told(path: str, headers: Any) -> dict[str, Any]:
+            if path.endswith("/user"):
+                hung.accept()[0].recv(1)
+            return answer(path, headers)
+
+        monkeypatch.setattr(provider, "answer", told)
+        more = {"iss": url} if silent == "keys" else {}
+        pool = stack.enter_context(ThreadPoolExecutor(60))
+        callers = [
+            pool.submit(
+                lambda who: statuses.append(live.ask("GET", "/system/info", headers=who).status),
+                provider.header(f"user-{n}", **more),
+            )
+            for n in range(60)
+        ]
+        assert eventually(lambda: len(statuses) >= 44, 20)
+        assert live.ask("GET", "/system/info").status == 200
+        assert live.ask("GET", "/system/info", headers=known).status == 200
+        assert not all(one.done() for one in callers)
+        if silent == "user":
+            lines = [socket.create_connection(hung.getsockname()) for _ in range(60)]
+        else:
+            # One connection for all of them.
+            lines = [hung.accept()[0]]
+            hung.settimeout(0.0)
+            with pytest.raises(BlockingIOError):
+                hung.accept()
+        for line in lines:
+            line.close()
+    assert set(Counter(statuses)) <= {503, 401}
+    assert len(statuses) == 60

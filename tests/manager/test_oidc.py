@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import OctKey, RSAKey
 
 from bridge.errors import TemporaryError
-from manager import oidc
+from manager import issuer
 from manager.oidc import Oidc, OidcSettings
 
 from .conftest import Live, basic, echo
@@ -73,7 +73,7 @@ def test_a_new_key_of_the_issuer_is_found(
 ) -> None:
     assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
     provider.key = RSAKey.generate_key(2048, {"kid": "second"})
-    monkeypatch.setattr("manager.oidc._REFRESH", 0.0)
+    monkeypatch.setattr("manager.issuer._REFRESH", 0.0)
     assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
 
 
@@ -192,7 +192,7 @@ def test_a_provider_that_does_not_answer_is_not_asked_at_once_again(
             return {"issuer": provider.url, "jwks_uri": "keys"} if url != "keys" else {}
         raise TemporaryError("away")
 
-    monkeypatch.setattr(oidc, "_get", away)
+    monkeypatch.setattr(issuer, "_get", away)
     door = Oidc(OidcSettings((provider.url,), ("*",)), clock=lambda: now[0])
     header = provider.header()["Authorization"]
     for moment, times in ((1000.0, 1), (1001.0, 1), (1100.0, 2), (3000.0, 4), (3001.0, 4)):
