@@ -70,11 +70,11 @@ def isolated(service: Service, state: TargetState) -> str:
 
 def reach(service: Service, state: TargetState) -> str:
     """Every input and output must be within reach of the target."""
-    known = state.providers
-    if known is None:
+    known, beyond = state.providers, state.beyond
+    if known is None and not beyond:
         return ""
     needed = dict.fromkeys(str(path.provider) for path in (*service.inputs, *service.outputs))
-    missing = [name for name in needed if name not in known]
+    missing = [one for one in needed if one in beyond or (known is not None and one not in known)]
     if not missing:
         return ""
     return f"{state.spec.name} cannot reach {words.listed(missing)}, which {service.name} uses"
@@ -84,6 +84,12 @@ def room(service: Service, state: TargetState) -> str:
     """What a job asks for and the target will never have, however long the job waits."""
     found = state.room.get(service.name)
     return found.why if found is not None and found.ever + found.more <= 0 else ""
+
+
+def deployed(service: Service, state: TargetState) -> str:
+    """What runs a service there is being made, or could not be."""
+    why = state.absent.get(service.name)
+    return Passing(f"{service.name} is not on {state.spec.name} yet: {why}") if why else ""
 
 
 def breaker(_: Service, state: TargetState) -> str:
