@@ -136,8 +136,8 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    seldom = seldom or state.start_warm or state.warm
-    if not seldom and state.breaker == "closed":
+    kept = state.start_warm or state.warm
+    if not (seldom or kept) and state.breaker == "closed":
         late = None if run is None else run.late
         return (
             (late is None or 0 <= late <= _MOST)
