@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from manager.patience import Patient
+from manager.quiet import LARGEST, Silent
 
 __all__ = ["BACKLOG", "StoppingServer", "serve"]
 
@@ -57,7 +58,8 @@ def serve(
             app,
             http=Patient,
             lifespan="off",
-            ws="none",
+            ws=Silent,
+            ws_max_size=LARGEST,
             log_config=None,
             access_log=False,
             server_header=False,
