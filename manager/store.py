@@ -8,7 +8,7 @@ the secrets.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,6 +191,21 @@ class ServiceStore:
             return json.loads(connection.execute(_VALUE, (name,)).fetchone()["value"])
 
         return self._desk.write(work)
+
+    def change_setting(self, name: str, default: Any, change: Callable[[Any], Any]) -> None:
+        """Put what is made of a value, or of the default, in turn with all who change it so; what
+        `change` raises leaves it as it is."""
+
+        def work(connection: Connection) -> None:
+            # A row that is not there cannot be waited for.
+            row = (name, json.dumps(default))
+            connection.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+            query = f"{_VALUE} /*! FOR UPDATE */"
+            kept = json.loads(connection.execute(query, (name,)).fetchone()["value"])
+            made = json.dumps(change(kept))
+            connection.execute("UPDATE settings SET value = ? WHERE name = ?", (made, name))
+
+        self._desk.write(work)
 
     def settings(self, prefix: str) -> list[str]:
         """Names of the values that were put under names that begin so."""
