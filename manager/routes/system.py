@@ -46,7 +46,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             "kueue_enable": False,
             "volume_enable": held(manager.parts.targets.values()) is not None,
             "oidc_groups": groups,
-            "minio_quota_enabled": False,
+            "minio_quota_enabled": True,
         }
 
     @routes.get("/health", response_class=PlainTextResponse)

@@ -359,6 +359,17 @@ def test_who_may_come_in(live: Live, provider: Provider) -> None:
                 False,
                 True,
             )
+        rotated = f"/api/v1/services/{name}/token"
+        assert live.ask("POST", rotated, headers=bob).status == 404
+        assert live.token_of(name) == token
+        new = live.ask("POST", rotated, headers=ann).json["token"]
+        assert new == live.token_of(name) != token
+        for one, status in ((token, 401), (new, 200)):
+            pair = {"Authorization": "Basic " + b64encode(f"{name}:{one}".encode()).decode()}
+            sent = {"Authorization": f"Bearer {one}"} if kind else pair
+            assert live.ask("GET", f"{path}/x", headers=sent).status == status
+            job = live.ask("POST", f"/job/{name}", b"x", {"Authorization": f"Bearer {one}"})
+            assert job.status == (201 if status == 200 else 401)
 
 
 def test_a_prefix_is_kept_where_the_server_wants_it(live: Live) -> None:

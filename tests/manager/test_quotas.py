@@ -42,8 +42,11 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
     live: Live, provider: Provider
 ) -> None:
     ann = provider.header("limited", **MEMBER)
-    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited"}
-    said = {"cpu": "1500m", "memory": "1Gi", "jobs": 3, "minio": {"buckets": "2"}}
+    resources = ("cpu", "memory", "ephemeral-storage", "gpu", "jobs")
+    free: dict[str, Any] = {name: {"used": 0} for name in resources}
+    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited", "resources": free}
+    said = {"cpu": "1500m", "memory": "1Gi", "gpu": "1", "jobs": 3, "minio": {"buckets": "2"}}
+    said |= {"ephemeral-storage": "2Gi"}
     answer = live.ask("PUT", f"{QUOTA}/limited", said)
     assert answer.json == live.ask("GET", QUOTA, headers=ann).json
     assert answer.json == {
@@ -51,13 +54,22 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
         "resources": {
             "cpu": {"max": 1500, "used": 0},
             "memory": {"max": 2**30, "used": 0},
+            "ephemeral-storage": {"max": 2**31, "used": 0},
+            "gpu": {"max": 1, "used": 0},
             "jobs": {"max": 3, "used": 0},
         },
-        "minio": {"buckets": {"max": 2, "used": 0}},
+        "minio": {
+            "buckets": {"max": 2, "used": 0},
+            "storage_per_bucket": {"max": "0"},
+            "storage_total": {},
+        },
     }
-    live.ask("PUT", f"{QUOTA}/limited", {"cpu": "", "memory": None, "jobs": "4"})
-    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == {"jobs": {"max": 4, "used": 0}}
-    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "1"}):
+    # OSCAR's command sends "" for what it was not told.
+    changed = {"cpu": "", "memory": None, "gpu": None, "ephemeral_storage": None, "jobs": "4"}
+    live.ask("PUT", f"{QUOTA}/limited", changed)
+    left = free | {"cpu": {"max": 1500, "used": 0}, "jobs": {"max": 4, "used": 0}}
+    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == left
+    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "0.5"}):
         answer = live.ask("PUT", f"{QUOTA}/limited", wrong)
         assert (answer.status, len(answer.text) < 300) == (400, True), wrong
     for method, path in (("GET", f"{QUOTA}/limited"), ("PUT", f"{QUOTA}/limited")):
@@ -66,11 +78,17 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
 
 def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provider) -> None:
     poor = provider.header("poor", **MEMBER)
-    live.ask("PUT", f"{QUOTA}/poor", {"memory": "128Mi", "minio": {"buckets": 2}})
+    quota = {"memory": "128Mi", "gpu": 0, "ephemeral_storage": "1Gi", "minio": {"buckets": 2}}
+    live.ask("PUT", f"{QUOTA}/poor", quota)
     place = {"input": minio("poor-a/in"), "output": minio("poor-b/out")}
-    large = live.ask("POST", "/system/services", echo(name="large", memory="1Gi"), poor)
-    assert large.status == 403
-    assert "one job of large needs more than your quota" in large.text
+    for wanted, most in (
+        ({"memory": "1Gi"}, f"{2**27} bytes of memory"),
+        ({"enable_gpu": True}, "0 GPUs"),
+        ({"ephemeral_storage_request": "2Gi"}, f"{2**30} bytes of ephemeral storage"),
+    ):
+        large = live.ask("POST", "/system/services", echo(name="large", **wanted), poor)
+        said = f"one job of large needs more than your quota of {most}"
+        assert (large.status, large.text) == (403, said)
     assert live.ask("POST", "/system/services", echo(name="fits", **place), poor).status == 201
     more = echo(name="more", output=minio("poor-c/out"))
     for path, wish in (("services", more), ("buckets", {"bucket_name": "poor-c"})):
@@ -194,10 +212,11 @@ def test_who_has_filled_his_buckets_writes_no_more(live: Live, provider: Provide
     live.manager.quotas.recount()
     shown = ask("GET", QUOTA, headers=full).json["minio"]
     assert shown == {
-        "storage_per_bucket": {"max": 1024},
-        "storage_total": {"max": 3072, "used": 4000},
+        "buckets": {"max": 0, "used": 2},
+        "storage_per_bucket": {"max": "1Ki"},
+        "storage_total": {"max": "3Ki", "used": "4000"},
     }
-    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": ""}})
+    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": None}})
     assert ask("POST", "/system/buckets/full-b/presign", wish, full).status == 403
     # His jobs wait, as they write, until somebody makes room.
     assert ask("POST", "/job/writes", b"y", full).status == 201
@@ -232,10 +251,10 @@ def test_volumes_are_counted_and_measured(live: Live, provider: Provider) -> Non
     assert make("stout-b", "1Gi")[0] == 201
     assert make("stout-c", "1Mi") == (403, "your quota is 2 volumes, and you have 2")
     assert live.ask("GET", QUOTA, headers=stout).json["volumes"] == {
-        "disk": {"max": 3 * 2**30, "used": 3 * 2**30},
-        "volumes": {"max": 2, "used": 2},
-        "max_disk_per_volume": 2**31,
-        "min_disk_per_volume": 2**20,
+        "disk": {"max": "3Gi", "used": "3Gi"},
+        "volumes": {"max": "2", "used": "2"},
+        "max_disk_per_volume": "2Gi",
+        "min_disk_per_volume": "1Mi",
     }
 
 
