@@ -140,9 +140,7 @@ class Manager:
             tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
-        self.tenants = Tenants(
-            parts.buckets, parts.state, self.accounts, parts.access, self.quotas.claim_bucket
-        )
+        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access, self.quotas)
         self.calls = CallLog()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()

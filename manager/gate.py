@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from manager.access import may_see, owns
 from manager.auth import (
@@ -32,7 +33,7 @@ _WRONG: Final = (_BROKEN, 401)
 _REALM: Final = {"WWW-Authenticate": 'Basic realm="Authentication Required"'}
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Where a request is from, as far as trusted proxies say."""
     return request.client.host if request.client else ""
 

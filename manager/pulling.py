@@ -12,7 +12,7 @@ from bridge.pipeline import Routes, routes
 from bridge.storage import ObjectInfo, open_store
 
 if TYPE_CHECKING:
-    from bridge.dispatch._reconcile import Place
+    from bridge.dispatch import Place
     from manager.core import Manager
     from manager.service import Deployed
 

@@ -26,32 +26,43 @@ Limit = Annotated[str, Query(description="most objects in the answer")]
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["buckets"])
-    settings = manager.settings
-    buckets = Bucketing(
-        manager.parts.buckets, manager.parts.state, manager.accounts, manager.quotas
-    )
+    parts = manager.parts
+    buckets = Bucketing(parts.buckets, parts.state, manager.accounts, manager.quotas)
+    _writing(routes, buckets, manager.settings.max_service, gate)
+    _reading(routes, buckets, manager.settings.page, gate)
+    return routes
 
-    def size(limit: str) -> int:
-        if not limit:
-            return settings.page
-        if not limit.isdecimal() or not int(limit):
-            raise UsageError("limit must be a whole number above 0")
-        return min(int(limit), settings.page)
 
+def _writing(routes: APIRouter, buckets: Bucketing, most: int, gate: Gate) -> None:
     @routes.post(_PATH, status_code=201, response_class=Response, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a bucket."""
-        wish = read_wish(await object_of(request, settings.max_service))
+        wish = read_wish(await object_of(request, most))
         await run_in_threadpool(buckets.create, caller, wish)
         return empty(201)
 
     @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=JSON_BODY)
     async def update(request: Request, caller: Caller = gate.user) -> Response:
         """Change who may look into a bucket."""
-        wish = read_wish(await object_of(request, settings.max_service))
+        wish = read_wish(await object_of(request, most))
         await run_in_threadpool(buckets.update, caller, wish)
         return empty(NO_CONTENT)
 
+    @routes.post(_PATH + "/{name}/presign", openapi_extra=JSON_BODY)
+    async def presign(name: str, request: Request, caller: Caller = gate.user) -> Response:
+        """A URL that does one operation on one object without credentials."""
+        wish = read_presign(await object_of(request, most))
+        found = await run_in_threadpool(buckets.presign, caller, name, wish, time.time())
+        return json_answer(found)
+
+    @routes.delete(_PATH + "/{name}", status_code=NO_CONTENT)
+    def delete(name: str, caller: Caller = gate.user) -> Response:
+        """Remove a bucket with everything in it."""
+        buckets.delete(caller, name)
+        return empty(NO_CONTENT)
+
+
+def _reading(routes: APIRouter, buckets: Bucketing, most: int, gate: Gate) -> None:
     @routes.get(_PATH)
     def read_all(caller: Caller = gate.user) -> Response:
         """All buckets that the caller may look into."""
@@ -60,19 +71,10 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.get(_PATH + "/{name}")
     def read(name: str, page: Page = "", limit: Limit = "", caller: Caller = gate.user) -> Response:
         """One bucket with a page of its objects."""
-        return json_answer(buckets.contents(caller, name, page, size(limit)))
+        return json_answer(buckets.contents(caller, name, page, _size(limit, most)))
 
-    @routes.delete(_PATH + "/{name}", status_code=NO_CONTENT)
-    def delete(name: str, caller: Caller = gate.user) -> Response:
-        """Remove a bucket with everything in it."""
-        buckets.delete(caller, name)
-        return empty(NO_CONTENT)
 
-    @routes.post(_PATH + "/{name}/presign", openapi_extra=JSON_BODY)
-    async def presign(name: str, request: Request, caller: Caller = gate.user) -> Response:
-        """A URL that does one operation on one object without credentials."""
-        wish = read_presign(await object_of(request, settings.max_service))
-        found = await run_in_threadpool(buckets.presign, caller, name, wish, time.time())
-        return json_answer(found)
-
-    return routes
+def _size(limit: str, most: int) -> int:
+    if limit and (not limit.isdecimal() or not int(limit)):
+        raise UsageError("limit must be a whole number above 0")
+    return min(int(limit), most) if limit else most

@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -45,61 +46,71 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     routes = APIRouter(tags=["invocations"])
     runs, jobs = CapacityLimiter(_RUNS), CapacityLimiter(_JOBS)
 
-    async def enter(name: str, request: Request) -> tuple[Deployed, Caller, bytes]:
-        """The service, who calls it, and the body; credentials are looked at first."""
-        header = request.headers.get("authorization", "")
-        one, caller = await to_thread.run_sync(gate.called, name, header, address_of(request))
-        body = await body_of(request, manager.settings.max_event)
-        await to_thread.run_sync(check_call, manager, one, caller, body, passed(request))
-        return one, caller, body
-
-    def passed(request: Request) -> Mapping[str, str]:
-        named = request.headers.get("connection", "").lower().split(",")
-        dropped = _OURS | {name.strip() for name in named}
-        found = request.headers.items()
-        return {k: v for k, v in found if k not in dropped and not k.startswith(_PROXIES)}
-
-    def note(request: Request, began: float, status: int, user: str) -> None:
-        manager.calls.add(began, status, address_of(request), request.url.path, user)
-
     @routes.post("/run/{name}", response_class=Response)
     async def run(name: str, request: Request) -> Response:
         """Call a service and wait for its answer. The body is its input, whatever it is."""
-        began, status, user = time.time(), 500, "nil"
-        try:
-            one, caller, body = await enter(name, request)
-            user = caller.uid
-            query = request.url.query
+        with _noted(manager, request) as call:
+            one, caller, body = await _enter(manager, gate, name, request)
+            call.user, query, passed = caller.uid, request.url.query, _passed(request)
             async with _watched(request) as gone:
-                call = partial(run_now, manager, one, body, passed(request), query=query, gone=gone)
-                reply = await to_thread.run_sync(call, limiter=runs)
-            status = reply.status
+                work = partial(run_now, manager, one, body, passed, query=query, gone=gone)
+                reply = await to_thread.run_sync(work, limiter=runs)
+            call.status = reply.status
             return StreamingResponse(_streamed(reply), reply.status, dict(reply.headers))
-        except (BridgeError, Refused) as error:
-            status = answer_to(error).status_code
-            raise
-        finally:
-            note(request, began, status, user)
 
     @routes.post("/job/{name}", status_code=201, response_class=Response)
     async def job(name: str, request: Request) -> Response:
         """Leave a job. The body is its input, or a storage event; durable when it is answered."""
-        began, status, user = time.time(), 500, "nil"
-        try:
-            one, caller, body = await enter(name, request)
-            user = caller.uid
-            await to_thread.run_sync(
-                manager.submit, one, body, passed(request), caller.uid, limiter=jobs
-            )
-            status = 201
+        with _noted(manager, request) as call:
+            one, caller, body = await _enter(manager, gate, name, request)
+            call.user = caller.uid
+            work = partial(manager.submit, one, body, _passed(request), caller.uid)
+            await to_thread.run_sync(work, limiter=jobs)
+            call.status = 201
             return empty(201)
-        except (BridgeError, Refused) as error:
-            status = answer_to(error).status_code
-            raise
-        finally:
-            note(request, began, status, user)
 
     return routes
+
+
+async def _enter(
+    manager: Manager, gate: Gate, name: str, request: Request
+) -> tuple[Deployed, Caller, bytes]:
+    """The service, who calls it, and the body; credentials are looked at first."""
+    header = request.headers.get("authorization", "")
+    one, caller = await to_thread.run_sync(gate.called, name, header, address_of(request))
+    body = await body_of(request, manager.settings.max_event)
+    await to_thread.run_sync(check_call, manager, one, caller, body, _passed(request))
+    return one, caller, body
+
+
+def _passed(request: Request) -> Mapping[str, str]:
+    """The headers that the service is told."""
+    named = request.headers.get("connection", "").lower().split(",")
+    dropped = _OURS | {name.strip() for name in named}
+    found = request.headers.items()
+    return {k: v for k, v in found if k not in dropped and not k.startswith(_PROXIES)}
+
+
+@dataclass(slots=True)
+class _Call:
+    """How a call has ended so far, and whose it is."""
+
+    status: int = 500
+    user: str = "nil"
+
+
+@contextmanager
+def _noted(manager: Manager, request: Request) -> Iterator[_Call]:
+    """Write a call into the log of calls, however it ends."""
+    began, call = time.time(), _Call()
+    try:
+        yield call
+    except (BridgeError, Refused) as error:
+        call.status = answer_to(error).status_code
+        raise
+    finally:
+        path = request.url.path
+        manager.calls.add(began, call.status, address_of(request), path, call.user)
 
 
 @asynccontextmanager
