@@ -123,18 +123,6 @@ def test_events_need_the_stores_token(live: Live) -> None:
     assert live.ask("POST", "/events", b"x" * (5 * 2**20), right).status == 413
 
 
-def test_browsers_are_let_in(live: Live) -> None:
-    asked = {
-        "Origin": "http://dashboard.example",
-        "Access-Control-Request-Method": "DELETE",
-        "Access-Control-Request-Headers": "Authorization, Content-Type",
-    }
-    answer = live.ask("OPTIONS", "/system/services", headers=asked)
-    assert answer.status == 200
-    assert answer.headers["access-control-allow-origin"] in ("*", asked["Origin"])
-    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
-
-
 SMUGGLED = [
     "Content-Length: 4\r\nTransfer-Encoding: chunked",
     "Content-Length: 4\r\nContent-Length: 5",
