@@ -66,6 +66,7 @@ USERS = [
     ("DELETE", "/api/v1/dead-letters/absent", 404),
     ("GET", "/api/v1/services/absent/plan", 404),
     ("GET", "/api/v1/services/absent/decision", 404),
+    ("POST", "/api/v1/services/absent/token", 404),
     ("GET", "/api/v1/jobs/absent/decision", 404),
     ("GET", "/api/v1/policies/compare", 200),
     ("GET", "/api/v1/cost", 200),
