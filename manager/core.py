@@ -140,7 +140,9 @@ class Manager:
             tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
-        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
+        self.tenants = Tenants(
+            parts.buckets, parts.state, self.accounts, parts.access, self.quotas.claim_bucket
+        )
         self.calls = CallLog()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
@@ -206,6 +208,7 @@ class Manager:
                 raise UsageError(f"the service {made.name} already exists")
             self._check(made, caller)
             try:
+                self.tenants.take(made, caller)
                 self._install(made)
                 self._put(made)
                 self._watch([made])
@@ -227,6 +230,7 @@ class Manager:
             if made.source["service"].get("volume") != old.source["service"].get("volume"):
                 raise UsageError("the volume of a service cannot be changed")
             self._check(made, caller)
+            self.tenants.take(made, caller)
             self.tenants.leave(old, made)
             try:
                 self._install(made)

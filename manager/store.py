@@ -164,9 +164,28 @@ class ServiceStore:
 
     def put_bucket(self, row: BucketRow) -> None:
         """Store what is known of a bucket."""
-        users = json.dumps(row.allowed_users)
-        values = (row.name, row.owner, row.visibility, users, row.service)
-        self._execute(_BUCKET, *values)
+        self._execute(_BUCKET, *_bucket_values(row))
+
+    def claim_bucket(self, row: BucketRow, most: int | None) -> BucketRow | None:
+        """Store what is known of a bucket unless something is known of it; what is known then.
+
+        None when its owner would have more than `most`. Whoever asks for it anywhere waits for
+        whoever was first.
+        """
+
+        def work(connection: Connection) -> BucketRow | None:
+            query = "SELECT * FROM buckets WHERE name = ?"
+            known = connection.execute(query, (row.name,)).fetchone()
+            if known is not None:
+                return _bucket(known)
+            query = "SELECT count(*) AS buckets FROM buckets WHERE owner = ?"
+            have = connection.execute(query, (row.owner,)).fetchone()["buckets"]
+            if most is not None and have >= most:
+                return None
+            connection.execute(_BUCKET, _bucket_values(row))
+            return row
+
+        return self._desk.write(work, alone=True)
 
     def remove_bucket(self, name: str) -> None:
         """Forget a bucket."""
@@ -319,6 +338,11 @@ def _source(text: str) -> Source:
     except ValueError:
         found = None
     return found if isinstance(found, dict) else {}
+
+
+def _bucket_values(row: BucketRow) -> tuple[str, ...]:
+    users = json.dumps(row.allowed_users)
+    return row.name, row.owner, row.visibility, users, row.service
 
 
 def _bucket(row: Row) -> BucketRow:

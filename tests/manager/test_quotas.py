@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ from manager.quotas import Quotas
 from manager.stored import Stored
 from tests.waiting import eventually
 
-from .conftest import Held, Live, echo, minio, serve, trusting
+from .conftest import Answer, Held, Live, echo, minio, serve, trusting
 from .issuer import MEMBER, Provider
 from .test_jobs import finished
 
@@ -99,6 +101,51 @@ def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provide
     live.ask("PUT", f"{QUOTA}/poor", {"minio": {"buckets": 3}})
     assert live.ask("POST", "/system/services", more, poor).status == 201
     assert live.ask("GET", QUOTA, headers=poor).json["minio"]["buckets"] == {"max": 3, "used": 3}
+
+
+def test_of_two_who_ask_for_one_bucket_at_once_one_gets_it(
+    live: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of two buckets of one user, who may have one more, one is made."""
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    live.ask("PUT", f"{QUOTA}/ann", {"minio": {"buckets": 2}})
+    has, meeting = live.store.has_bucket, threading.Barrier(2)
+
+    def met(name: str) -> bool:
+        found = has(name)
+        # Both have seen that it is not there before one of them goes on.
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(20)
+        return found
+
+    monkeypatch.setattr(live.store, "has_bucket", met)
+
+    def both(*asked: tuple[str, Any, dict[str, str]]) -> list[Answer]:
+        meeting.reset()
+        with ThreadPoolExecutor(2) as pool:
+            found = [pool.submit(live.ask, "POST", f"/system/{p}", b, h) for p, b, h in asked]
+            first, *_ = wait(found, return_when=FIRST_COMPLETED).done
+            first.result()
+            meeting.abort()
+        return [one.result() for one in found]
+
+    for n, other in enumerate(["buckets", "services"]):
+        name = f"wanted-{n}"
+        wish = {"bucket_name": name}
+        whose = wish if other == "buckets" else echo(name=name, input=minio(f"{name}/in"))
+        answers = both(("buckets", wish, ann), (other, whose, bob))
+        won = [one.status == 201 for one in answers]
+        assert sorted(won) == [False, True], answers
+        (lost,) = (one for one in answers if one.status != 201)
+        assert (lost.status in (400, 409), "already exists" in lost.text) == (True, True)
+        winner = ("ann", "bob")[won.index(True)]
+        meeting.abort()
+        assert live.ask("GET", f"/system/buckets/{name}").json["owner"] == winner
+        assert live.ask("DELETE", f"/system/services/{name}").status in (204, 404)
+        assert live.ask("DELETE", f"/system/buckets/{name}").status == 204
+    assert live.ask("POST", "/system/buckets", {"bucket_name": "first-of-ann"}, ann).status == 201
+    answers = both(*(("buckets", {"bucket_name": f"more-{n}"}, ann) for n in (1, 2)))
+    assert sorted(one.status for one in answers) == [201, 403], answers
 
 
 def test_jobs_above_a_quota_wait_for_those_before(
