@@ -17,6 +17,7 @@ from typing import Final
 
 from bridge.dispatch import Dispatcher, IngestResult, JobStore
 from bridge.dispatch.model import OPEN_STATES
+from bridge.dispatch.tracing import Tracing
 from bridge.errors import (
     BridgeError,
     NotFoundError,
@@ -50,7 +51,6 @@ from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
-from manager.tracing import Tracing
 from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
@@ -122,7 +122,7 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            self._spent,
+            lambda name: self.dispatcher.known.spent(name),
             place=self.trials.decide,
         )
         self.inputs = Inputs(parts.buckets, parts.cloud)
@@ -275,9 +275,6 @@ class Manager:
                 end_volume(one, self._services.values(), self.parts.targets.values())
             except BridgeError as error:
                 LOG.warning("the volume of service %s stays: %s", name, error)
-
-    def _spent(self, name: str) -> Spent:
-        return self.dispatcher.known.spent(name)
 
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)

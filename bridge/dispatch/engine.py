@@ -104,6 +104,7 @@ class Dispatcher:
         self._core.known.load()
         self.restore()
         work = {
+            "lease": self._keeper.live,
             "keep": self._keeper.run,
             "place": self._placer.run,
             "move": self._mover.run,

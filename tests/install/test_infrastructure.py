@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bridge.errors import TargetUnavailable, UsageError
 from bridge.operate.infrastructure import Manager, filled, login_of, our_template
 from tests.command import bridge
 from tests.install.conftest import Im
+from tests.waiting import eventually
 
 # The first time on a machine, IM is installed.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,6 +42,9 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
     assert made.status == 0, made.said
     name = made.json["id"]
 
+    manager = Manager(im.url, login_of(im.auth.read_text()))
+    # IM adds the machines one by one, after it has answered.
+    eventually(lambda: len(manager.show(name).machines) == 3)
     found = bridge("cluster", "machines", name, *asking, "--json", "--show-secrets").json
     assert len(found["machines"]) == 3
     assert found["outputs"]["endpoint"] == "https://oscar.example.org"
@@ -54,11 +57,7 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
 
     gone = bridge("cluster", "destroy", name, *asking, "--yes")
     assert gone.status == 0, gone.said
-    manager = Manager(im.url, login_of(im.auth.read_text()))
-    end = time.monotonic() + 60
-    while name in manager.ids():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    eventually(lambda: name not in manager.ids())
     assert "404" in bridge("cluster", "machines", "no-such-id", *asking).failed(1)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bridge.dispatch.tracing import Tracing
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._webhook import Server
 from bridge.local.executors import choose
@@ -35,7 +36,6 @@ from manager.oidc import OidcSettings
 from manager.settings import Settings
 from manager.stores import open_stores
 from manager.throttle import Limits
-from manager.tracing import Tracing
 
 from .issuer import Provider
 

@@ -77,7 +77,7 @@ ROWS: dict[str, Row] = {
     "POST /system/services/{name}/start": Row(400, 404, OF_SERVICE),
     "POST /system/services/{name}/stop": Row(400, 404, OF_SERVICE),
     "POST /system/services/{name}/restart": Row(400, 404, OF_SERVICE),
-    "GET /system/services/{name}/auth": Row(404, 404, OF_SERVICE),
+    "GET /system/services/{name}/auth": Row(404, 403, OF_SERVICE),
     "POST /run/{name}": Row(200, 404, OF_SERVICE, b"x"),
     "POST /job/{name}": Row(201, 404, OF_SERVICE, b"x"),
     "GET /system/logs/{name}": Row(200, 403, OF_SERVICE),
