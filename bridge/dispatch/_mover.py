@@ -108,8 +108,11 @@ class Mover:
             return ""
         if service.placement.policy == "hedge":
             return self._hedged(job)
-        seen = _waiting.seen_by(one, snapshot, going)
-        return self._decided(one, service, core.known.informed(seen, service.name))
+        seen = core.known.informed(_waiting.seen_by(one, snapshot, going), service.name)
+        if service.placement.budget:
+            detail = core.store.detail(job.id)
+            seen = _waiting.unpaid(seen, service.name, steps.cost_on(detail, job.target))
+        return self._decided(one, service, seen)
 
     def _hedged(self, job: JobRecord) -> str:
         detail = self._core.store.detail(job.id)
@@ -121,7 +124,7 @@ class Mover:
 
     def _has_moved_enough(self, job: JobRecord) -> bool:
         detail = self._core.store.detail(job.id) if job.attempt > 1 else None
-        return len(steps.left_by(detail)) >= self._core.settings.max_moves
+        return steps.moves(detail) >= self._core.settings.max_moves
 
     def _decided(self, one: Waiting, service: Service, snapshot: Snapshot) -> str:
         core, job = self._core, one.job
@@ -201,4 +204,4 @@ class Mover:
             fallback = steps.next_fallback(detail, self._lanes.keys())
         # Before it is stored: then the next attempt may begin there at any moment.
         lane.gone(job.id)
-        core.persist([steps.given_up(now, now.reason, fallback, core.clock(), elsewhere=True)])
+        core.give_up(now, now.reason, fallback, detail, elsewhere=True)

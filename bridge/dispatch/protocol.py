@@ -16,6 +16,7 @@ from bridge.dispatch.model import (
     JobRecord,
     Lesson,
     NewJob,
+    Promised,
     Refusal,
     Usage,
     Waiting,
@@ -328,6 +329,11 @@ class JobStore(Protocol):
 
         False, and nothing is kept, when the version is not `version` any more.
         """
+        ...
+
+    def promised(self, service: str, share: str) -> Promised:
+        """What attempts of the service, and of the share ("": none), are expected to cost, from
+        their placement until `learned` is done with them."""
         ...
 
     def relearn(self, mark: tuple[str, str]) -> None:
