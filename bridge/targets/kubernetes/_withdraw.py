@@ -62,7 +62,8 @@ def withdraw(connection: Connection, job: Job, name: str, followed: Followed | N
     pods = connection.find_all(PODS, labels=f"job-name={name}")
     if job_end(found) is not None or any(pod["spec"].get("nodeName") for pod in pods):
         return False
-    return _delete(connection, found, pods, followed)
+    _delete(connection, found, pods, followed)
+    return None
 
 
 def _delete(

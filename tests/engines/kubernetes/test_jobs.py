@@ -95,7 +95,7 @@ def test_a_job_is_given_back_before_it_runs_or_not_at_all(
     with target(place.connection.namespace, runtime_image) as late:
         late.deploy([vast])
         for each in (place, late):
-            with pytest.raises(TargetUnavailable, match="attempt 1 of job .* was withdrawn"):
+            with pytest.raises(TargetUnavailable, match=r"attempt 1 of job .* was withdrawn"):
                 each.submit(waits)
         assert late.has_let_go(waits, 1.0)
 

@@ -131,7 +131,8 @@ def test_a_job_is_given_back_as_long_as_it_has_no_node() -> None:
     cluster.there = None
     assert asked.withdraw(job(), "") is True
     # Then its name is taken, for whoever is late with it.
-    assert (cluster.there or {})["spec"]["completions"] == 0
+    fence: Any = cluster.there
+    assert fence["spec"]["completions"] == 0
     assert asked.withdraw(job(), "") is True
     assert place.has_let_go(job(), 1.0)
     cluster.create = there_already
