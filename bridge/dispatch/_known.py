@@ -14,6 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from bridge.dispatch._busy import Busy
 from bridge.dispatch.lessons import observation
 from bridge.dispatch.model import JobEvent, Lesson, Within
 from bridge.errors import BridgeError
@@ -42,6 +43,7 @@ class Known:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._book = Estimates()
+        self._busy = Busy(name for name, spec in specs.items() if spec.kind == "lambda")
         self._version = 0
         self._swept = 0.0
         self._unsure = False
@@ -55,7 +57,8 @@ class Known:
         spent = self.spent(service) if self._budget(service) else None
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            informed = self._book.informed(snapshot, service, now, owner=owner)
+            busy = self._busy.of(service)
+            informed = self._book.informed(snapshot, service, now, owner=owner, busy=busy)
         if spent is None:
             return informed
         return replace(informed, spent={**informed.spent, service: spent})
@@ -111,8 +114,14 @@ class Known:
 
     def heard(self, news: Sequence[JobEvent]) -> None:
         """Something has ended: there is something to learn, in a while."""
+        self._busy.heard(news)
         if any(event.state.final or event.attempt > 1 for event in news):
             self._news.set()
+
+    def placed(self, job: str, service: str, target: str) -> None:
+        """A job was placed there."""
+        with self._lock:
+            self._busy.placed(job, service, target, self._core.clock())
 
     def submitted(self, target: str, *, ok: bool) -> None:
         """A target has taken a job, or refused it for now (when it is only full, neither)."""
@@ -218,7 +227,8 @@ class Known:
             seen = observation(lesson, self._price)
             one = self._core.services.get(lesson.service)
             if seen is not None and one is not None:
-                seen = replace(seen, cores=float(one.resources.cpu))
+                held = seen.held if self._busy.counts(seen.target) else None
+                seen = replace(seen, cores=float(one.resources.cpu), held=held)
             return seen is not None and self._book.observe(seen, self._core.clock())
         except Exception:
             # One that nobody foresaw must not keep us from all others.

@@ -182,6 +182,7 @@ class Placer:
         if decision.target not in self._targets:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
+        self._core.known.placed(job.id, job.service, decision.target)
         change = steps.placed(job, decision, self._core.clock())
         within = self._core.known.within(job.service) if change.cost else None
         return replace(change, within=within)
