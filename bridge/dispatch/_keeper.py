@@ -15,6 +15,8 @@ from bridge.targets import JobState
 __all__ = ["Keeper"]
 
 _BATCH: Final = 500
+# So that nobody waits long for his turn to write.
+_FEW: Final = 200
 _WITH_TARGET: Final = (JobState.SUBMITTED, JobState.RUNNING)
 
 
@@ -53,6 +55,13 @@ class Keeper:
         self._bury()
         self._adopt()
         self._tell_targets()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        core = self._core
+        before = core.clock() - core.settings.keep
+        while not core.stopping.is_set() and core.store.tidy(before, _FEW):
+            pass
 
     def _bury(self) -> None:
         """End the leases of the dead; while others live, count anew what they have changed."""

@@ -24,6 +24,8 @@ __all__ = ["Mover"]
 _FEW: Final = 16
 _LONGEST: Final = 10.0
 _SHORTEST: Final = 0.005
+# A look takes the longer the more jobs wait: it is not to be most of what the store does.
+_REST: Final = 20.0
 # While a target is being asked for a job.
 _ASKING: Final = 0.5
 
@@ -67,8 +69,10 @@ class Mover:
                     # The others there would fare no better, and those elsewhere must not wait.
                     break
         if len(self._lanes) > 1 and time.monotonic() >= self._next:
-            self._next = time.monotonic() + pause
+            begun = time.monotonic()
             self._look()
+            now = time.monotonic()
+            self._next = now + max(pause, _REST * (now - begun))
 
     # --- who is better off elsewhere --------------------------------------------------------
 

@@ -151,6 +151,12 @@ CREATE INDEX promises_by_service ON promises (service, nano);
 CREATE INDEX promises_by_share ON promises (share, nano);
 """
 
+# How far the past has been tidied up. The jobs of a service are read in the order they came.
+_V7: Final = """
+CREATE TABLE marks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX jobs_in_service ON jobs (service, seq);
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
@@ -159,4 +165,5 @@ MIGRATIONS: Final = (
     ("what is learned from jobs", _V4),
     ("jobs that are taken back from their target", _V5),
     ("what jobs under way are expected to cost", _V6),
+    ("how far the past has been tidied up", _V7),
 )

@@ -336,6 +336,14 @@ class JobStore(Protocol):
         their placement until `learned` is done with them."""
         ...
 
+    def tidy(self, before: float, limit: int) -> int:
+        """Of jobs that ended before that time, keep no more than their records: no decisions,
+        earlier attempts, outputs, reports, and nothing that a caller has sent.
+
+        Looks at `limit` jobs at most; the answer is how many it has looked at, 0 when it is done.
+        """
+        ...
+
     def relearn(self, mark: tuple[str, str]) -> None:
         """Forget what was learned and learn from history again (the newest 100,000 jobs), unless
         the text `mark` is kept already; it is kept then."""

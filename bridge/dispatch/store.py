@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bridge.dispatch import _intake, _lessons, _lines, _money, _progress, _rows
+from bridge.dispatch import _intake, _lessons, _lines, _money, _past, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
 from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
@@ -288,6 +288,10 @@ class SqlStore:
     def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
         """See JobStore."""
         return self._writer.run(lambda c: _lessons.learned(c, version, changes, of), alone=True)
+
+    def tidy(self, before: float, limit: int) -> int:
+        """See JobStore."""
+        return self._writer.run(lambda c: _past.tidy(c, before, limit))
 
     def promised(self, service: str, share: str) -> Promised:
         """See JobStore."""
