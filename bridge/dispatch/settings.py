@@ -25,7 +25,8 @@ class Settings:
     as it can run, so that it never waits for the next.
     `poll_min`, `poll_max`: the pause between two polls of a target; it doubles while there is no
     news and falls back to the least when there is.
-    `lease`: a dispatcher that gives no sign for this long has lost its jobs to the others.
+    `lease`: a dispatcher that gives no sign for this long has lost its jobs to the others, whatever
+    their clocks say.
     `keep`: so long after its end, only a job's record is kept: not why it ran where it did.
     `grace`: a follow-up that has not come after this long is looked for by listing.
     `patience`: a target that has not taken a job this long after it was placed is given up with the
