@@ -410,7 +410,7 @@ class Lane:
         if elsewhere:
             # A submit that was refused may have arrived all the same.
             self._try_stop(record.id)
-        core.persist([steps.given_up(record, why, fallback, core.clock(), elsewhere=elsewhere)])
+        core.give_up(record, why, fallback, detail, elsewhere=elsewhere)
         self.drop(record.id)
 
     def _has_let_go(self, record: JobRecord) -> bool:

@@ -164,16 +164,22 @@ def test_who_is_first_in_line_stays_and_who_is_last_moves(store: SqliteStore) ->
         until(lambda: len(here.submits) == 20 and scene.dispatcher.running("here") == 1)
         scene.room = {"here": Room(now=0, ever=1)}
         scene.seconds = {"here": 1.0, "there": 5.0}
-        until(lambda: len(here.withdrawn) > 0)
-        looked = scene.looks
-        until(lambda: scene.looks > looked + 60)
+        until(lambda: len(here.withdrawn) >= 10)
+        moves = looked = 0
+
+        def nobody_moves() -> bool:
+            nonlocal moves, looked
+            if len(here.withdrawn) != moves:
+                moves, looked = len(here.withdrawn), scene.looks
+            return scene.looks > looked + 60
+
+        until(nobody_moves)
         moved = {job.id for job in here.withdrawn}
-        order = [job.id for job in here.submits]
         here.let_go()
         assert scene.dispatcher.wait_quiet(PATIENCE)
     assert 10 <= len(moved) <= 17
-    assert not moved & {job.id for job in here.runs[:2]}
-    assert len(order) == 20
+    # As the store has the line: whom the target took first is chance, as eight are told at once.
+    assert not moved & {record.id for record in store.jobs(limit=2)}
 
 
 def test_a_job_moves_only_so_often(store: SqliteStore) -> None:
