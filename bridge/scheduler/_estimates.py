@@ -27,7 +27,16 @@ from bridge.scheduler._filters import (
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Cause, Estimate, Offer, Reason, Room, TargetState, Transfer
+from bridge.scheduler.model import (
+    Cause,
+    Estimate,
+    Image,
+    Offer,
+    Reason,
+    Room,
+    TargetState,
+    Transfer,
+)
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -298,17 +307,28 @@ def estimated(
 
 
 def _start(name: str, state: TargetState, typical: Start, pull: float) -> float:
-    """As measured; else as is typical, less where a container waits, more where the image is not.
+    """As measured, else as is typical; less where a container waits, more where the image is not.
 
-    `pull` are the seconds for a byte of the image.
+    `pull` are the seconds for a byte of the image. What was measured with the image and without, or
+    in containers that waited and new ones, and is not told apart, is taken as it is.
     """
-    if state.start is not None:
-        return state.start
-    seconds = typical.seconds
+    measured = state.start
+    seconds = typical.seconds if measured is None else measured
     if state.image and state.isolated and (image := state.image.get(name)) is not None:
-        seconds += pull * (image.size or 0) * (image.present is False)
-    cold = state.cold.get(name) if state.cold and typical.warm is not None else None
-    return seconds if cold is None else cold * seconds + (1 - cold) * (typical.warm or 0.0)
+        seconds += pull * _missing(image)
+    if not state.cold or typical.warm is None or (cold := state.cold.get(name)) is None:
+        return seconds
+    if state.start_warm is not None:
+        return cold * seconds + (1 - cold) * state.start_warm
+    return seconds if measured is not None else cold * seconds + (1 - cold) * typical.warm
+
+
+def _missing(image: Image) -> float:
+    """Bytes that a job has to wait for on average."""
+    if image.present is None:
+        return 0.0
+    size = assumptions().image_bytes if image.size is None else image.size
+    return size * (1.0 - image.present)
 
 
 def _run(

@@ -258,7 +258,7 @@ class _Column:
             return False
         seen = space.now.tobytes()
         if seen != self._room_seen[0]:
-            full = np.count_nonzero(space.now.take(self._roomy.at) < 1) > 0
+            full = bool(np.count_nonzero(space.now.take(self._roomy.at) < 1))
             self._room_seen = (seen, full)
         return not self._room_seen[1]
 

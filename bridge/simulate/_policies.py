@@ -86,7 +86,7 @@ class PolicyDecider:
         return self._moves.found(waiting, view, seen, decided)
 
     def _cause(self, call: Call) -> Cause:
-        return Cause(str(call.index), self._providers[call.workload], int(call.size))
+        return Cause(str(call.number), self._providers[call.workload], int(call.size))
 
     def _told(self, view: View) -> Routing:
         if self._routing is None:

@@ -190,7 +190,7 @@ class Call(NamedTuple):
     `tried` are the targets where it failed or ran out of time.
     """
 
-    index: int
+    number: int
     workload: int
     size: float
     arrival: float
