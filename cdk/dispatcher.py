@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,6 +26,7 @@ __all__ = ["Dispatcher"]
 
 _RETENTION: Final = 30
 _RATE: Final = "rate(5 minutes)"
+_LOOK: Final = "rate(1 minute)"
 _TOGETHER: Final = 10
 _ENDS: Final = ("RUNNING", "SUCCEEDED", "FAILED")
 _OURS: Final = {"StringEquals": {"aws:ResourceTag/createdby": "oscar-bridge"}}
@@ -91,7 +93,9 @@ class Dispatcher(Construct):
         for kind in ("events", "states"):
             self._reads(kind, queues)
         self._on_batch(queues)
-        self._on_schedule()
+        self._on_schedule("Schedule", _RATE, "Look after jobs that nothing was heard of")
+        waiting = json.dumps({"look": "waiting"})
+        self._on_schedule("Waiting", _LOOK, "Look at jobs that wait for too long", waiting)
 
     def _function(self, kind: _Kind, alarms: str) -> lambda_.CfnFunction:
         name = self._base.function(kind.name)
@@ -155,18 +159,15 @@ class Dispatcher(Construct):
             ],
         )
 
-    def _on_schedule(self) -> None:
+    def _on_schedule(self, name: str, rate: str, why: str, says: str | None = None) -> None:
         function = self.functions["reconcile"]
+        target = events.CfnRule.TargetProperty(id="reconcile", arn=function.attr_arn, input=says)
         rule = events.CfnRule(
-            self,
-            "Schedule",
-            description="Look after jobs that nothing was heard of",
-            schedule_expression=_RATE,
-            targets=[events.CfnRule.TargetProperty(id="reconcile", arn=function.attr_arn)],
+            self, name, description=why, schedule_expression=rate, targets=[target]
         )
         lambda_.CfnPermission(
             self,
-            "ScheduleMay",
+            f"{name}May",
             action="lambda:InvokeFunction",
             function_name=function.ref,
             principal="events.amazonaws.com",
