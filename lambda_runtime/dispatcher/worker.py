@@ -218,6 +218,7 @@ class Worker:
     def submitted(self, job: JobRecord, handle: str) -> None:
         """The target has it."""
         world = self._world
+        world.breakers.submitted(job.target, ok=True)
         state, now = JobState.SUBMITTED, world.clock()
         world.table.change(
             Change(job.id, job.attempt, state, now, handle=handle or None, tries=job.tries)
@@ -226,6 +227,7 @@ class Worker:
     def _refused(self, job: JobRecord, known: Known, error: TemporaryError) -> None:
         """Try again after a while; then go to the fallback target, or be dead."""
         world = self._world
+        world.breakers.submitted(job.target, ok=False)
         later = steps.submit_later(job, error, world.clock(), world.settings)
         if later is not None:
             if world.table.change(later):
