@@ -53,8 +53,8 @@ _KINDS: Final = (
 class Dispatcher(Construct):
     """Four functions with one role: events, states, reconcile and api.
 
-    The first two read their queues, the third runs on a schedule, the last serves HTTP. `trials`
-    are more of their variables.
+    The first two read their queues, the third runs on a schedule, the last serves HTTP. `variables`
+    are more of theirs, `layer` the ARN of a layer with OpenTelemetry, "" for none.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class Dispatcher(Construct):
         code: str,
         assets: str,
         alarms: str = "",
-        trials: Mapping[str, str] = MappingProxyType({}),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        layer: str = "",
     ) -> None:
         super().__init__(scope, id)
         self._base = base
@@ -80,6 +81,7 @@ class Dispatcher(Construct):
             description=f"The dispatcher of {base.prefix}: places jobs and follows them",
             why_wide=_WHY_ANY,
         )
+        self._layers = [layer] if layer else None
         self._environment = {
             "BRIDGE_PREFIX": base.prefix,
             "BRIDGE_TABLE": base.table,
@@ -87,7 +89,7 @@ class Dispatcher(Construct):
             "BRIDGE_STATES_QUEUE": queues.live["states"].ref,
             "BRIDGE_DEAD_QUEUE": queues.dead["events"].ref,
             "BRIDGE_TOKENS": base.tokens,
-            **trials,
+            **variables,
         }
         self.functions = {kind.name: self._function(kind, alarms) for kind in _KINDS}
         for kind in ("events", "states"):
@@ -116,6 +118,7 @@ class Dispatcher(Construct):
             role=self._role.attr_arn,
             timeout=kind.timeout,
             memory_size=512,
+            layers=self._layers,
             environment=lambda_.CfnFunction.EnvironmentProperty(variables=self._environment),
             code=lambda_.CfnFunction.CodeProperty(
                 s3_bucket=self._code.s3_bucket_name, s3_key=self._code.s3_object_key
