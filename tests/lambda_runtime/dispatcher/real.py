@@ -111,6 +111,7 @@ class Real:
             "function": name if "aws-lambda" in targets else "",
             "queue": f"{self.account.settings.name}-fargate" if batch else "",
             "definition": name if batch else "",
+            "arrays": batch,
             "targets": list(targets),
         }
         self.account.client("ssm").put_parameter(
