@@ -69,6 +69,8 @@ class Managed:
     endpoint are started by the caller; then `start`. What is started is handed to `stack`.
     """
 
+    _here: LocalTarget  # unless a cluster takes its place
+
     def __init__(self, place: Place, endpoint: Callable[[], AwsEndpoint], stack: ExitStack) -> None:
         self._place = place
         self._endpoint = endpoint
@@ -157,7 +159,7 @@ class Managed:
             place.engine, place.session, folder=place.folder / "tasks", runtime=place.runtime
         )
         self._stack.callback(executor.close)
-        return LocalTarget(
+        self._here = LocalTarget(
             TargetSpec(LOCAL, "local", slots=os.cpu_count() or 1),
             executor,
             session=place.session,
@@ -165,6 +167,7 @@ class Managed:
             access=self._access,
             exposes=True,
         )
+        return self._here
 
     def _measured(self, loads: Mapping[str, tuple[int, int]]) -> Snapshot:
         return Snapshot(tuple(self._state(spec, *loads[spec.name]) for spec in self._manager.specs))
@@ -174,7 +177,12 @@ class Managed:
         if spec.name == CLUSTER:
             return self._place.clusters.state(known, self._manager.served)
         engine = self._place.engine
-        return replace(known, start=START[engine], isolated=engine == "container")
+        return replace(
+            known,
+            start=START[engine],
+            isolated=engine == "container",
+            image=self._here.images(),
+        )
 
 
 def _listener(place: Place) -> socket.socket:

@@ -157,6 +157,8 @@ def serve(
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
         stack.callback(cloud.close)
     where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
+    if database:
+        where["BRIDGE_STATE_KEY"] = "the key of all managers on a database"
     state, jobs = open_stores(where, stack)
     parts = Parts(
         state=state,
