@@ -48,7 +48,8 @@ def test_an_upload_runs_in_batch_whose_events_tell_of_it(aws: Real) -> None:
     messages: list[str] = []
     for name in "abc":
         aws.put(f"heavy/in/{name}", name.encode())
-    eventually(lambda: messages.extend(aws.take(aws.events)) or len(messages) == 3)
+    while len(messages) < 3:
+        messages += eventually(lambda: aws.take(aws.events))
     aws.dispatcher.events(queued(*messages))
     jobs = aws.until(4, over)
     assert {job.state for job in jobs} == {JobState.SUCCEEDED}
@@ -56,6 +57,23 @@ def test_an_upload_runs_in_batch_whose_events_tell_of_it(aws: Real) -> None:
     (array,) = {handle.partition(":")[0] for handle in handles}
     assert handles == {f"{array}:{number}" for number in range(3)}
     assert [aws.get(f"heavy/out/{name}") for name in "abc"] == [b"A", b"B", b"C"]
+
+
+def test_what_waits_in_batch_goes_to_a_function_that_is_free(aws: Real) -> None:
+    aws.deploy("mixed", UPPER, targets=("aws-batch",), policy="fastest")
+    batch, name = aws.account.client("batch"), f"{aws.account.settings.name}-fargate"
+    batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
+    aws.put("mixed/in/x")
+    aws.until(1, lambda job: job.state is JobState.SUBMITTED)
+    aws.deploy("mixed", UPPER, targets=("aws-batch", "aws-lambda"), policy="fastest")
+    eventually(lambda: aws.dispatcher.waiting().get("moved"))
+    (job,) = aws.until(1, over)
+    assert (job.state, job.target, job.attempt) == (JobState.SUCCEEDED, "aws-lambda", 2), job.reason
+    assert aws.get("mixed/out/x") == b"TEXT"
+    detail = aws.world.table.detail(job.id)
+    assert detail is not None
+    assert [one.state for one in detail.attempts] == [JobState.CANCELLED, JobState.SUCCEEDED]
+    assert [one["target"] for one in detail.decisions] == ["aws-batch", "aws-lambda"]
 
 
 def test_a_function_that_comes_to_its_limit_goes_on_in_batch(aws: Real, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_without_a_fallback_it_is_placed_anew_without_the_target_that_gave_it_up
     lab.dispatcher.events(queued(created("grey/in/x")))
     first = lab.job().target
     second = {"aws-lambda": "aws-batch", "aws-batch": "aws-lambda"}[first]
-    {"aws-lambda": lab.lambdas, "aws-batch": lab.batches}[second].noted.faults = []
+    noted = {"aws-lambda": lab.lambdas.noted, "aws-batch": lab.batches.noted}
+    noted[second].faults = []
     go_on(lab)
     go_on(lab)
     job = lab.job()
