@@ -31,7 +31,7 @@ __all__ = ["Moving"]
 LOG: Final = logging.getLogger("oscar-bridge")
 _WAITS: Final = (JobState.PLACED, JobState.SUBMITTED)
 # Open jobs that one look goes through, and how many it moves of a service from a target.
-_MOST: Final = 2000
+_MOST: Final = 5000
 _FEW: Final = 16
 
 
