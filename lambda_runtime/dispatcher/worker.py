@@ -79,7 +79,7 @@ class Worker:
     def resume(self, job: str, attempt: int = 0, *, part: Part | None = None) -> None:
         """Go on with a job that is not with its target yet, as far as anybody knows."""
         record = self._world.table.job(job)
-        if record is None or record.state not in _NOT_WITH_A_TARGET:
+        if record is None or record.state not in _NOT_WITH_A_TARGET or record.moving:
             return
         if attempt in (0, record.attempt):
             self.advance(record, again=True, part=part)
@@ -218,6 +218,7 @@ class Worker:
     def submitted(self, job: JobRecord, handle: str) -> None:
         """The target has it."""
         world = self._world
+        world.breakers.submitted(job.target, ok=True)
         state, now = JobState.SUBMITTED, world.clock()
         world.table.change(
             Change(job.id, job.attempt, state, now, handle=handle or None, tries=job.tries)
@@ -226,6 +227,7 @@ class Worker:
     def _refused(self, job: JobRecord, known: Known, error: TemporaryError) -> None:
         """Try again after a while; then go to the fallback target, or be dead."""
         world = self._world
+        world.breakers.submitted(job.target, ok=False)
         later = steps.submit_later(job, error, world.clock(), world.settings)
         if later is not None:
             if world.table.change(later):
@@ -246,6 +248,12 @@ class Worker:
         if change.state.final:
             self.end(job, change)
         elif world.table.change(change):
+            self.advance(_next(job, change))
+
+    def place_anew(self, job: JobRecord) -> None:
+        """Its target has given the attempt back: it has not run there, and will not."""
+        change = steps.placed_anew(job, job.reason, self._world.clock())
+        if self._world.table.change(change):
             self.advance(_next(job, change))
 
     def hand_over(self, job: JobRecord) -> None:
@@ -307,7 +315,7 @@ class Worker:
 
 def _next(job: JobRecord, change: Change) -> JobRecord:
     """The job as it is after a change that begins another attempt."""
-    fresh = replace(job, attempt=job.attempt + 1, tries=0, handle="", log="")
+    fresh = replace(job, attempt=job.attempt + 1, tries=0, handle="", log="", moving=False)
     return replace(fresh, state=change.state, target=change.target or "")
 
 
