@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
 from typing import NamedTuple
 
 from bridge.errors import PlacementError
+from bridge.fdl.model import Service
 from bridge.scheduler._lots import two_of
 from bridge.scheduler._policies import POLICIES, Policy
+from bridge.scheduler._scores import LATE
 from bridge.scheduler._terms import Scale, Seen, TermKind, term_named
 from bridge.scheduler.model import Candidate, Term
 
@@ -76,17 +79,17 @@ def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     values = zip(
         [-one.cost for one in seen], [-one.finish for one in seen], *columns.values(), strict=True
     )
-    placement = scale.service.placement
-    order = {name: 1 + place for place, name in enumerate(placement.fallback)}
     return [
         Ranked(
             Candidate(one.offer, score, tuple(own)),
             one,
-            _tier(one, order, placement.deadline, policy),
+            tier,
             score,
             worth,
         )
-        for one, score, own, worth in zip(seen, scores, said, values, strict=True)
+        for one, score, own, tier, worth in zip(
+            seen, scores, said, _tiers(seen, policy, scale.service), values, strict=True
+        )
     ]
 
 
@@ -121,13 +124,18 @@ def _scores(
     return found
 
 
-def _tier(one: Seen, order: Mapping[str, int], deadline: float | None, policy: Policy) -> Tier:
+def _tiers(seen: Sequence[Seen], policy: Policy, service: Service) -> Iterable[Tier]:
     """Fallbacks come in the file's order, whatever they score."""
-    if not one.first_choice:
-        return order[one.offer.target], False, 0
-    limit = math.inf if deadline is None else deadline
-    late = one.finish > limit
-    return 0, late, policy.tier(one, limit) if policy.tier and not late else 0
+    placement = service.placement
+    order = {name: 1 + place for place, name in enumerate(placement.fallback)}
+    limit = math.inf if placement.deadline is None else placement.deadline
+    own = policy.tier(seen, limit) if policy.tier else repeat(0)
+    for one, tier in zip(seen, own, strict=False):
+        late = tier == LATE if policy.tier else one.finish > limit
+        if one.first_choice:
+            yield 0, late, 0 if late else tier
+        else:
+            yield order[one.offer.target], False, 0
 
 
 def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | None, int]:
