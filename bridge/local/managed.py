@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.dispatch import SqliteStore
+from bridge.dispatch.tracing import tracing_of
 from bridge.errors import PermanentError
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._cloud import account_of, s3_access
@@ -33,7 +34,6 @@ from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
-from manager.tracing import tracing_of
 
 __all__ = ["CLUSTER", "LOCAL", "Managed", "Place"]
 

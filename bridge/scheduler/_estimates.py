@@ -7,9 +7,9 @@ Standing; the rest is arithmetic on the target's state and the event.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.errors import PlacementError
 from bridge.events import Event
@@ -44,16 +44,14 @@ _FREE: Final = Decimal(0)
 _LONGEST: Final = 1e9  # seconds: some thirty years
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Moving a byte: seconds, and USD when it leaves AWS."""
 
     seconds: float
     price: Decimal = _FREE
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """The rate that a target asks, how far to trust it, and what to say of it."""
 
     rate: Rate | None
@@ -124,8 +122,10 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
 def _wrong_price(quote: Quote, routes: Iterable[Route]) -> Decimal | None:
     """A price that is no number, or negative."""
     rate = quote.rate or Rate()
-    asked = (rate.second, rate.fixed, *(way.price for way in routes))
-    return next((each for each in asked if not (each.is_finite() and each >= 0)), None)
+    for asked in (rate.second, rate.fixed, *[way.price for way in routes]):
+        if not (asked.is_finite() and asked >= 0):
+            return asked
+    return None
 
 
 def _start_kind(service: Service, spec: TargetSpec) -> str:
@@ -223,10 +223,11 @@ def _borrowed(what: str, spec: TargetSpec, prices: Prices) -> str:
 
 def _with_egress(quote: Quote, service: Service, spec: TargetSpec, prices: Prices) -> Quote:
     """Say it when the price of data that leaves an AWS target is another region's."""
-    leaves = any(path.provider.type != "s3" for path in service.outputs)
-    if spec.kind not in AWS or not leaves or region_of(spec) in prices.egress:
+    if spec.kind not in AWS or region_of(spec) in prices.egress:
         return quote
-    return replace(quote, notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
+    if all(path.provider.type == "s3" for path in service.outputs):
+        return quote
+    return quote._replace(notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
 
 
 def route(
@@ -249,12 +250,12 @@ def _out(
     """A byte of input as output: the outputs share the input's size (times `output_ratio`)."""
     if not outputs:
         return Route(0.0)
-    routes = [
-        route(spec, prices, assume, s3=path.provider.type == "s3", outward=True) for path in outputs
-    ]
-    ratio = assume.output_ratio / len(routes)
-    price = sum((route.price for route in routes), _FREE) * Decimal(ratio)
-    return Route(sum(route.seconds for route in routes) * ratio, price)
+    to_s3 = [path.provider.type == "s3" for path in outputs]
+    kinds = {s3: route(spec, prices, assume, s3=s3, outward=True) for s3 in set(to_s3)}
+    ratio = assume.output_ratio / len(to_s3)
+    seconds = sum([kinds[s3].seconds for s3 in to_s3]) * ratio
+    price = sum([kinds[s3].price for s3 in to_s3])
+    return Route(seconds, price * Decimal(ratio) if price else _FREE)
 
 
 def estimated(

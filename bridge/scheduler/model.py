@@ -109,7 +109,9 @@ class TargetState:
     `start` overrides the typical start seconds of the kind when measured here; 95 of 100 starts
     take less than `start_late`. `stage_in` and `stage_out` override the assumed bandwidths.
     `breaker` is `open` where the target takes no jobs now, and `half-open` where one job is to try.
-    `providers` are the `<type>.<id>` it can reach; None means every provider of the document.
+    `providers` are the `<type>.<id>` it can reach; None means every provider of the document, but
+    those `beyond` its reach.
+    `absent` says by service why it is not deployed there now; others are.
     `isolated` is False where jobs run as plain processes and the image is not used.
     `room` is by service; a service that it does not have is bounded by the spec alone.
     `image` is by service too, and so are `cold`, the chance that no warm container waits for a job,
@@ -140,6 +142,8 @@ class TargetState:
     mean_cpu: float | None = None
     warm: Mapping[str, int] = field(default_factory=dict)
     start_warm: float | None = None
+    beyond: frozenset[str] = frozenset()
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
