@@ -20,8 +20,9 @@ from bridge.targets import JobState
 
 __all__ = ["Mover"]
 
-# Of each service on each target, at one look.
+# Of each service on each target, at one look; of one whose jobs each leave when it is time, more.
 _FEW: Final = 16
+_MANY: Final = 256
 _LONGEST: Final = 10.0
 _SHORTEST: Final = 0.005
 # A look takes the longer the more jobs wait: it is not to be most of what the store does.
@@ -86,12 +87,17 @@ class Mover:
     def _look(self) -> None:
         core, now = self._core, self._core.clock()
         for patience, services in self._groups().items():
-            found = core.store.waiting(core.owner, services, now - patience, now, _FEW)
-            if found:
-                self._consider(found)
+            of = {name: core.services.get(name) for name in services}
+            each = [name for name, one in of.items() if one is not None and waiting.leaves(one)]
+            rest = [name for name in services if name not in each]
+            for names, most in ((each, _MANY), (rest, _FEW)):
+                found = core.store.waiting(core.owner, names, now - patience, now, most)
+                if found:
+                    self._consider(found, most)
 
-    def _consider(self, found: list[Waiting]) -> None:
-        """Who has the most before him comes first: where he stays, all before him do."""
+    def _consider(self, found: list[Waiting], most: int) -> None:
+        """Who has the most before him comes first: where he stays, all before him do, unless each
+        leaves when it is time."""
         snapshot, going = self._snapshot(), Counter[str]()
         staying: set[tuple[str, str]] = set()
         for one in found:
@@ -101,7 +107,7 @@ class Mover:
             target = self._better(one, snapshot, going)
             if target and self._take(one):
                 going[target] += 1
-            else:
+            elif most == _FEW:
                 staying.add(line)
 
     def _better(self, one: Waiting, snapshot: Snapshot, going: Mapping[str, int]) -> str:

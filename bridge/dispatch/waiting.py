@@ -12,9 +12,18 @@ from bridge.dispatch.model import Waiting
 from bridge.dispatch.protocol import Decide
 from bridge.dispatch.settings import Settings
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Room, Snapshot, TargetState
+from bridge.scheduler import Decision, Room, Snapshot, TargetState, is_sure
 
-__all__ = ["better", "hedged", "is_worth", "patience", "seen_by", "unexplained", "unpaid"]
+__all__ = [
+    "better",
+    "hedged",
+    "is_worth",
+    "leaves",
+    "patience",
+    "seen_by",
+    "unexplained",
+    "unpaid",
+]
 
 # Of a deadline, before a job that waits is decided about anew.
 _SHARE: Final = 0.25
@@ -28,6 +37,12 @@ def patience(service: Service, settings: Settings) -> float:
         return min(settings.patience, _LOOK)
     deadline = service.placement.deadline
     return settings.patience if deadline is None else min(settings.patience, deadline * _SHARE)
+
+
+def leaves(service: Service) -> bool:
+    """Whether its jobs wait for a cheap target as long as there is time to leave it, so that each
+    must leave when it is time."""
+    return service.placement.policy == "deadline"
 
 
 def seen_by(one: Waiting, snapshot: Snapshot, going: Mapping[str, int]) -> Snapshot:
@@ -102,7 +117,8 @@ def better(
     if late is not None:
         decision = decide(pressed, one.job.event, late, seed=seed)
     left = pressed.placement.deadline
-    return decision.target if is_worth(decision, one.job.target, left, settings) else ""
+    worth = is_worth(decision, one.job.target, left, settings, leaves=leaves(service))
+    return decision.target if worth else ""
 
 
 def hedged(taken: Decision, since: float, now: float) -> str:
@@ -111,10 +127,18 @@ def hedged(taken: Decision, since: float, now: float) -> str:
     return hedge.target if hedge is not None and now - since >= hedge.after else ""
 
 
-def is_worth(decision: Decision, target: str, left: float | None, settings: Settings) -> bool:
+def is_worth(
+    decision: Decision,
+    target: str,
+    left: float | None,
+    settings: Settings,
+    *,
+    leaves: bool = False,
+) -> bool:
     """Whether the decision is for another target, and enough better than the present one.
 
-    `left` are the seconds to the job's deadline, None without one.
+    `left` are the seconds to the job's deadline, None without one. With `leaves` it is enough that
+    the job is surely in time there, and not here.
     """
     there = decision.chosen
     if there is None or decision.target == target:
@@ -124,4 +148,6 @@ def is_worth(decision: Decision, target: str, left: float | None, settings: Sett
         return True
     stay, go = here.offer.finish, there.offer.finish
     saves = left is not None and go <= left < stay
+    if leaves and left is not None:
+        saves = is_sure(there.offer, left) and not is_sure(here.offer, left)
     return saves or go < stay * (1.0 - settings.gain)

@@ -16,6 +16,7 @@ from bridge.scheduler._offers import offer, run_cost
 from bridge.scheduler._policies import POLICIES, Policy, policy_named
 from bridge.scheduler._prices import Prices, list_prices
 from bridge.scheduler._replay import Actual, Comparison, Figures, Past, Report, replay
+from bridge.scheduler._scores import is_sure
 from bridge.scheduler._sizes import FargateSize, LambdaSize, fargate_size, lambda_size
 from bridge.scheduler._snapshot import snapshot_of
 from bridge.scheduler._terms import Scale, Seen, TermKind
@@ -88,6 +89,7 @@ __all__ = [
     "from_json",
     "in_time",
     "instead_of",
+    "is_sure",
     "lambda_size",
     "list_prices",
     "offer",

@@ -14,6 +14,7 @@ from bridge.errors import PlacementError
 from bridge.fdl.model import Service
 from bridge.scheduler._lots import two_of
 from bridge.scheduler._policies import POLICIES, Policy
+from bridge.scheduler._scores import LATE
 from bridge.scheduler._terms import Scale, Seen, TermKind, term_named
 from bridge.scheduler.model import Candidate, Term
 
@@ -127,12 +128,13 @@ def _tiers(seen: Sequence[Seen], policy: Policy, service: Service) -> Iterable[T
     placement = service.placement
     order = {name: 1 + place for place, name in enumerate(placement.fallback)}
     limit = math.inf if placement.deadline is None else placement.deadline
-    for one in seen:
-        late = one.finish > limit
-        if not one.first_choice:
-            yield order[one.offer.target], False, 0
+    own = policy.tier(seen, limit) if policy.tier else repeat(0)
+    for one, tier in zip(seen, own, strict=False):
+        late = tier == LATE if policy.tier else one.finish > limit
+        if one.first_choice:
+            yield 0, late, 0 if late else tier
         else:
-            yield 0, late, policy.tier(one, limit) if policy.tier and not late else 0
+            yield order[one.offer.target], False, 0
 
 
 def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | None, int]:

@@ -56,6 +56,7 @@ class Assumptions:
     freshness_half_life: float
     deadline_margin: float
     deadline_run_margin: float
+    deadline_look: float
     hedge_factor: float
     hedge_least: float
     seconds_per_byte: Mapping[str, float]
@@ -77,6 +78,7 @@ def assumptions() -> Assumptions:
         freshness_half_life=float(found["freshness_half_life"]),
         deadline_margin=float(found["deadline_margin"]),
         deadline_run_margin=float(found["deadline_run_margin"]),
+        deadline_look=float(found["deadline_look"]),
         hedge_factor=float(found["hedge_factor"]),
         hedge_least=float(found["hedge_least"]),
         seconds_per_byte=speeds,

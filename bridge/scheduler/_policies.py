@@ -27,8 +27,8 @@ class Policy:
     smaller they are beside `cost_grain` (USD) and `time_grain` (seconds); with a grain of 0 only
     their ratio matters. Scores that differ by at most `epsilon` are near ties. `weighable` says
     that a file may give weights of its own. `score` takes the place of the weighted sum. `tier`,
-    of a candidate that is in time and the seconds that it has, comes before any score, the lower
-    first. `hedge`: the decision says who is next, and when.
+    of all candidates and the seconds that the job has, comes before any score, the lower first;
+    LATE ones come last. `hedge`: the decision says who is next, and when.
     """
 
     name: str
@@ -109,7 +109,7 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
                 "cheapest in time",
                 MappingProxyType(_PRICE_AND_TIME),
                 score=scores.in_time,
-                tier=scores.just_in_time,
+                tier=scores.promptness,
             ),
             Policy(
                 "budget",

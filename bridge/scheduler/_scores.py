@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from bridge.scheduler._data import assumptions
+from bridge.scheduler._kinds import AWS
 from bridge.scheduler._terms import Scale, Seen
+from bridge.scheduler.model import Offer
 
 Columns = Mapping[str, Sequence[float]]
 Score = Callable[[Columns, Mapping[str, float], Sequence[Seen], Scale], list[float]]
-Tier = Callable[[Seen, float], int]
+Tier = Callable[[Sequence[Seen], float], list[int]]
+LATE: Final = 2
 
 
 def product(
@@ -71,24 +75,58 @@ def turns(_: Columns, __: Mapping[str, float], seen: Sequence[Seen], scale: Scal
 def in_time(_: Columns, __: Mapping[str, float], seen: Sequence[Seen], scale: Scale) -> list[float]:
     """The price among those that are surely in time and among those that are just so; the finish
     among those that are late anyhow. Each is measured against the best of its own."""
-    limit = scale.service.placement.deadline or math.inf
-    groups = [2 if one.finish > limit else just_in_time(one, limit) for one in seen]
-    raws = [one.finish if group == 2 else one.cost for one, group in zip(seen, groups, strict=True)]
-    best = {
-        group: min(r for r, g in zip(raws, groups, strict=True) if g == group) for group in groups
-    }
-    return [best[group] / raw if raw else 1.0 for raw, group in zip(raws, groups, strict=True)]
+    found = _prospects(seen, scale.service.placement.deadline or math.inf)
+    best = {tier: min(raw for other, raw in found if other == tier) for tier, _ in found}
+    return [best[tier] / raw if raw else 1.0 for tier, raw in found]
 
 
-def just_in_time(one: Seen, limit: float) -> int:
-    """1 for what is late when it takes somewhat longer than expected, 0 for what is not.
+def promptness(seen: Sequence[Seen], limit: float) -> list[int]:
+    """0 for what is in time also when it takes somewhat longer than expected, 1 for what is just in
+    time, LATE for the rest.
 
-    Longer is by a margin, for the run by as much as 1 in 20 takes where that was measured.
+    A job that waits on a cluster can still go where it is surely in time, as long as it leaves soon
+    enough: while there is such a target, waiting there is no risk.
     """
-    offer, assume = one.offer, assumptions()
+    return [tier for tier, _ in _prospects(seen, limit)]
+
+
+def is_sure(offer: Offer, limit: float) -> bool:
+    """Whether a job is over after `limit` seconds even when it takes somewhat longer: by a margin,
+    for the run by as much as 1 in 20 takes where that was measured."""
+    return _slowly(offer) <= limit
+
+
+def _slowly(offer: Offer) -> float:
+    assume = assumptions()
     around = (offer.wait + offer.start + offer.transfer) * assume.deadline_margin
     usual = offer.run * assume.deadline_run_margin
-    return int(around + (usual if offer.late is None else max(offer.late, offer.run)) > limit)
+    return around + (usual if offer.late is None else max(offer.late, offer.run))
+
+
+def _prospects(seen: Sequence[Seen], limit: float) -> list[tuple[int, float]]:
+    """Of each its tier, and what counts there: the price, for those that are late the finish.
+
+    The price of waiting is that of the target where the job waits, or of the one where it goes if
+    its turn does not come: the sooner it would have to come, the more of the second.
+    """
+    assume = assumptions()
+    slow = [_slowly(one.offer) for one in seen]
+    ways = [place for place, each in enumerate(slow) if each + assume.deadline_look <= limit]
+    found = []
+    for place, one in enumerate(seen):
+        wait = one.offer.wait * assume.deadline_margin
+        left = limit - (slow[place] - wait)
+        others = [seen[way].cost for way in ways if way != place]
+        if slow[place] <= limit:
+            found.append((0, one.cost))
+        elif others and left >= 0 and one.state.spec.kind not in AWS:
+            chance = left / wait
+            found.append((0, chance * one.cost + (1 - chance) * max(min(others), one.cost)))
+        elif one.finish <= limit:
+            found.append((1, one.cost))
+        else:
+            found.append((LATE, one.finish))
+    return found
 
 
 def within_budget(

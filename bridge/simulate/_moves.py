@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import isfinite
 
 from bridge.fdl.model import Service
-from bridge.scheduler import Decision, Snapshot, TargetState
+from bridge.scheduler import Decision, Snapshot, TargetState, is_sure
 from bridge.simulate.model import Call, View, Waiting
 
 # As the dispatcher's settings have them: seconds, a share of the deadline, the share of the time
@@ -21,8 +21,10 @@ Decide = Callable[[Service, Call, Snapshot], Decision]
 class Moves:
     """Who of those that wait is better off elsewhere, at one look after the other."""
 
-    def __init__(self, services: Sequence[Service], names: Mapping[str, int]) -> None:
-        self._services, self._index = services, names
+    def __init__(
+        self, services: Sequence[Service], names: Mapping[str, int], policy: str | None
+    ) -> None:
+        self._services, self._index, self._policy = services, names, policy
         self._moved: Counter[int] = Counter()
 
     def found(
@@ -43,15 +45,23 @@ class Moves:
         moves: dict[int, int] = {}
         going: Counter[int] = Counter()
         for (_, workload), line in lines.items():
-            for one in [each for each in line if self._is_late(each, view.now)][-_FEW:][::-1]:
+            late = [each for each in line if self._is_late(each, view.now)]
+            leaves = self._leaves(self._services[workload])
+            for one in late[::-1] if leaves else late[-_FEW:][::-1]:
                 snapshot = self._as_seen(one, seen(workload), place[one.call.number], going)
                 target = self._better(one, view.now, snapshot, decide)
                 if target < 0:
+                    if leaves:
+                        continue
                     break
                 moves[one.call.number] = target
                 going[target] += 1
                 self._moved[one.call.number] += 1
         return moves
+
+    def _leaves(self, service: Service) -> bool:
+        """Whether its jobs are placed so that each leaves in time."""
+        return (self._policy or service.placement.policy) == "deadline"
 
     def _is_late(self, one: Waiting, now: float) -> bool:
         deadline = self._services[one.call.workload].placement.deadline
@@ -102,6 +112,8 @@ class Moves:
         here = next(c.offer for c in decision.candidates if c.offer.target == home)
         if here.feasible:
             saves = there.offer.finish <= left < here.finish
+            if self._leaves(service):
+                saves = is_sure(there.offer, left) and not is_sure(here, left)
             if not saves and there.offer.finish >= here.finish * (1 - _GAIN):
                 return -1
         return target

@@ -47,7 +47,7 @@ class PolicyDecider:
         self._providers = [_provider(service) for service in self._services]
         self._late = [_late(trace, n) for n in range(len(trace.workloads))]
         names = {place.spec.name: i for i, place in enumerate(world.places)}
-        self._moves = Moves(self._services, names)
+        self._moves = Moves(self._services, names, policy)
         self._routing: Routing | None = None
 
     @property

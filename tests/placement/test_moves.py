@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.placement.baselines import only
 from benchmarks.placement.robust import dead
-from benchmarks.placement.scenarios import HOME, Kind, bursting, hybrid, trace_of
+from benchmarks.placement.scenarios import FUNCTIONS, HOME, Kind, bursting, hybrid, trace_of
 from benchmarks.placement.small import still_world
 from bridge.simulate import Setting, Trace, policy_maker, simulate
 
@@ -36,3 +37,18 @@ def test_nobody_is_moved_back_to_where_he_has_failed() -> None:
         result = simulate(world, trace, policy_maker(policy), Setting(seed=1))
         assert result.done.all()
         assert (result.attempts > 1).any()
+
+
+def test_jobs_with_a_deadline_wait_for_the_cheap_target_and_leave_it_in_time() -> None:
+    """Twelve at once on one core, each of ten seconds within 100: who cannot have a turn goes to
+    Lambda, when it is time and not before."""
+    kind = Kind("job", 1.0, 10.0, 1, 100.0, "", spread=0.0, size=0.0)
+    trace = trace_of([kind], np.zeros(12), 0, "")
+    result = simulate(still_world(1), trace, policy_maker("deadline"))
+    assert result.met.all()
+    stayed = int((result.target == 0).sum())
+    assert stayed >= 4  # of the five for which there is time: each takes 20 seconds there
+    eager = simulate(still_world(1), trace, only(FUNCTIONS, "lambda only"))
+    left = result.target == 1
+    assert float(result.cost[left].sum()) == pytest.approx(float(eager.cost[left].sum()))
+    assert float(result.start[left].min()) > 20.0

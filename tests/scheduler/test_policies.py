@@ -157,9 +157,11 @@ def test_deadline_takes_what_is_free_and_surely_in_time_and_else_the_cheapest_th
     asked = placed(service(memory=2 * GIB), deadline=180.0)
     assert taken("deadline", now(0), asked) == "my-cluster"
     assert taken("deadline", now(7), asked) == "my-cluster"
-    # In time by a little: not taken while Batch is surely in time, and cheaper than Lambda.
-    assert taken("deadline", now(11), asked) == "aws-batch"
-    assert taken("deadline", now(11), placed(asked, deadline=100.0)) == "aws-lambda"
+    # In time by a little: it waits, as long as it can still leave for Batch.
+    assert taken("deadline", now(11), asked) == "my-cluster"
+    # Its turn would come too late by far: Batch is surely in time, and cheaper than Lambda.
+    assert taken("deadline", now(40), asked) == "aws-batch"
+    assert taken("deadline", now(11), placed(asked, deadline=87.0)) == "aws-lambda"
     late = decide(placed(asked, deadline=30.0), None, now(11), policy="deadline")
     assert late.target == "aws-lambda"
     assert "no target is expected to meet the deadline" in late.reason
