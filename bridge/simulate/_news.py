@@ -26,28 +26,24 @@ _MEMORY = 0.05  # how much of the share of failures is the last one
 
 
 class _Counts:
-    """The numbers that are measured, by target."""
+    """The numbers that are measured, by target. `jobs` are live where one's own jobs are followed,
+    as `space` is where everything is."""
 
-    def __init__(self, floor: Floor, *, live: bool) -> None:
+    def __init__(self, floor: Floor, *, live: bool, jobs: bool) -> None:
         spaces = floor.spaces
         self.running, self.queued = floor.running, floor.queued
         self.failures = array("d", [0.0]) * len(floor.running)
         self.means = array("d", [nan]) * len(floor.running)
         self.cores = array("d", [nan]) * len(floor.running)
         self.fits = (spaces.now, spaces.ever, spaces.more)
-        self.in_line = floor.queued
-        if not live:
+        if not jobs:
             self.running, self.queued = array("q", self.running), array("q", self.queued)
-            self.in_line = array("q", self.queued)
+        if not live:
             self.fits = (
                 array("q", spaces.now),
                 array("q", spaces.ever),
                 array("q", spaces.more),
             )
-
-
-def _floats(counts: _Counts) -> tuple[array[float], ...]:
-    return counts.failures, counts.means, counts.cores
 
 
 class News:
@@ -58,9 +54,15 @@ class News:
         _check(self._told)
         count = len(floor.world.places)
         self._live = not self._told.every
-        self._true = _Counts(floor, live=True)
-        self._seen = self._true if self._live else _Counts(floor, live=False)
-        self._placed = array("q", [0]) * count
+        self._own = self._told.own and not self._live
+        self._true = _Counts(floor, live=True, jobs=True)
+        self._seen = self._true
+        if not self._live:
+            self._seen = _Counts(floor, live=False, jobs=self._told.own)
+        if self._own:
+            self._seen.means, self._seen.cores = self._true.means, self._true.cores
+        # As it was measured: how many ran, and for how many there was room.
+        self._then, self._room = array("q", floor.running), array("q", floor.spaces.now)
         self._here = array("q", [0]) * count
         self._seconds = array("d", [0.0]) * count
         self._cores = array("d", [0.0]) * count
@@ -79,7 +81,7 @@ class News:
             starts=tuple(typical_start(place) for place in floor.world.places),
             space=self._space,
         )
-        self._under_way: list[tuple[float, _Counts, array[int]]] = []
+        self._under_way: list[tuple[float, _Counts]] = []
         if not self._live:
             floor.clock.tick(self._told.every, self._measure)
 
@@ -89,28 +91,33 @@ class News:
         view.now = self._floor.clock.now
         if not self._live:
             view.age = view.now - self._measured
+        if self._own:
+            self._correct()
         return view
+
+    def _correct(self) -> None:
+        """What has begun since the measurement has taken room, what has ended has left some."""
+        begun = np.frombuffer(self._floor.running, np.int64) - np.frombuffer(self._then, np.int64)
+        room, now, ever = (
+            np.frombuffer(part, np.int64).reshape(-1, len(begun))
+            for part in (self._room, *self._seen.fits[:2])
+        )
+        np.clip(room - begun, 0, np.maximum(ever, room), out=now)
 
     def _space(self, workload: int) -> Space:
         spaces, seen = self._floor.spaces, self._seen
         shape = spaces.shape_of[workload]
         now, ever, more = (spaces.row(part, shape) for part in seen.fits)
-        in_line = np.frombuffer(seen.in_line, dtype=np.int64)
+        in_line = np.frombuffer(seen.queued, dtype=np.int64)
         return Space(spaces.known, now, ever, more, in_line, spaces.delay)
 
     def placed(self, job: int, target: int) -> None:
         """A decision was taken."""
-        self._placed[target] += 1
         self._count(job, target, 1)
-        if not self._live and self._told.own:
-            self._seen.queued[target] += 1
 
     def withdrawn(self, job: int, target: int) -> None:
         """An earlier decision was taken back."""
-        self._placed[target] -= 1
         self._count(job, target, -1)
-        if not self._live and self._told.own:
-            self._seen.queued[target] = max(self._seen.queued[target] - 1, 0)
 
     def ended(self, job: int, target: int, well: bool) -> None:
         """A run has ended."""
@@ -138,22 +145,21 @@ class News:
 
     def _measure(self) -> None:
         floor, clock = self._floor, self._floor.clock
-        seen = _Counts(floor, live=False)
-        for part, true in zip(_floats(seen), _floats(self._true), strict=True):
-            part[:] = true
-        self._under_way.append((clock.now, seen, array("q", self._placed)))
+        seen = _Counts(floor, live=False, jobs=False)
+        for name in ("failures", "means", "cores"):
+            getattr(seen, name)[:] = getattr(self._true, name)
+        self._under_way.append((clock.now, seen))
         clock.tick(clock.now + self._told.lag, self._tell)
         clock.tick(clock.now + self._told.every, self._measure)
 
     def _tell(self) -> None:
-        self._measured, new, placed = self._under_way.pop(0)
-        seen, own = self._seen, self._told.own
-        for target, before in enumerate(placed):
-            since = max(self._placed[target] - before, 0) if own else 0
-            new.queued[target] += since
-        seen.running[:], seen.queued[:], seen.in_line[:] = new.running, new.queued, new.in_line
-        for part, told in zip(_floats(seen), _floats(new), strict=True):
-            part[:] = told
+        self._measured, new = self._under_way.pop(0)
+        seen = self._seen
+        self._then[:], self._room[:] = new.running, new.fits[0]
+        if not self._own:
+            seen.running[:], seen.queued[:] = new.running, new.queued
+            seen.means[:], seen.cores[:] = new.means, new.cores
+        seen.failures[:] = new.failures
         for old, fits in zip(seen.fits, new.fits, strict=True):
             old[:] = fits
 

@@ -171,8 +171,10 @@ class Information:
     """What whoever decides knows of the world.
 
     Targets are measured every `every` seconds (0: always), and `lag` seconds pass until that is
-    known. `own` says that decisions taken since count as queued. An estimate of a run is `bias`
-    times the truth, times a factor from 1/`spread` to `spread` that is drawn once for each workload
+    known. `own` says that he follows his own jobs, as the dispatcher does: how many run and wait,
+    and how large they are, he always knows, and what has begun or ended since counts against the
+    room that was measured. An estimate of a run is `bias` times the truth, times a factor from
+    1/`spread` to `spread` that is drawn once for each workload
     and target.
     """
 

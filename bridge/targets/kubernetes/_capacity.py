@@ -132,6 +132,15 @@ class _Found:
     services: Sequence[Service]
     rooms: Mapping[str, Room]
     images: Mapping[str, Image]
+    running: int
+
+    def rooms_now(self, running: int) -> Mapping[str, Room]:
+        """Of our own jobs it is known what has begun and ended since the reading: they have taken
+        room, or have left it."""
+        begun = running - self.running
+        if not begun:
+            return self.rooms
+        return {name: _with(room, begun) for name, room in self.rooms.items()}
 
 
 class ClusterCapacity:
@@ -159,7 +168,8 @@ class ClusterCapacity:
 
     def state(self, known: TargetState, services: Sequence[Service]) -> TargetState:
         """`known` with the room for each service, whose image is there, the machines and their
-        age; returns at once.
+        age; returns at once. What of ours runs by now, and did not when it was first asked after a
+        reading, has taken room.
 
         When it is too old, a reading is begun beside. What cannot be read stays as it was, and
         ages; before the first reading `known` is the answer.
@@ -171,10 +181,14 @@ class ClusterCapacity:
                 return known
             found = self._found
             if found is None or found.reading is not self._last or found.services is not services:
-                found = self._found = _found(self._last, services)
+                then = known.running
+                if found is not None and found.reading is self._last:
+                    then = found.running
+                found = self._found = _found(self._last, services, then)
             age = max(known.age, now - self._last.taken)
             machines = self._last.machines
-            return replace(known, room=found.rooms, image=found.images, machines=machines, age=age)
+            rooms = found.rooms_now(known.running)
+            return replace(known, room=rooms, image=found.images, machines=machines, age=age)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that take jobs, as they were read last; returns at once, and a reading is begun
@@ -205,11 +219,19 @@ class ClusterCapacity:
             LOG.warning("the capacity of %s is not known anew: %s", self._connection.name, error)
 
 
-def _found(reading: _Reading, services: Sequence[Service]) -> _Found:
+def _found(reading: _Reading, services: Sequence[Service], running: int) -> _Found:
     nodes = reading.capacity.nodes or ()
     images = {service.name: image_of(service, nodes) for service in services}
     known = {name: one for name, one in images.items() if one is not None}
-    return _Found(reading, services, _rooms(services, reading.capacity), known)
+    return _Found(reading, services, _rooms(services, reading.capacity), known, running)
+
+
+def _with(room: Room, begun: int) -> Room:
+    """The room when so many jobs more run. Those that have begun were in line before, some of
+    them may be that: for each there is one less ahead."""
+    now = min(max(room.now - begun, 0), max(room.ever, room.now))
+    why = "" if now else room.why
+    return replace(room, now=now, ahead=max(room.ahead - max(begun, 0), 0), why=why)
 
 
 def _rooms(services: Sequence[Service], capacity: Capacity) -> Mapping[str, Room]:

@@ -106,6 +106,18 @@ def test_a_cluster_that_does_not_answer_is_known_as_it_was(objects: Objects) -> 
         capacity.refresh()
 
 
+def test_what_of_ours_began_or_ended_since_the_reading_is_known(objects: Objects) -> None:
+    capacity = ClusterCapacity(objects, clock=Clock())  # type: ignore[arg-type]
+    capacity.refresh()
+    # As many ran as when it is first asked. Room is never less than none, nor more than there is.
+    for running, now in ((3, 1), (4, 0), (9, 0), (1, 3), (0, 3)):
+        state = capacity.state(replace(KNOWN, running=running, queued=0), SERVICES)
+        assert state.room["resize"].now == now
+        waits = offer(SERVICES[0], None, state).wait > 0
+        assert waits is (now == 0)
+    assert objects.asked["nodes"] == 1
+
+
 def test_what_may_not_be_seen_is_left_out(objects: Objects) -> None:
     objects.broken[NODES.plural] = AccessError("no right")
     capacity = ClusterCapacity(objects)  # type: ignore[arg-type]
