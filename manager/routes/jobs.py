@@ -20,6 +20,7 @@ from manager.auth import Caller, Refused
 from manager.calls import rfc3339
 from manager.core import Manager
 from manager.gate import Gate
+from manager.jobs import job_log
 from manager.status import PHASES
 
 __all__ = ["router"]
@@ -85,7 +86,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """What a job has said so far. Lines have no times of their own: all get its start's."""
         record = one_of(name, job, caller)
         target = manager.parts.targets.get(record.target)
-        lines = target.logs(job) if target else iter(())
+        lines = job_log(target, record)
         before = f"{_nanos(record.started or record.accepted)} " if is_true(timestamps) else ""
         blocks = _blocks(lines, before)
         # Read before the answer begins: what fails has a status of its own.
