@@ -126,6 +126,7 @@ def serve(
     stack: ExitStack,
     *,
     port: int = 0,
+    objects: int = 0,
     token: str = "",
     account: Account | None = None,
     aws: Account | None = None,
@@ -137,14 +138,16 @@ def serve(
 ) -> Live:
     """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
-    With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
+    `objects` is the port of its object store. With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
     `volumes` is what its target holds.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     port = int(listener.getsockname()[1])
     store = ObjectStore(
-        folder / "objects", Webhook(f"http://127.0.0.1:{port}/events", Secret(token))
+        folder / "objects",
+        Webhook(f"http://127.0.0.1:{port}/events", Secret(token)),
+        port=objects,
     )
     access: dict[ProviderRef, ProviderAccess] = {}
     session = secrets.token_hex(6)

@@ -1,22 +1,25 @@
-"""Services of one manager on this machine, on Lambda and on Batch: a real AWS endpoint is behind it."""
+"""Services of one manager here, on Lambda and on Batch: a real AWS endpoint is behind it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.errors import NotFoundError
+from bridge.fdl.model import Service
 from bridge.local._cloud import account_settings
 from bridge.local.aws import AwsEndpoint
 from bridge.targets import JobState
 from bridge.targets.aws import Account
 from tests.waiting import eventually
 
-from .conftest import Live, minio, serve
+from .conftest import Live, echo, minio, serve
 
 SHOUT = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
 
@@ -35,6 +38,17 @@ def account_at(endpoint: AwsEndpoint) -> Account:
 def live(endpoint: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with ExitStack() as stack:
         yield serve(tmp_path_factory.mktemp("manager"), stack, aws=account_at(endpoint))
+
+
+def send(live: Live, bucket: str, keys: list[str], folder: Path) -> None:
+    (folder / "up").write_bytes(b"hello")
+    for key in keys:
+        live.store.upload(bucket, key, folder / "up")
+
+
+def got(live: Live, bucket: str, key: str, folder: Path) -> bytes:
+    live.store.download(bucket, key, folder / "down")
+    return (folder / "down").read_bytes()
 
 
 def state(live: Live, name: str) -> dict[str, Any]:
@@ -71,13 +85,160 @@ def test_a_burst_goes_to_lambda_what_comes_after_it_does_not_and_nothing_runs_tw
         placement={"targets": ["local", "lambda"], "policy": "fastest"},
     )
     ready(live, name)
-    with live.store.client() as s3:
-        for number in range(30):
-            s3.put_object(Bucket="burst", Key=f"in/{number}", Body=b"hello")
-        eventually(lambda: over(live, name, 30), known=lambda: jobs(live, name))
-        found = jobs(live, name)
-        assert {one.state for one in found} == {JobState.SUCCEEDED}, found
-        print(Counter(one.target for one in found), [live.ask("GET", f"/api/v1/jobs/{one.id}").json for one in found[:1]])
-        assert sorted(ran.read_text().split()) == sorted(map(str, range(30)))
-        for number in range(30):
-            assert s3.get_object(Bucket="burst", Key=f"out/{number}")["Body"].read() == b"HELLO"
+    burst = 30
+    send(live, "burst", [f"in/{number}" for number in range(burst)], tmp_path)
+    eventually(lambda: over(live, name, burst), known=lambda: jobs(live, name))
+    found = jobs(live, name)
+    assert {(one.state, one.attempt) for one in found} == {(JobState.SUCCEEDED, 1)}, found
+    assert sorted(ran.read_text().split()) == sorted(map(str, range(burst)))
+    for number in range(burst):
+        assert got(live, "burst", f"out/{number}", tmp_path) == b"HELLO"
+    # The slots of this machine are full, and then it is quicker there.
+    placed = Counter(one.target for one in found)
+    assert placed["local"] >= 4 and placed["lambda"] >= 4, placed
+    away = next(one.id for one in found if one.target == "lambda")
+    (decision,) = live.ask("GET", f"/api/v1/jobs/{away}").json["decisions"]
+    assert decision["reason"].startswith("lambda: fastest of 2 that can run it")
+    waits = {one["target"]: one["wait"] for one in decision["candidates"] if one["feasible"]}
+    assert waits["local"] > waits["lambda"]
+    # Its log is there, and its price.
+    assert f"job {away}" in live.ask("GET", f"/system/logs/{name}/{away}").text
+    told = live.ask("GET", "/api/v1/cost").json
+    assert any(one["target"] == "lambda" for one in told["items"]), told
+    send(live, "burst", ["in/after"], tmp_path)
+    eventually(lambda: over(live, name, burst + 1))
+    assert jobs(live, name)[-1].target == "local"
+
+
+ANSWERS = """
+case "$(cat "$INPUT_FILE_PATH")" in
+  fail!) echo sorry; exit 3;;
+  slow!) sleep 60;;
+  bytes) printf '\\000\\377' > "$TMP_OUTPUT_DIR/two";;
+  *) printf 'got %s, %s' "$(cat "$INPUT_FILE_PATH")" "$CONT_VAR_colour";;
+esac
+"""
+
+
+@pytest.mark.parametrize("target", ["local", "lambda"])
+def test_calls_are_answered_alike_wherever_the_service_is(live: Live, target: str) -> None:
+    name = live.create(script=ANSWERS, timeout=2, placement={"targets": [target]})
+    if target == "lambda":
+        ready(live, name)
+    for body, status, said in (
+        (b"hello", 200, b"got hello, red"),
+        (b"bytes", 200, b"AP8="),
+        (b"fail!", 500, b"sorry"),
+        (b"slow!", 504, b""),
+    ):
+        answer = live.ask("POST", f"/run/{name}?colour=red", body)
+        assert answer.status == status, answer
+        assert said in answer.body if status >= 500 else said == answer.body, answer
+    assert jobs(live, name) == []
+    large = live.ask("POST", f"/run/{name}", b"x" * (6 << 20))
+    assert large.status == (413 if target == "lambda" else 200)
+    if target == "lambda":
+        assert f"/job/{name}" in large.text
+        token = {"Authorization": f"Bearer {live.token_of(name)}"}
+        assert live.ask("POST", f"/run/{name}", b"x", token).body.startswith(b"got x")
+
+
+def test_a_service_is_only_where_it_may_run_and_leaves_when_it_may_not(
+    live: Live, endpoint: AwsEndpoint
+) -> None:
+    account = account_at(endpoint)
+
+    def there() -> tuple[list[str], ...]:
+        functions = account.client("lambda").list_functions()["Functions"]
+        found = account.client("batch").describe_job_definitions(status="ACTIVE")
+        secrets = account.client("secretsmanager").list_secrets()["SecretList"]
+        all_names = (
+            [one["FunctionName"] for one in functions],
+            [one["jobDefinitionName"] for one in found["jobDefinitions"]],
+            [one["Name"] for one in secrets],
+        )
+        return tuple(sorted(one for one in some if name in one) for some in all_names)
+
+    secret = {"environment": {"secrets": {"KEY": "value"}}}
+    name = live.create(**secret)
+    assert there() == ([], [], [])
+    called, kept = f"abroad-{name}", f"abroad/%s/{name}"
+    for targets, wanted in (
+        (["aws-lambda"], ([called], [], [kept % "lambda"])),
+        (["local", "batch", "lambda"], ([called], [called], [kept % "batch", kept % "lambda"])),
+        (["batch"], ([], [called], [kept % "batch"])),
+    ):
+        body = echo(name=name, placement={"targets": targets}, **secret)
+        assert live.ask("PUT", "/system/services", body).status == 204
+        ready(live, name)
+        eventually(lambda: there() == wanted, known=there)  # noqa: B023
+        assert live.ask("GET", f"/system/services/{name}").json["placement"]["targets"] == targets
+    assert live.ask("DELETE", f"/system/services/{name}").status == 204
+    eventually(lambda: there() == ([], [], []), known=there)
+
+
+def test_what_cannot_be_made_is_said_and_harms_nothing_else(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def image(service: Service) -> Service:
+        if service.image == "nowhere":
+            raise NotFoundError("image nowhere is not in its registry")
+        return service
+
+    monkeypatch.setattr(live.manager.rollouts, "_parts", replace(live.manager.parts, images=image))
+    both = live.create(image="nowhere", placement={"targets": ["local", "lambda"]})
+    only = live.create(image="nowhere", placement={"targets": ["lambda"]})
+    for name, known in ((both, "degraded"), (only, "failed")):
+        eventually(lambda: state(live, name)["state"] == known)  # noqa: B023
+        assert "lambda: image nowhere is not in its registry" in state(live, name)["reason"]
+    assert live.ask("POST", f"/run/{both}", b"x").status == 200
+    answer = live.ask("POST", f"/run/{only}", b"x")
+    assert answer.status == 503
+    assert "retry-after" in answer.headers
+    assert live.ask("POST", f"/job/{only}", b"x").status == 201
+    # It waits, and goes on when the image is there.
+    eventually(lambda: "not on lambda yet" in jobs(live, only)[0].reason)
+    body = echo(name=only, image="busybox", placement={"targets": ["lambda"]})
+    assert live.ask("PUT", "/system/services", body).status == 204
+    eventually(lambda: over(live, only, 1), known=lambda: jobs(live, only))
+    assert jobs(live, only)[0].state is JobState.SUCCEEDED
+    for name in (both, only):
+        assert live.ask("DELETE", f"/system/services/{name}").status == 204
+
+
+def test_a_manager_that_was_away_hears_how_its_jobs_on_aws_have_ended(
+    endpoint: AwsEndpoint, tmp_path: Path
+) -> None:
+    gate, ran = tmp_path / "gate", tmp_path / "ran"
+    script = f"echo x >> {ran}\nwhile [ ! -e {gate} ]; do sleep 0.05; done\n{SHOUT}"
+    names = {"lambda": "left", "batch": "right"}
+    with ExitStack() as stack:
+        live = serve(tmp_path / "kept", stack, aws=account_at(endpoint))
+        for target, name in names.items():
+            live.create(
+                name=name,
+                script=script,
+                input=minio(f"{name}/in"),
+                output=minio(f"{name}/out"),
+                placement={"targets": [target]},
+            )
+            ready(live, name)
+            send(live, name, ["in/a"], tmp_path)
+        eventually(lambda: ran.exists() and len(ran.read_text()) == 4)
+        objects = int(live.store.endpoint.rpartition(":")[2])
+    client = account_at(endpoint).client("lambda")
+    before = client.get_function(FunctionName="abroad-left")["Configuration"]
+    with ExitStack() as stack:
+        live = serve(tmp_path / "kept", stack, aws=account_at(endpoint), objects=objects)
+        # They are there already, so nothing is made again.
+        assert {state(live, name)["state"] for name in names.values()} == {"ready"}
+        gate.touch()
+        for name in names.values():
+            eventually(lambda: over(live, name, 1), known=lambda: jobs(live, name))  # noqa: B023
+            (job,) = jobs(live, name)
+            assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+            assert got(live, name, "out/a", tmp_path) == b"HELLO"
+            assert live.ask("GET", f"/system/logs/{name}/{job.id}").status == 200
+        assert ran.read_text() == "x\nx\n"
+        after = client.get_function(FunctionName="abroad-left")["Configuration"]
+        assert after["LastModified"] == before["LastModified"]
