@@ -138,8 +138,8 @@ def serve(
 ) -> Live:
     """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
-    `objects` is the port of its object store. With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
-    `volumes` is what its target holds.
+    With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
+    `volumes` is what its target holds, `objects` the port of its object store.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
