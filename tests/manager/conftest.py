@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bridge.dispatch.tracing import Tracing
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._webhook import Server
 from bridge.local.executors import choose
@@ -37,7 +38,6 @@ from manager.oidc import OidcSettings
 from manager.settings import Settings
 from manager.stores import open_stores
 from manager.throttle import Limits
-from manager.tracing import Tracing
 
 from .issuer import Provider
 
@@ -172,6 +172,8 @@ def serve(
         targets |= side.targets
         more = {"abroad": abroad, "images": side.image, "mark": aws.settings.endpoint}
     where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
+    if database:
+        where["BRIDGE_STATE_KEY"] = "the key of all managers on a database"
     state, jobs = open_stores(where, stack)
     parts = Parts(
         state=state,

@@ -136,10 +136,15 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    usual = state.start_late is None and (run is None or run.late is None)
-    usual = usual and state.mean_run is None and state.mean_cpu is None
-    if not seldom and usual and state.breaker == "closed":
-        return True
+    kept = state.start_warm or state.warm
+    if not (seldom or kept) and state.breaker == "closed":
+        late = None if run is None else run.late
+        return (
+            (late is None or 0 <= late <= _MOST)
+            and (state.start_late is None or 0 <= state.start_late <= _MOST)
+            and (state.mean_run is None or 0 <= state.mean_run <= _MOST)
+            and (state.mean_cpu is None or 0 <= state.mean_cpu <= _MOST)
+        )
     return all(0 <= value <= top for _, value, top in _values(name, state))
 
 
@@ -160,7 +165,10 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("confidence", run.confidence, 1),
         ("late", run.late or 0.0, _MOST),
         ("cold", state.cold.get(name, 0.0), 1),
+        ("warm", state.warm.get(name, 0), _MOST),
+        ("start_warm", state.start_warm or 0.0, _MOST),
         ("image", (image.size if image else None) or 0, _MOST * _MIB),
+        ("image present", (image.present if image else None) or 0.0, 1),
         *(("transfer", number, _MOST) for one in moved for number in (one.latency, one.per_byte)),
         *(_of_machines(state.machines) if state.machines else ()),
     ]
