@@ -26,9 +26,9 @@ from bridge.errors import (
     UsageError,
 )
 from bridge.events import Event
-from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.fdl.model import Document, ProviderRef, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Decision, Snapshot, Spent, decide
+from bridge.scheduler import Snapshot, Spent, decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -477,14 +477,6 @@ class Manager:
     def snapshot(self) -> Snapshot:
         """How the targets stand now."""
         return self.places.snapshot()
-
-    def decision(self, service: Service) -> Decision:
-        """See `Places.decision`."""
-        return self.places.decision(service)
-
-    def ranking(self, one: Deployed) -> list[str]:
-        """See `Places.ranking`."""
-        return self.places.ranking(one)
 
     def _is_wanted(self, name: str, target: str) -> bool:
         one = self._services.get(name)

@@ -105,7 +105,7 @@ def _jobs(
     """A service that is on some of its targets is ready, or degraded when another has failed."""
     failed = [f"{name}: {why}" for name, (state, why) in there.items() if state == "failed"]
     waits = [f"{name}: {why}" for name, (state, why) in there.items() if state == "pending"]
-    if manager.ranking(one):
+    if manager.places.ranking(one):
         return _told("degraded" if failed else "ready", one, reason="; ".join(failed))
     if waits or failed:
         return _told("pending" if waits else "failed", one, reason="; ".join(waits or failed))
@@ -162,7 +162,7 @@ def change(manager: Manager, one: Deployed, what: Change) -> dict[str, Any]:
 
 
 def _servers(manager: Manager, one: Deployed) -> Servers | None:
-    for name in manager.ranking(one):
+    for name in manager.places.ranking(one):
         target = manager.parts.targets[name]
         if isinstance(target, _HasServers):
             return target.servers

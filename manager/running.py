@@ -63,7 +63,7 @@ def _run(
 ) -> Reply:
     wait = manager.settings.run_wait
     too_large: Reply | None = None
-    ranking = manager.ranking(one)
+    ranking = manager.places.ranking(one)
     for name in ranking:
         target = manager.parts.targets[name]
         if not isinstance(target, Invokes):

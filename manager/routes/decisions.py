@@ -54,7 +54,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     def now(name: str, caller: Caller = gate.user) -> Response:
         """The same for the decision that a job of the service would get now."""
         service = gate.seen(name, caller).service
-        found = explained_now(service, manager.decision(service))
+        found = explained_now(service, manager.places.decision(service))
         return json_answer(found.as_json())
 
     @routes.get(f"{_PATH}/policies/compare")

@@ -40,6 +40,10 @@ def live(endpoint: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield serve(tmp_path_factory.mktemp("manager"), stack, aws=account_at(endpoint))
 
 
+def until(gate: Path) -> str:
+    return f"while [ ! -e {gate} ]; do sleep 0.1; done\n"
+
+
 def send(live: Live, bucket: str, keys: list[str], folder: Path) -> None:
     (folder / "up").write_bytes(b"hello")
     for key in keys:
@@ -77,30 +81,34 @@ def over(live: Live, name: str, count: int) -> bool:
 def test_a_burst_goes_to_lambda_what_comes_after_it_does_not_and_nothing_runs_twice(
     live: Live, tmp_path: Path
 ) -> None:
-    ran = tmp_path / "ran"
+    ran, gate = tmp_path / "ran", tmp_path / "gate"
     name = live.create(
-        script=f'basename "$INPUT_FILE_PATH" >> {ran}\nsleep 0.3\n{SHOUT}',
+        script=f'basename "$INPUT_FILE_PATH" >> {ran}\n{until(gate)}{SHOUT}',
         input=minio("burst/in"),
         output=minio("burst/out"),
-        placement={"targets": ["local", "lambda"], "policy": "fastest"},
+        placement={"targets": ["local", "lambda"], "policy": "deadline", "deadline": "90s"},
     )
     ready(live, name)
-    burst = 30
+    burst = 16
     send(live, "burst", [f"in/{number}" for number in range(burst)], tmp_path)
+    eventually(
+        lambda: len(jobs(live, name)) == burst and all(job.target for job in jobs(live, name))
+    )
+    gate.touch()
     eventually(lambda: over(live, name, burst), known=lambda: jobs(live, name))
     found = jobs(live, name)
     assert {(one.state, one.attempt) for one in found} == {(JobState.SUCCEEDED, 1)}, found
     assert sorted(ran.read_text().split()) == sorted(map(str, range(burst)))
     for number in range(burst):
         assert got(live, "burst", f"out/{number}", tmp_path) == b"HELLO"
-    # The slots of this machine are full, and then it is quicker there.
+    # The slots of this machine are full: in time they would not be done there.
     placed = Counter(one.target for one in found)
-    assert placed["local"] >= 4 and placed["lambda"] >= 4, placed
+    assert placed["local"] >= 4, placed
+    assert placed["lambda"] >= 4, placed
     away = next(one.id for one in found if one.target == "lambda")
     (decision,) = live.ask("GET", f"/api/v1/jobs/{away}").json["decisions"]
-    assert decision["reason"].startswith("lambda: fastest of 2 that can run it")
-    waits = {one["target"]: one["wait"] for one in decision["candidates"] if one["feasible"]}
-    assert waits["local"] > waits["lambda"]
+    ends = {one["target"]: one["finish"] for one in decision["candidates"] if one["feasible"]}
+    assert ends["local"] > 90 > ends["lambda"], decision["reason"]
     # Its log is there, and its price.
     assert f"job {away}" in live.ask("GET", f"/system/logs/{name}/{away}").text
     told = live.ask("GET", "/api/v1/cost").json
@@ -210,7 +218,7 @@ def test_a_manager_that_was_away_hears_how_its_jobs_on_aws_have_ended(
     endpoint: AwsEndpoint, tmp_path: Path
 ) -> None:
     gate, ran = tmp_path / "gate", tmp_path / "ran"
-    script = f"echo x >> {ran}\nwhile [ ! -e {gate} ]; do sleep 0.05; done\n{SHOUT}"
+    script = f"echo x >> {ran}\n{until(gate)}{SHOUT}"
     names = {"lambda": "left", "batch": "right"}
     with ExitStack() as stack:
         live = serve(tmp_path / "kept", stack, aws=account_at(endpoint))
