@@ -206,10 +206,19 @@ class BatchTarget:
         }
         content = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
         with translated(f"job definition {name}"):
-            newest = max(self._revisions(name), key=lambda one: int(one["revision"]), default={})
-            if (newest.get("tags") or {}).get(_CONTENT) != content:
-                tags = {"createdby": "oscar-bridge", _CONTENT: content}
-                self._account.client("batch").register_job_definition(**wanted, tags=tags)
+            there = sorted(self._revisions(name), key=lambda one: int(one["revision"]))
+            if there and (there[-1].get("tags") or {}).get(_CONTENT) == content:
+                return
+            tags = {"createdby": "oscar-bridge", _CONTENT: content}
+            self._account.client("batch").register_job_definition(**wanted, tags=tags)
+            self._deregister(there)
+
+    def _deregister(self, revisions: Iterable[Mapping[str, Any]]) -> None:
+        """Jobs that were submitted with them go on."""
+        for one in revisions:
+            self._account.client("batch").deregister_job_definition(
+                jobDefinition=one["jobDefinitionArn"]
+            )
 
     def _revisions(self, name: str) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self._account.client("batch").describe_job_definitions(
@@ -219,12 +228,10 @@ class BatchTarget:
 
     def remove(self, services: Sequence[str]) -> None:
         """Deregister the services' job definitions, with their secrets; the shared queues stay."""
-        client = self._account.client("batch")
         for service in services:
             name = self._account.name_of(service)
             with contextlib.suppress(NotFoundError), translated(f"job definition {name}"):
-                for found in self._revisions(name):
-                    client.deregister_job_definition(jobDefinition=found["jobDefinitionArn"])
+                self._deregister(self._revisions(name))
             delete_secret(self._account, service, self.spec.kind)
 
     def submit(self, job: Job) -> str:
