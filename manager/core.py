@@ -28,7 +28,7 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
+from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -122,7 +122,7 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            lambda name: self.dispatcher.known.spent(name),
+            lambda name: self.dispatcher.known.spent(name),  # noqa: PLW0108  made later
             place=self.trials.decide,
         )
         self.inputs = Inputs(parts.buckets, parts.cloud)
