@@ -10,7 +10,7 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 __all__ = ["LARGEST", "Silent"]
 
 # Bytes of one message.
-LARGEST: Final = 16 * 2**20
+LARGEST: Final = 10 * 2**20
 
 
 class Silent(WSProtocol):

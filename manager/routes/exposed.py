@@ -6,7 +6,6 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket
@@ -21,13 +20,18 @@ from manager.deployment import address_of_server, is_exposed
 from manager.gate import Gate, address_of
 from manager.routes.forward import cookie_name, keep, offered
 from manager.service import Deployed
+from manager.threads import in_one_of
 
 __all__ = ["router"]
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FORWARD: Final = "forward"
-_MOST: Final = 256
+# Parts of a path up to `exposed`, the empty one before its slash too.
+_BEFORE: Final = 5
+_MOST: Final = 128
 _LATER: Final = 15.0
+# A page must not take the whole of this server for its own.
+_NOT_THEIRS: Final = (b"service-worker-allowed", b"clear-site-data")
 _SAID_BY_US: Final = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded")
 
 
@@ -54,12 +58,12 @@ class _Door:
 
     async def passed(self, name: str, request: Request) -> Response:
         """Pass a request on to an exposed service; its answer as it comes."""
-        one, address, token = await run_in_threadpool(self._entered, name, request)
+        one, address, token = await self._let_through(name, request)
         target, told = _target(one, request, token), _told(one, request, token)
         sent = proxy.Request(request.method, target, told, request.receive)
         answer = await proxy.forwarded(sent, address, self._manager.settings.run_wait)
         found = StreamingResponse(answer.body, answer.status)
-        found.raw_headers = answer.headers
+        found.raw_headers = proxy.without(answer.headers, *_NOT_THEIRS)
         if token and token in request.query_params.getlist("token"):
             keep(found, name, token)
         return found
@@ -70,7 +74,7 @@ class _Door:
         try:
             if self._joined > _MOST:
                 raise TemporaryError(f"{_MOST} WebSockets are open already", delay=_LATER)
-            one, address, token = await run_in_threadpool(self._entered, name, websocket)
+            one, address, token = await self._let_through(name, websocket)
             target, told = _target(one, websocket, token), _told(one, websocket, token)
             wait = self._manager.settings.run_wait
             await sockets.joined(websocket, target, told, address, wait)
@@ -78,6 +82,11 @@ class _Door:
             await websocket.send_denial_response(answer_to(error))
         finally:
             self._joined -= 1
+
+    async def _let_through(
+        self, name: str, request: HTTPConnection
+    ) -> tuple[Deployed, Address, str]:
+        return await in_one_of(self._gate.threads, self._entered, name, request)
 
     def _entered(self, name: str, request: HTTPConnection) -> tuple[Deployed, Address, str]:
         """The service, where its server is, and the service's token if that has opened the door;
@@ -111,7 +120,7 @@ def _target(one: Deployed, request: HTTPConnection, token: str) -> bytes:
         query = b"&".join(part for part in query.split(b"&") if part != b"token=" + token.encode())
     expose = one.options.expose
     if expose is None or not expose.rewrite_target:
-        path = b"/" + path.split(b"/exposed", 1)[1].lstrip(b"/")
+        path = b"/" + b"/".join(path.split(b"/")[_BEFORE:]).lstrip(b"/")
     return path + (b"?" + query if query else b"")
 
 

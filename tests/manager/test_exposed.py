@@ -34,6 +34,7 @@ SERVER = """
                 time.sleep(60)
             self.send_response(207 if self.path.startswith("/status") else 200)
             self.send_header("X-Own", "yes")
+            self.send_header("Service-Worker-Allowed", "/")
             self.send_header("Set-Cookie", "a=1")
             self.send_header("Set-Cookie", "b=2")
             if self.path == "/slow" or self.path == "/torn":
@@ -90,7 +91,7 @@ def server(name: str, port: int, go: str = "/nowhere", **expose: Any) -> dict[st
 
 def made(live: Live, header: dict[str, str] | None = None, **expose: Any) -> str:
     """A server that is ready; its path."""
-    name = f"e{secrets.token_hex(4)}"
+    name = f"exposed{secrets.token_hex(4)}"
     body = server(name, free_port(), **expose)
     answer = live.ask("POST", "/system/services", body, header)
     assert answer.status == 201, answer
@@ -117,6 +118,7 @@ def test_a_request_goes_to_the_server_as_it_is(live: Live, path: str) -> None:
     sent = {"Authorization": "Bearer its-own", "X-Forwarded-For": "6.6.6.6", "X-Some": "thing"}
     answer = live.ask("PUT", f"{path}/status/a%2Fb//c/?x=1&y=%20", b"body", sent)
     assert (answer.status, answer.headers["x-own"]) == (207, "yes")
+    assert "service-worker-allowed" not in answer.headers
     first, *said = answer.text.split("\r\n")[0].split("\n")
     headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in said) if v}
     assert first == "PUT /status/a%2Fb//c/?x=1&y=%20"
