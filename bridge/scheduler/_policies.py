@@ -44,16 +44,16 @@ class Policy:
 
 
 # Load is no term of it: near ties are broken by load, and as a term it paid for clouds without less
-# waiting (benchmarks/placement, 2026-11-23). Were both weights the same, ten times the price would
-# be paid for a tenth of the time. Price has a little more: who leaves a queue too soon pays for it,
-# and the queue goes on (same place, seeds 11 to 14 and 101 to 103).
+# waiting (benchmarks/placement, 2026-11-23). Time has more weight than price and preference by a
+# little: nobody waits for half an hour to save a tenth of a cent. With more for the price it does
+# better there, where deadlines drive jobs out of a queue, and never leaves a cluster that is free.
 _BALANCE: Final = Policy(
     "balanced",
     "best balance",
     MappingProxyType(
         {
-            "cost": 0.41,
-            "finish": 0.39,
+            "cost": 0.38,
+            "finish": 0.42,
             "reliability": 0.1,
             "preference": 0.05,
             "freshness": 0.05,
