@@ -24,6 +24,7 @@ from bridge.errors import (
     PlacementError,
     TemporaryError,
     UsageError,
+    WaitError,
 )
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, StorageProvider, TargetSpec
@@ -60,6 +61,7 @@ from manager.volumes import check_volume, end_volume, give_volume
 __all__ = ["ConflictError", "Manager", "Parts"]
 
 LOG: Final = logging.getLogger("manager")
+_A_WHILE: Final = 2.0
 _SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _IMAGES: Final = "allowed_image_repositories"
@@ -142,7 +144,7 @@ class Manager:
             snapshot=self.snapshot,
             listing=self.inputs.listing,
             clock=clock,
-            prepare=self._sharing.prepare,
+            prepare=self._prepare,
             share=self._owner_of,
             tracing=parts.tracing,
         )
@@ -473,6 +475,11 @@ class Manager:
     def snapshot(self) -> Snapshot:
         """How the targets stand now."""
         return self.places.snapshot()
+
+    def _prepare(self, name: str, target: str) -> None:
+        self._sharing.prepare(name)
+        if why := self.rollouts.absent(target).get(name):
+            raise WaitError(f"{name} is not on {target} yet: {why}", delay=_A_WHILE)
 
     def _is_wanted(self, name: str, target: str) -> bool:
         one = self._services.get(name)

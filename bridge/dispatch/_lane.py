@@ -16,7 +16,13 @@ from bridge.dispatch._news import Watched, understood, watched
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
 from bridge.dispatch.waiting import patience
-from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
+from bridge.errors import (
+    BridgeError,
+    PermanentError,
+    TargetUnavailable,
+    TemporaryError,
+    WaitError,
+)
 from bridge.targets import Job, JobState, JobUpdate, Target
 
 __all__ = ["Lane"]
@@ -278,7 +284,7 @@ class Lane:
 
     def _fly(self, record: JobRecord) -> str:
         try:
-            self._core.prepare(record.service)
+            self._core.prepare(record.service, self.name)
             if record.handle and isinstance(self._target, Bundles):
                 # The job may be one of many of a bundle, which `submit` knows nothing of.
                 self._target.follow(record.id, record.attempt, record.handle, record.service)
@@ -358,9 +364,10 @@ class Lane:
             self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
-        if not busy:
+        counts = not busy and not isinstance(error, WaitError)
+        if counts:
             core.known.submitted(self.name, ok=False)
-        later = steps.submit_later(record, error, now, core.settings, counts=not busy)
+        later = steps.submit_later(record, error, now, core.settings, counts=counts)
         if later is None or (not busy and self._is_late(record, now)):
             self._give_up(replace(record, tries=record.tries + 1), error)
             return

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -57,6 +57,7 @@ _CONTENT: Final = "content"  # a tag: what a job definition was made of
 _OVERHEAD: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
+_LATE: Final = 60.0  # seconds
 _READY_TRIES: Final = 600
 _LONG: Final = 7 * 86_400.0
 # Batch's words. A supervisor that was killed itself is the only one that leaves no report.
@@ -102,6 +103,7 @@ class BatchTarget:
         self._asked_back: set[str] = set()
         self._arrays = ArrayNews(account)
         self._streams: Recent[str] = Recent()
+        self._missed: dict[str, float] = {}
         self._last = 0.0
 
     def deploy(self, services: Sequence[Service]) -> None:
@@ -306,7 +308,30 @@ class BatchTarget:
         arrays = {root for root, number, named in handles if number and not named}
         changed = [c for one in self.describe(sorted(arrays)) for c in self._arrays.changed(one)]
         mine = [child for child in changed if child in self._open]
-        return [u for found in self.describe([*alone, *mine]) if (u := self._news(found))]
+        found = list(self.describe([*alone, *mine]))
+        lost = self._lost({*alone, *mine} - {str(one["jobId"]) for one in found}, now)
+        return [*(u for one in found if (u := self._news(one))), *lost]
+
+    def _lost(self, handles: Set[str], now: float) -> list[JobUpdate]:
+        """The end of jobs that Batch has not known for a while, which is only late at first."""
+        self._missed = {handle: self._missed.get(handle, now) for handle in handles}
+        gone = [h for h, since in self._missed.items() if now - since > _LATE and h in self._open]
+        updates = []
+        for handle in gone:
+            job = self._open[handle]
+            self._close(handle)
+            reason = "Batch does not know the job any more"
+            updates.append(
+                JobUpdate(
+                    job.name,
+                    JobState.FAILED,
+                    handle=handle,
+                    reason=reason,
+                    temporary=True,
+                    attempt=job.attempt,
+                )
+            )
+        return updates
 
     def describe(self, handles: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Batch's own words about these of its jobs, from one call per hundred."""
