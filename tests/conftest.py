@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,9 @@ settings.register_profile(
 )
 settings.load_profile("ours")
 
+# Thousands of tests, made once and there to the end: nothing in them is to be collected.
+gc.disable()
+
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStore]:
@@ -27,3 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that no worker is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """From here on what is made is looked through, and only that."""
+    gc.freeze()
+    gc.enable()

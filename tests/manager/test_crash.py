@@ -33,9 +33,9 @@ from tests.waiting import eventually
 from .conftest import Live, basic, echo
 from .victim import TOKEN
 
-EVENTS = int(os.environ.get("BRIDGE_CRASH_EVENTS", "300"))
+EVENTS = int(os.environ.get("BRIDGE_CRASH_EVENTS", "200"))
 KILLS = 3 if EVENTS < 1000 else 10
-PATIENCE = 60 + EVENTS / 4
+PATIENCE = 100 + EVENTS / 4
 SCRIPT = """
 case $STORAGE_OBJECT_KEY in *7) exit 7 ;; esac
 printf 'out of %s' "$STORAGE_OBJECT_KEY" > "$TMP_OUTPUT_DIR/${STORAGE_OBJECT_KEY##*/}"

@@ -16,10 +16,8 @@ from tests.operate.world import World
 from tests.waiting import eventually
 
 
-@pytest.mark.parametrize(
-    "body", [b"hello", "a\x00 é \r\n".encode(), b'{"a": [1]}', b"", b"word", b"1234"]
-)
-def test_a_reply_is_what_the_script_said_byte_for_byte(world: World, body: bytes) -> None:
+def test_a_reply_is_what_the_script_said_byte_for_byte(world: World) -> None:
+    body = "a\x00 é \r\n".encode()
     done = subprocess.run(
         [COMMAND, "invoke", "answer"],
         input=body,
@@ -29,6 +27,9 @@ def test_a_reply_is_what_the_script_said_byte_for_byte(world: World, body: bytes
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"got:" + body
+    for body in (b"hello", b'{"a": [1]}', b"", b"1234"):
+        told = world.run("invoke", "answer", world.file("body", body))
+        assert (told.status, told.out.encode()) == (0, b"got:" + body), told.err
 
 
 def test_a_file_goes_in_and_the_reply_into_a_file(world: World) -> None:
