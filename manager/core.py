@@ -28,7 +28,7 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Decision, Snapshot, Spent, TargetState, decide
+from bridge.scheduler import Decision, Snapshot, TargetState, decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -122,10 +122,10 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            self._spent,
+            lambda name: self.dispatcher.known.spent(name),  # noqa: PLW0108  made later
             place=self.trials.decide,
         )
-        self._inputs_at = Inputs(parts.buckets, parts.cloud)
+        self.inputs = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -133,7 +133,7 @@ class Manager:
             parts.targets,
             decide=self.quotas.decide,
             snapshot=self.snapshot,
-            listing=self._inputs_at.listing,
+            listing=self.inputs.listing,
             clock=clock,
             prepare=self._sharing.prepare,
             share=self._owner_of,
@@ -273,9 +273,6 @@ class Manager:
                 end_volume(one, self._services.values(), self.parts.targets.values())
             except BridgeError as error:
                 LOG.warning("the volume of service %s stays: %s", name, error)
-
-    def _spent(self, name: str) -> Spent:
-        return self.dispatcher.known.spent(name)
 
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)
@@ -431,12 +428,12 @@ class Manager:
     def _watch(self, services: Iterable[Deployed]) -> None:
         """Make new objects in the inputs of these services events."""
         places = {place for one in services for place in self._inputs(one)}
-        self._inputs_at.put_rules(places, self._routes.inputs())
+        self.inputs.put_rules(places, self._routes.inputs())
 
     def _quiet(self, one: Deployed, places: set[tuple[ProviderRef, str]]) -> None:
         """Let buckets tell nothing that is of this service only; a store may not answer."""
         try:
-            self._inputs_at.put_rules(places, self._routes.inputs())
+            self.inputs.put_rules(places, self._routes.inputs())
         except BridgeError as error:
             LOG.warning("events of service %s may still be sent: %s", one.name, error)
 
@@ -451,6 +448,7 @@ class Manager:
                 self._sharing.resume()
                 self._settle()
                 self.quotas.recount()
+                self.inputs.ask_again(self._routes.inputs())
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:

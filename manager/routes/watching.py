@@ -31,9 +31,13 @@ def router(manager: Manager, gate: Gate, telemetry: Telemetry) -> APIRouter:
 
     @routes.get("/ready", response_class=PlainTextResponse)
     def ready() -> Response:
-        """Whether jobs run and what is accepted can be kept; 503 when not."""
-        why = probe.missing()
-        return text_answer(f"not ready: {why}", 503) if why else text_answer("Ok")
+        """Whether jobs run and what is accepted can be kept; 503 when not. `Ok` and more, where the
+        object store sends no events."""
+        if why := probe.missing():
+            return text_answer(f"not ready: {why}", 503)
+        silent = len(manager.inputs.silent)
+        more = f"; {silent} buckets are listed, as no events of them come" if silent else ""
+        return text_answer(f"Ok{more}")
 
     @routes.get("/metrics", response_class=PlainTextResponse)
     def metrics(caller: Caller = gate.admin) -> Response:

@@ -24,6 +24,7 @@ from bridge.local.executors import choose
 from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
 from bridge.secret import Secret
+from bridge.storage.minio import MinioServer
 from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.kubernetes import HeldVolume
 from bridge.targets.kubernetes.connection import AlreadyThere
@@ -129,11 +130,13 @@ def serve(
     tracing: Tracing | None = None,
     price: str = "0",
     database: str = "",
+    buckets: MinioServer | None = None,
     **settings: Any,
 ) -> Live:
     """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
-    With an account, events of its S3 are pulled; `volumes` is what its target holds.
+    With an account, events of its S3 are pulled; `volumes` is what its target holds. `buckets` take
+    the place of an object store that sends events.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -163,12 +166,12 @@ def serve(
     parts = Parts(
         state=state,
         jobs=jobs,
-        buckets=store,
+        buckets=buckets or store,
         targets={"local": target},
         access=access,
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
-        accounts=MinioAccounts(lambda: store.settings),
+        accounts=MinioAccounts(lambda: (buckets or store).settings),
         tracing=tracing,
     )
     # Many tests try what is wrong, from one address.
@@ -179,7 +182,8 @@ def serve(
     server.start()
     stack.callback(server.close)
     stack.callback(manager.close)
-    stack.enter_context(store)
+    if buckets is None:
+        stack.enter_context(store)
     manager.start()
     return Live(port, manager, store, token)
 
