@@ -54,10 +54,11 @@ class Dispatcher:
 
     It accepts before `start` too. It closes neither the store nor the targets. All methods are
     thread-safe. `listing`, when given, is asked for follow-ups that do not come within
-    `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the name of a
-    service before a job of it is submitted, or is placed although the service is not known: where
-    others use the store too, it makes known and runnable what came by them. TemporaryError of it
-    means later. `share` says whose a service's jobs are: those of one wait for each other, and as
+    `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the names of
+    a service and of the target before a job is submitted there, and with "" for the target before
+    one is placed although the service is not known: where others use the store too, it makes known
+    and runnable what came by them. TemporaryError of it means later, WaitError that the target is
+    not to blame. `share` says whose a service's jobs are: those of one wait for each other, and as
     many jobs are placed and submitted for any of them while there are some.
     """
 
@@ -73,7 +74,7 @@ class Dispatcher:
         settings: Settings | None = None,
         listing: Listing | None = None,
         clock: Callable[[], float] = time.time,
-        prepare: Callable[[str], None] | None = None,
+        prepare: Callable[[str, str], None] | None = None,
         share: Callable[[str], str] | None = None,
         tracing: Tracing | None = None,
     ) -> None:

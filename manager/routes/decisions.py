@@ -57,7 +57,7 @@ def _explained(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     def now(name: str, caller: Caller = gate.user) -> Response:
         """The same for the decision that a job of the service would get now."""
         service = gate.seen(name, caller).service
-        found = explained_now(service, manager.decision(service))
+        found = explained_now(service, manager.places.decision(service))
         return json_answer(found.as_json())
 
 

@@ -19,6 +19,7 @@ from manager.auth import Caller, Refused
 from manager.calls import rfc3339
 from manager.core import Manager
 from manager.gate import Gate
+from manager.jobs import job_log
 from manager.status import PHASES
 
 __all__ = ["router"]
@@ -92,7 +93,7 @@ def _one_job(routes: APIRouter, manager: Manager, gate: Gate) -> None:
         """What a job has said so far. Lines have no times of their own: all get its start's."""
         record = one_of(name, job, caller)
         target = manager.parts.targets.get(record.target)
-        lines = target.logs(job) if target else iter(())
+        lines = job_log(target, record)
         before = f"{_nanos(record.started or record.accepted)} " if is_true(timestamps) else ""
         blocks = _blocks(lines, before)
         # Read before the answer begins: what fails has a status of its own.

@@ -122,7 +122,7 @@ def _services(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     @routes.get(_PATH + "/services/{name}/plan")
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
-        return json_answer(as_json(manager.decision(gate.seen(name, caller).service)))
+        return json_answer(as_json(manager.places.decision(gate.seen(name, caller).service)))
 
     @routes.post(_PATH + "/services/{name}/token")
     def rotate(name: str, caller: Caller = gate.user) -> Response:
