@@ -29,7 +29,7 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Snapshot, decide
+from bridge.scheduler import decide
 from bridge.secret import Secret
 from bridge.targets import Target
 from bridge.targets.kubernetes import Node
@@ -141,7 +141,7 @@ class Manager:
             self._routes,
             parts.targets,
             decide=self.quotas.decide,
-            snapshot=self.snapshot,
+            snapshot=self.places.snapshot,
             listing=self.inputs.listing,
             clock=clock,
             prepare=self._prepare,
@@ -326,7 +326,7 @@ class Manager:
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = decide(one.service, None, self.snapshot())
+        decision = decide(one.service, None, self.places.snapshot())
         if not decision.target and not decision.waits:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
@@ -471,10 +471,6 @@ class Manager:
     def specs(self) -> list[TargetSpec]:
         """The targets that services may be placed on."""
         return self.places.specs
-
-    def snapshot(self) -> Snapshot:
-        """How the targets stand now."""
-        return self.places.snapshot()
 
     def _prepare(self, name: str, target: str) -> None:
         self._sharing.prepare(name)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
@@ -129,7 +130,8 @@ def _noted(manager: Manager, request: Request) -> Iterator[_Call]:
         call.status = answer_to(error).status_code
         raise
     finally:
-        path = request.url.path
+        # As it was asked for: what is decoded may hold what a terminal obeys.
+        path = quote(request.url.path)
         manager.calls.add(began, call.status, address_of(request), path, call.user)
 
 

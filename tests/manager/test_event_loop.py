@@ -158,3 +158,40 @@ def test_who_is_slow_holds_up_his_own_kind_only(
             if path != "/system/services" or method == "POST":
                 assert live.ask("GET", f"/system/services/{name}").status == 200
         monkeypatch.undo()
+
+
+def test_one_owner_takes_no_more_than_half_of_what_there_is(
+    shared: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the places to wait for an answer, and of streams he has some of them."""
+    monkeypatch.setattr("manager.routes.invocations._RUNS", 2)
+    monkeypatch.setattr("manager.routes.stream._EACH", 1)
+    live, ann, go = shared, provider.header("ann", **MEMBER), threading.Event()
+    begun, other = threading.Event(), live.create()
+    assert live.ask("POST", "/system/services", echo(name="half"), ann).status == 201
+
+    def slow(name: str, *_: object, **__: object) -> Reply:
+        if name == "half":
+            begun.set()
+            go.wait(60)
+        return Reply(200, {}, iter([b"said"]), lambda: None)
+
+    monkeypatch.setattr(live.manager.parts.targets["local"], "invoke", slow)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(go.set)
+        waiting = pool.submit(live.ask, "POST", "/run/half", b"", ann)
+        assert begun.wait(20)
+        refused = live.ask("POST", "/run/half", b"", ann)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert live.ask("POST", f"/run/{other}", b"").text == "said"
+        go.set()
+        assert waiting.result().text == "said"
+        assert live.ask("POST", "/run/half", b"", ann).text == "said"
+        line = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
+        stack.callback(line.close)
+        line.request("GET", "/api/v1/events", headers=ann)
+        assert line.getresponse().read1(9)
+        assert live.ask("GET", "/api/v1/events", headers=ann).status == 503
+        line.close()
+        line.request("GET", "/api/v1/events", headers=basic())
+        assert line.getresponse().status == 200

@@ -285,7 +285,7 @@ def test_jobs_are_counted_once_for_all_users(
     keen = provider.header("keen", **MEMBER)
     live.ask("PUT", f"{QUOTA}/keen", {"jobs": 50})
     assert live.ask("POST", "/system/services", echo(name="keen"), keen).status == 201
-    one, snapshot = live.manager.find("keen"), live.manager.snapshot()
+    one, snapshot = live.manager.find("keen"), live.manager.places.snapshot()
     assert one is not None
     frozen = Quotas(
         state,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.errors import NotFoundError
 from bridge.fdl import limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.fdl.options import ComputeResources
@@ -40,12 +40,12 @@ from bridge.targets.aws.common import (
 from bridge.targets.aws.definitions import (
     BATCH_ENTRY,
     batch_side,
-    compute_resources,
     job_timeout,
     job_variables,
     requirements,
 )
 from bridge.targets.aws.deployed import Deployed
+from bridge.targets.aws.queues import ensure_queue, queue_name
 from bridge.targets.aws.submission import WITHDRAWN, Submission, find_job, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -58,7 +58,6 @@ _OVERHEAD: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
 _LATE: Final = 60.0  # seconds
-_READY_TRIES: Final = 600
 _LONG: Final = 7 * 86_400.0
 # Batch's words. A supervisor that was killed itself is the only one that leaves no report.
 _RECLAIMED: Final = ("Host EC2", "Spot Task was interrupted")
@@ -114,7 +113,8 @@ class BatchTarget:
         self.know(services)
         services = [batch_side(service) for service in services]
         for platform in sorted({batch_platform(service) for service in services}):
-            self._ensure_queue(platform, [s for s in services if batch_platform(s) == platform])
+            mine = [s for s in services if batch_platform(s) == platform]
+            ensure_queue(self._account, platform, mine, self._usual())
         for service in services:
             self._register(service)
 
@@ -122,7 +122,7 @@ class BatchTarget:
         """Take jobs of these services as if they were deployed, which an earlier process has done;
         nobody is asked."""
         for service in map(batch_side, services):
-            self._queues[service.name] = self._queue(batch_platform(service))
+            self._queues[service.name] = queue_name(self._account, batch_platform(service))
             self._definitions[service.name] = self._account.name_of(service.name)
 
     def adopt(self, services: Sequence[Deployed]) -> None:
@@ -136,49 +136,10 @@ class BatchTarget:
         """The job queue of a deployed service."""
         return self._queues[service]
 
-    def _queue(self, platform: str) -> str:
-        return f"{self._account.settings.name}-{platform.lower()}"
-
-    def _ensure_queue(self, platform: str, services: Sequence[Service]) -> None:
-        client = self._account.client("batch")
-        name = self._queue(platform)
-        with translated(f"compute environment {name}"):
-            found = client.describe_compute_environments(computeEnvironments=[name])
-            if not found["computeEnvironments"]:
-                client.create_compute_environment(
-                    computeEnvironmentName=name,
-                    type="MANAGED",
-                    state="ENABLED",
-                    computeResources=compute_resources(platform, services, self._usual()),
-                )
-        self._wait("compute_environment", name)
-        with translated(f"job queue {name}"):
-            found = client.describe_job_queues(jobQueues=[name])
-            if not found["jobQueues"]:
-                order = [{"order": 1, "computeEnvironment": name}]
-                client.create_job_queue(
-                    jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=order
-                )
-        self._wait("job_queue", name)
-
     def _usual(self) -> ComputeResources:
         """What the target's settings say of machines, in the words of a `compute_resources`."""
         known = {"max_v_cpus", "subnets", "security_group_ids"}
         return ComputeResources(**{k: v for k, v in self.spec.settings.items() if k in known})
-
-    def _wait(self, kind: str, name: str) -> None:
-        client = self._account.client("batch")
-        plural = {"compute_environment": "computeEnvironments", "job_queue": "jobQueues"}[kind]
-        describe = getattr(client, f"describe_{kind}s")
-        for _ in range(_READY_TRIES):
-            with translated(f"{kind} {name}"):
-                found = describe(**{plural: [name]})[plural]
-            if found and found[0]["status"] == "VALID":
-                return
-            if found and found[0]["status"] == "INVALID":
-                raise PermanentError(f"{kind} {name}: {found[0].get('statusReason')}")
-            time.sleep(0.1)
-        raise TargetUnavailable(f"{kind} {name} is still not ready")
 
     def _register(self, service: Service) -> None:
         platform = batch_platform(service)
