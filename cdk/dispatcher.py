@@ -201,7 +201,7 @@ def _of_storage(base: Base, assets: str) -> Iterator[Statement]:
     table = base.arn("dynamodb", f"table/{base.table}")
     change = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "Query")
     yield Statement(tuple(f"dynamodb:{a}" for a in change), (table, f"{table}/index/*"))
-    folders = ("reports", "runs", "events", "estimates")
+    folders = ("reports", "runs", "events", "arrays", "estimates")
     objects = tuple(base.s3_arn(f"{base.bucket}/{folder}/*") for folder in folders)
     yield Statement(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), objects)
     yield Statement(("s3:ListBucket",), (base.s3_arn(base.bucket),))
@@ -215,5 +215,9 @@ def _of_batch(base: Base) -> Iterator[Statement]:
     tagged = {"StringEquals": {"aws:RequestTag/createdby": "oscar-bridge"}}
     jobs = (base.arn("batch", "job/*"),)
     yield Statement(("batch:TagResource",), jobs, tagged)
-    yield Statement(("batch:TerminateJob",), jobs, _OURS)
+    yield Statement(("batch:CancelJob", "batch:TerminateJob"), jobs, _OURS)
+    # Children of arrays have no tags.
+    children = (base.arn("batch", "job/*:*"),)
+    untagged = {"Null": {"aws:ResourceTag/createdby": "true"}}
+    yield Statement(("batch:CancelJob",), children, untagged)
     yield Statement(("batch:ListJobs", "batch:DescribeJobs"), ("*",))

@@ -13,6 +13,7 @@ from cdk.selection import Note, aws_paths, has_keys
 __all__ = ["notes_of"]
 
 _UNSET: Final = LambdaOptions()
+_OURS: Final = "the dispatcher runs again what was lost, on any target"
 _UNUSED: Final[tuple[tuple[str, str], ...]] = (
     ("layers", "functions of an image have no layers: put their files into the image"),
     ("extra_payload", "put the files into the image"),
@@ -47,6 +48,16 @@ def _of_options(
     for key, why in _UNUSED:
         if getattr(given, key) != getattr(_UNSET, key):
             yield Note(service.name, f"{key} has no effect: {why}", service.place)
+    for key, value, why in (
+        ("lambda.retries", given.retries, _OURS),
+        ("batch.retries", options.batch.retries, _OURS),
+        ("batch.array", options.batch.array, "what comes together is an array by itself"),
+    ):
+        if value is not None:
+            yield Note(service.name, f"{key} has no effect: {why}", service.place)
+    if job and not function and given.timeout != _UNSET.timeout:
+        text = "lambda.timeout has no effect in batch mode: write batch.timeout"
+        yield Note(service.name, text, service.place)
     if given.runtime != _UNSET.runtime:
         text = f"runtime {given.runtime} has no effect: its image runs it"
         yield Note(service.name, text, service.place)

@@ -65,6 +65,9 @@ def grants_of(
 ) -> Grants:
     """Everything that jobs of the service do: with files, reports, its secret, its other side."""
     statements = [*_files(service, document, base), *_work(service, base, function and job)]
+    if job:
+        arrays = base.s3_arn(f"{base.bucket}/arrays/{job_prefix(service.name)}*")
+        statements.append(Statement(("s3:GetObject",), (arrays,)))
     if document_secret(service, document):
         secret = base.arn("secretsmanager", f"secret:{base.secret(service.name)}-??????")
         statements.append(Statement(("secretsmanager:GetSecretValue",), (secret,)))

@@ -146,6 +146,7 @@ class BridgeService(Construct):
             "function": service.name if service.function else "",
             "queue": self.queue,
             "definition": service.name if service.job is not None else "",
+            "arrays": service.arrays,
             "secret": service.secret,
             "targets": list(service.targets),
         }

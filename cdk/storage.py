@@ -16,7 +16,7 @@ from cdk.names import Base
 __all__ = ["JobTable", "WorkBucket", "closed_bucket", "keep"]
 
 _DAYS: Final = 90
-_PASSING: Final = ("runs/", "events/", "reports/")
+_PASSING: Final = ("arrays/", "runs/", "events/", "reports/")
 _INDEXES: Final = (("by-service", "service", "accepted"), ("by-open", "open", "changed"))
 _ATTRIBUTES: Final = {"job": "S", "service": "S", "open": "S", "accepted": "N", "changed": "N"}
 
@@ -28,7 +28,7 @@ def keep(resource: CfnResource) -> None:
 
 
 class WorkBucket(Construct):
-    """The bucket of claims, large events and reports, which are removed after 90 days.
+    """The bucket of claims, arrays, large events and reports, which are removed after 90 days.
 
     What deployments keep there (`deployments/`) stays.
     """

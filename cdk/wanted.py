@@ -66,6 +66,15 @@ class Wanted:
             return "FARGATE" if self.machines.on_fargate else "EC2"
         return batch_platform(self.job) if self.job is not None else ""
 
+    @property
+    def arrays(self) -> bool:
+        """Whether its Batch jobs may be children of an array: they must be able to read theirs, and
+        a job of several nodes cannot be one."""
+        options = self.service.options
+        if self.job is None or not isinstance(options, AwsOptions):
+            return self.job is not None
+        return not (options.iam.role or options.batch.multi_node_parallel.enabled)
+
     def places(self, base: Base, document_url: str, queue: str) -> Places:
         """Where its jobs find and leave things."""
         both = self.function and self.job is not None

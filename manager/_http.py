@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.errors import BridgeError, EventError, TemporaryError, UsageError
-from manager._json import compact
+from manager._json import compact, read_object
 from manager.auth import Refused
 from manager.core import LOG, ConflictError
 from manager.quotas import QuotaError
@@ -29,6 +30,7 @@ __all__ = [
     "handle_errors",
     "is_true",
     "json_answer",
+    "object_of",
     "read_body",
     "refuse_ambiguous",
     "text_answer",
@@ -80,6 +82,14 @@ async def body_of(request: Request, limit: int) -> bytes:
     Never holds much more than the limit.
     """
     return await read_body(request.scope["headers"], request.receive, limit)
+
+
+async def object_of(request: Request, limit: int) -> dict[str, Any]:
+    """The JSON object in the body; UsageError for anything else, Refused as `body_of`'s.
+
+    Read in a thread: a large one takes its time, in which others are answered.
+    """
+    return await run_in_threadpool(read_object, await body_of(request, limit))
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:

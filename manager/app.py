@@ -101,8 +101,8 @@ def create_app(manager: Manager) -> FastAPI:
         app.include_router(part.router(manager, gate))
     app.include_router(watching.router(manager, gate, telemetry))
     take = events.taking(manager)
-    app.include_router(events.router(take))
-    door = events.Door(app.beyond, take, partial(telemetry.answered, "events"))
+    app.include_router(events.router(take, gate))
+    door = events.Door(app.beyond, gate, take, partial(telemetry.answered, "events"))
     app.door = Bodies(door, settings.max_held)
     handle_errors(app)
     app.add_middleware(

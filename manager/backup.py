@@ -32,8 +32,9 @@ def backup(folder: Path, file: Path) -> int:
     """Write the state in a folder to a file, which only its owner can read; its size in bytes.
 
     A manager may run on it meanwhile: the copy is the state at one moment, with all that had been
-    acknowledged before. Objects are not in it. The file is whole or not there; an older one is
-    replaced. UsageError when there is no state, PermanentError when it cannot be read or written.
+    acknowledged before. Objects are not in it, nor the key that its secrets are sealed with. The
+    file is whole or not there; an older one is replaced. UsageError when there is no state,
+    PermanentError when it cannot be read or written.
     """
     missing = [name for name in _DATABASES if not (folder / name).is_file()]
     if missing:

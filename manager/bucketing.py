@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal, cast
@@ -32,12 +32,15 @@ _LONGEST: Final = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client wants a bucket to be. `folder` is made in it, "" for none."""
+    """What a client wants a bucket to be. `folder` is made in it, "" for none.
+
+    A `visibility` of "" and no `allowed_users` at all leave what there is.
+    """
 
     name: str
     folder: str = ""
     visibility: str = ""
-    allowed_users: tuple[str, ...] = ()
+    allowed_users: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,16 @@ def read_wish(body: Mapping[str, Any]) -> Wish:
     visibility = text_of(value, "visibility").lower()
     if visibility and visibility not in _VISIBILITY:
         raise UsageError(f"visibility must be one of {', '.join(_VISIBILITY)}")
-    users = value.get("allowed_users", [])
+    return Wish(name, folder, visibility, _users(value))
+
+
+def _users(value: Mapping[str, Any]) -> tuple[str, ...] | None:
+    users = value.get("allowed_users")
+    if users is None:
+        return None
     if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
         raise UsageError("allowed_users must be a list of texts")
-    kept = tuple(user.strip() for user in users if user.strip())
-    return Wish(name, folder, visibility, kept)
+    return tuple(user.strip() for user in users if user.strip())
 
 
 def read_presign(body: Mapping[str, Any]) -> Presign:
@@ -121,14 +129,20 @@ class Bucketing:
         return answer | {"is_truncated": more, "returned_items": len(kept)}
 
     def create(self, caller: Caller, wish: Wish) -> None:
-        """Make a bucket; 400 when there is one of that name."""
+        """Make a bucket; 400 when there is one of that name, or somebody else is making it.
+
+        It is the caller's before it is there: of two who ask at once one is refused, and one that
+        could not be made is its owner's to make, or to delete.
+        """
         if self._buckets.has_bucket(wish.name):
             raise UsageError(f"the bucket {wish.name} already exists")
-        self._quotas.check_buckets(caller.uid, {wish.name})
+        visibility = wish.visibility or "private"
+        row = BucketRow(wish.name, caller.uid, visibility, wish.allowed_users or ())
+        if self._quotas.claim_bucket(row).owner != caller.uid:
+            raise UsageError(f"the bucket {wish.name} already exists, and is another user's")
         self._buckets.ensure_bucket(wish.name)
         if wish.folder:
             self._buckets.ensure_folder(wish.name, wish.folder)
-        row = BucketRow(wish.name, caller.uid, wish.visibility or "private", wish.allowed_users)
         self._accounts.put_bucket(row)
 
     def update(self, caller: Caller, wish: Wish) -> None:
@@ -139,16 +153,24 @@ class Bucketing:
             raise Refused(403, f"the bucket {wish.name} is not yours to change")
         if row is not None and row.service:
             raise Refused(403, f"the bucket {wish.name} belongs to the service {row.service}")
-        owner = row.owner if row else caller.uid
-        visibility = wish.visibility or (row.visibility if row else "private")
-        self._accounts.put_bucket(BucketRow(wish.name, owner, visibility, wish.allowed_users))
+        old = row or BucketRow(wish.name, caller.uid)
+        users = old.allowed_users if wish.allowed_users is None else wish.allowed_users
+        visibility = wish.visibility or old.visibility
+        self._accounts.put_bucket(replace(old, visibility=visibility, allowed_users=users))
 
     def delete(self, caller: Caller, name: str) -> None:
         """Remove a bucket with everything in it."""
-        self._must_exist(name)
-        if not owns_bucket(caller, self._state.bucket(name)):
+        row = self._state.bucket(name)
+        if row is None:
+            self._must_exist(name)
+        if not owns_bucket(caller, row):
             raise Refused(403, f"the bucket {name} is not yours to delete")
-        self._buckets.remove_bucket(name)
+        try:
+            self._buckets.remove_bucket(name)
+        except NotFoundError:
+            # It was never made, or somebody has removed it on the object store itself.
+            if row is None:
+                raise
         self._accounts.remove_bucket(name)
 
     def presign(self, caller: Caller, name: str, wish: Presign, now: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bridge.dispatch.tracing import tracing_of
 from bridge.errors import BridgeError
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.scheduler import Snapshot, TargetState
@@ -26,7 +27,6 @@ from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment
 from manager.store import ServiceStore
 from manager.stores import open_stores
-from manager.tracing import tracing_of
 from manager.webhook import admin_of, ensure_webhook
 
 __all__ = ["InCluster", "account_of"]

@@ -32,6 +32,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BRIDGE_RECONCILE_INTERVAL": "300",
     "BRIDGE_RUNTIME_IMAGE": "",
     "BRIDGE_STATE": "/var/lib/oscar-bridge",
+    "BRIDGE_STATE_KEY": "",
     "BRIDGE_TRUSTED_PROXIES": "",
     "BRIDGE_WEBHOOK_TOKEN": "",
     "BRIDGE_WEBHOOK_URL": "",
@@ -62,6 +63,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
 SECRET: Final = frozenset(
     {
         "BRIDGE_DATABASE_URL",
+        "BRIDGE_STATE_KEY",
         "BRIDGE_WEBHOOK_TOKEN",
         "MINIO_ACCESS_KEY",
         "MINIO_SECRET_KEY",

@@ -6,7 +6,6 @@ Nothing here knows HTTP. What a caller may see or change is asked of `manager.ac
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Final
 
 from bridge.dispatch import Dispatcher, IngestResult, JobStore
 from bridge.dispatch.model import OPEN_STATES
+from bridge.dispatch.tracing import Tracing
 from bridge.errors import (
     BridgeError,
     NotFoundError,
@@ -39,6 +39,7 @@ from manager.auth import Caller
 from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
 from manager.cloud import S3, check_input, has_keys, is_cloud
+from manager.handed import named_job
 from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
 from manager.minio_accounts import AccountServer
@@ -50,7 +51,6 @@ from manager.sharing import Hands, Sharing, row_of
 from manager.store import ServiceRow, ServiceStore
 from manager.stored import Stored
 from manager.tenants import Tenants
-from manager.tracing import Tracing
 from manager.trials import Trials
 from manager.vo import with_vo
 from manager.volumes import check_volume, end_volume, give_volume
@@ -60,7 +60,6 @@ __all__ = ["ConflictError", "Manager", "Parts"]
 LOG: Final = logging.getLogger("manager")
 _SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_JOB: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGES: Final = "allowed_image_repositories"
 
 Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
@@ -141,7 +140,9 @@ class Manager:
             tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
-        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access)
+        self.tenants = Tenants(
+            parts.buckets, parts.state, self.accounts, parts.access, self.quotas.claim_bucket
+        )
         self.calls = CallLog()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
@@ -207,6 +208,7 @@ class Manager:
                 raise UsageError(f"the service {made.name} already exists")
             self._check(made, caller)
             try:
+                self.tenants.take(made, caller)
                 self._install(made)
                 self._put(made)
                 self._watch([made])
@@ -222,14 +224,13 @@ class Manager:
         NotFoundError when it is not the one any more that the caller was let change.
         """
         with self._sharing.change():
-            old = self._services.get(seen.name)
-            if old is None or old.token != seen.token:
-                raise NotFoundError(f"there is no service {seen.name!r} any more")
+            old = self._still(seen)
             source = merged(self._for_a_vo(source, caller), old.source)
             made = self._deployed(replace(row_of(old), source=source))
             if made.source["service"].get("volume") != old.source["service"].get("volume"):
                 raise UsageError("the volume of a service cannot be changed")
             self._check(made, caller)
+            self.tenants.take(made, caller)
             self.tenants.leave(old, made)
             try:
                 self._install(made)
@@ -240,6 +241,24 @@ class Manager:
             self._watch([made])
             self._leave(old, made)
         return made
+
+    def rotate(self, seen: Deployed) -> Deployed:
+        """Give a service a new token: the old one opens nothing any more, wherever it is known.
+
+        NotFoundError as `update`'s. Targets that do not answer now learn the new one later.
+        """
+        with self._sharing.change():
+            made = replace(self._still(seen), token=Secret(secrets.token_hex(32)))
+            self._put(made)
+            self._sharing.idle.add(made.name)
+        self._sharing.resume()
+        return made
+
+    def _still(self, seen: Deployed) -> Deployed:
+        one = self._services.get(seen.name)
+        if one is None or (one.owner, one.created) != (seen.owner, seen.created):
+            raise NotFoundError(f"there is no service {seen.name!r} any more")
+        return one
 
     def delete(self, name: str) -> None:
         """Forget a service: its open jobs fail, its records are put away, its data stays, but for
@@ -390,17 +409,10 @@ class Manager:
     def submit(
         self, one: Deployed, body: bytes, headers: Mapping[str, str], caller: str
     ) -> tuple[str, ...]:
-        """Accept a direct call of a service; its jobs, durable on return. Errors as `ingest`'s.
-
-        A cluster that hands a job over names it, so that it is one job however often it is sent.
-        """
+        """Accept a direct call of a service; its jobs, durable on return. Errors as `ingest`'s and
+        `named_job`'s."""
         self.make_room()
-        job = headers.get("x-delegated-job-id", "")
-        if job and _JOB.fullmatch(job) is None:
-            raise UsageError("a job's name is up to 63 lower-case letters, digits and dashes")
-        known = self.parts.jobs.job(job) if job else None
-        if known is not None and known.service != one.name:
-            raise ConflictError(f"{job} is the name of another service's job")
+        job = named_job(headers, one.name, self.parts.jobs)
         found = self.dispatcher.submit_raw(one.name, body, headers=headers, job=job, caller=caller)
         return tuple(accepted.job for accepted in found)
 

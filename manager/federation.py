@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from bridge.errors import NotFoundError, UsageError
+from bridge.fdl.model import ProviderRef
 from bridge.fdl.options import Federation, OscarOptions
 from bridge.secret import Secret
 from bridge.targets.oscar import ClusterAccess, OscarClient
@@ -33,6 +34,7 @@ _WORKERS: Final = 8
 _ORIGIN: Final = ("oscar.grycap/origin-cluster", "oscar.grycap/origin-service")
 _WORKER: Final = "oscar.grycap/federation-worker"
 _UNTOLD: Final = "it cannot be reached, or does not take the service"
+_PASSWORDS: Final = ("auth_user", "auth_password")
 _OLD: Final = ("replicas", "delegation", "rescheduler_threshold")
 
 
@@ -258,17 +260,47 @@ def _access(one: Deployed, cluster: str) -> ClusterAccess:
 
 
 def _body(one: Deployed, member: Member) -> dict[str, Any]:
-    """The service as its member gets it: all of them know one another in a mesh."""
+    """The service as its member gets it: with no secrets but those that it needs itself.
+
+    All members know one another in a mesh, as they hand jobs on.
+    """
     said = one.source["service"]
+    mesh = _federation(one).topology == "mesh"
     origin = dict(zip(_ORIGIN, (one.source["cluster_id"], one.name), strict=True))
     body = {k: v for k, v in said.items() if k != "placement"}
-    if _federation(one).topology != "mesh":
+    if not mesh:
         del body["federation"]
     return {
         **body,
         "name": str(member.get("service_name") or one.name),
         "cluster_id": str(member.get("cluster_id", "")),
         "annotations": {**said.get("annotations", {}), **origin, _WORKER: "true"},
-        "storage_providers": one.source["providers"],
-        "clusters": one.source["clusters"],
+        "storage_providers": _used(one),
+        "clusters": _others(one, member) if mesh else {},
+    }
+
+
+def _used(one: Deployed) -> dict[str, Any]:
+    """The connections to where the service reads and writes."""
+    paths = [*one.service.inputs, *one.service.outputs]
+    paths += [one.options.mount] if one.options.mount else []
+    refs = {path.provider for path in paths}
+    # What is not shared has a name of its own in paths.
+    refs |= {provider.ref for ref, provider in one.providers.items() if ref in refs}
+    some = {
+        kind: {name: said for name, said in of_kind.items() if ProviderRef(kind, name) in refs}
+        for kind, of_kind in one.source["providers"].items()
+    }
+    return {kind: of_kind for kind, of_kind in some.items() if of_kind}
+
+
+def _others(one: Deployed, member: Member) -> dict[str, Any]:
+    """The other clusters of a mesh: who has the refresh token needs no passwords beside it."""
+    names = {str(other.get("cluster_id", "")) for other in _written(one)}
+    names.discard(str(member.get("cluster_id", "")))
+    clusters = {name: folded(some) for name, some in one.source["clusters"].items()}
+    dropped = _PASSWORDS if one.service.secrets.get("refresh_token") else ()
+    return {
+        name: {key: value for key, value in clusters[name].items() if key not in dropped}
+        for name in sorted(names & clusters.keys())
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from fastapi import Depends, Request
@@ -27,7 +27,8 @@ from manager.throttle import Throttle
 __all__ = ["Gate", "address_of"]
 
 # Credentials that are wrong or no credentials at all; not those of somebody who may not.
-_WRONG: Final = (400, 401)
+_BROKEN: Final = 400
+_WRONG: Final = (_BROKEN, 401)
 _REALM: Final = {"WWW-Authenticate": 'Basic realm="Authentication Required"'}
 
 
@@ -88,25 +89,30 @@ class Gate:
         for header in headers:
             guess = user_of(header) == self._manager.settings.user
             try:
-                found = self.called(name, header, address) if guess else self._called(name, header)
+                with self._limited(header, address) if guess else nullcontext():
+                    return self._called(name, header, hidden=403)[0], header
             except Refused as error:
                 refusal = error
-            else:
-                return found[0], header
         with self._limited(" ".join(headers), address):
             raise refusal
 
-    def let_in(self, name: str, headers: Sequence[str], address: str, *, users: bool) -> None:
-        """Whether somebody may come in to a server: by the service's name and token, or with
-        `users` as `opened` says. Raises Refused."""
-        if users:
-            self.opened(name, headers, address)
-            return
+    def let_in(self, name: str, header: str, address: str) -> None:
+        """Whether this header is the service's name and token; raises Refused."""
         one = self._manager.find(name)
-        for header in headers:
-            with self._limited(header, address):
-                if one is None or not is_pair(header, name, one.token):
-                    raise Refused(401, headers=_REALM)
+        with self._limited(header, address):
+            if one is None or not is_pair(header, name, one.token):
+                raise Refused(401, headers=_REALM)
+
+    def is_store(self, authorization: str) -> bool:
+        """Whether this is the token that the object store sends events with."""
+        expected = self._manager.settings.webhook_token.reveal().encode()
+        return bool(expected) and hmac.compare_digest(bearer(authorization).encode(), expected)
+
+    def store(self, authorization: str, address: str) -> None:
+        """Refused for who is not the object store that sends events."""
+        with self._limited(authorization, address):
+            if not self.is_store(authorization):
+                raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
 
     @contextmanager
     def _limited(self, authorization: str, address: str) -> Iterator[None]:
@@ -131,16 +137,24 @@ class Gate:
                 return found
         raise Refused(401)
 
-    def _called(self, name: str, authorization: str) -> tuple[Deployed, Caller]:
+    def _called(
+        self, name: str, authorization: str, *, hidden: int = 404
+    ) -> tuple[Deployed, Caller]:
         token = bearer(authorization)
         if is_service_token(token):
             return self._by_token(name, token)
         if not authorization:
             raise Refused(401)
-        caller = self._proved(authorization)
+        try:
+            caller = self._proved(authorization)
+        except Refused as error:
+            if error.status != _BROKEN:
+                raise
+            # Who calls hears of a token that is none what he hears of a wrong one.
+            raise Refused(401, error.text) from None
         one = self._manager.find(name)
         if one is None or not may_see(caller, one):
-            raise Refused(404)
+            raise Refused(404 if one is None else hidden)
         return one, caller
 
     def _by_token(self, name: str, token: str) -> tuple[Deployed, Caller]:

@@ -8,35 +8,24 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Any, Final
-from urllib.error import HTTPError
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
+from joserfc.errors import JoseError
 
-from bridge.errors import TemporaryError
 from manager.auth import ADMIN, Caller, Refused, bearer
+from manager.issuer import Issuer
 
 __all__ = ["ANY_GROUP", "Oidc", "OidcSettings"]
 
 ANY_GROUP: Final = "*"
 _LOG: Final = logging.getLogger("manager")
-# What providers sign with; nothing symmetric, and not `none`.
-_ALGORITHMS: Final = (
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-)  # fmt: skip
-_TIMEOUT: Final = 10.0
-_LARGEST: Final = 1 << 20
-_REFRESH: Final = 30.0
-_PAUSE: Final = 5.0
+# Callers that wait for providers at once, all of them together: fewer than there are threads.
+_WAITING: Final = 16
 _EGI: Final = "urn:mace:egi.eu:group:"
 
 
@@ -60,10 +49,14 @@ class Oidc:
     def __init__(self, settings: OidcSettings, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        self._providers = {one.rstrip("/"): _Provider(one, clock) for one in settings.issuers}
+        waiting = max(1, _WAITING // max(1, len(settings.issuers)))
+        self._providers = {
+            url.rstrip("/"): Issuer(url, clock, waiting=waiting) for url in settings.issuers
+        }
 
     def authenticate(self, authorization: str) -> Caller | None:
-        """See Authenticator. TemporaryError when the provider cannot be asked."""
+        """See Authenticator. TemporaryError when the provider cannot be asked, or does not answer
+        in a few seconds: then it is asked again later, and once for all who wait."""
         token = bearer(authorization)
         if not token:
             return None
@@ -82,7 +75,7 @@ class Oidc:
         name = claims.get("name")
         return Caller(uid, name if isinstance(name, str) and name else uid, groups=groups)
 
-    def _verified(self, token: str, provider: _Provider) -> Mapping[str, Any]:
+    def _verified(self, token: str, provider: Issuer) -> Mapping[str, Any]:
         own = self._settings
         audience = {"aud": {"essential": True, "value": own.audience}} if own.audience else {}
         registry = jwt.JWTClaimsRegistry(
@@ -102,74 +95,6 @@ class Oidc:
     def _admits(self, groups: frozenset[str]) -> bool:
         wanted = self._settings.groups
         return ANY_GROUP in wanted or not groups.isdisjoint(wanted)
-
-
-class _Provider:
-    """One issuer: where its keys are, and the keys."""
-
-    def __init__(self, issuer: str, clock: Callable[[], float]) -> None:
-        self._issuer = issuer.rstrip("/")
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._document: Mapping[str, Any] = {}
-        self._keys: KeySet | None = None
-        self._read = 0.0
-        self._again = 0.0
-        self._users: dict[str, tuple[float, Mapping[str, Any]]] = {}
-
-    def decode(self, token: str) -> jwt.Token:
-        """The token when it is signed by the issuer; JoseError when not."""
-        try:
-            return jwt.decode(token, self._known(), algorithms=_ALGORITHMS)
-        except InvalidKeyIdError:
-            # The issuer may sign with a new key.
-            return jwt.decode(token, self._known(newer=True), algorithms=_ALGORITHMS)
-
-    def user(self, token: str, uid: str) -> Mapping[str, Any]:
-        """What the issuer says of the user beside the token; nothing where it does not say."""
-        now = self._clock()
-        with self._lock:
-            known = self._users.get(uid)
-        if known is not None and known[0] > now:
-            return known[1]
-        url = str(self._document.get("userinfo_endpoint") or "")
-        try:
-            found = _get(url, token) if url else {}
-        except _Declined:
-            # Not every token is for it, and another one of his may be.
-            return {}
-        # Somebody else's answer would let this user in as him.
-        kept = found if found.get("sub") == uid else {}
-        with self._lock:
-            self._users = {k: v for k, v in self._users.items() if v[0] > now}
-            self._users[uid] = now + _REFRESH, kept
-        return kept
-
-    def _known(self, *, newer: bool = False) -> KeySet:
-        # Those whose key is known do not wait for an answer that others need.
-        if (keys := self._keys) is not None and not newer:
-            return keys
-        with self._lock:
-            old = self._keys is None or (newer and self._clock() - self._read > _REFRESH)
-            return self._fetched() if old or self._keys is None else self._keys
-
-    def _fetched(self) -> KeySet:
-        """The keys, asked for now; not at once again when there was no answer."""
-        if self._clock() < self._again:
-            raise TemporaryError(f"{self._issuer} did not answer a moment ago", delay=_PAUSE)
-        try:
-            document = _get(f"{self._issuer}/.well-known/openid-configuration")
-            if str(document.get("issuer", "")).rstrip("/") != self._issuer:
-                raise TemporaryError(f"{self._issuer} says that it is another issuer")
-            keys = KeySet.import_key_set(_get(str(document.get("jwks_uri"))))  # type: ignore[arg-type]
-        except (TemporaryError, JoseError, LookupError, TypeError, ValueError) as error:
-            self._again = self._clock() + _PAUSE
-            if isinstance(error, TemporaryError):
-                raise
-            said = f"{self._issuer} has no keys that can be read"
-            raise TemporaryError(said, delay=_PAUSE) from None
-        self._document, self._keys, self._read = document, keys, self._clock()
-        return keys
 
 
 def _unverified(token: str) -> Mapping[str, Any]:
@@ -202,23 +127,3 @@ def _texts(value: Any) -> frozenset[str]:
         if isinstance(value, list)
         else frozenset()
     )
-
-
-class _Declined(TemporaryError):
-    """The issuer answers, but not to this token."""
-
-
-def _get(url: str, token: str = "") -> Mapping[str, Any]:
-    """A JSON object; TemporaryError when it cannot be had."""
-    if not url.startswith(("https://", "http://")):
-        raise TemporaryError("the token's issuer names no address to ask", delay=_REFRESH)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310  checked above
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            value = json.loads(answer.read(_LARGEST))
-    except (OSError, HTTPException, ValueError) as error:
-        said = f"{url} cannot be asked: {type(error).__name__}"
-        declined = isinstance(error, HTTPError) and error.code in (401, 403)
-        raise (_Declined if declined else TemporaryError)(said, delay=_PAUSE) from None
-    return value if isinstance(value, dict) else {}

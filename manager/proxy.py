@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import h11
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from bridge.targets.calls import Address
 from manager.auth import Refused
@@ -17,6 +18,7 @@ from manager.auth import Refused
 __all__ = ["Answer", "Headers", "Request", "forwarded", "without"]
 
 Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 _CONNECT: Final = 5.0
 _BLOCK: Final = 1 << 16
@@ -31,12 +33,15 @@ _HOP_BY_HOP: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is passed on. `target` is the path with its query, as it was written."""
+    """What is passed on. `target` is the path with its query, as it was written.
+
+    `receive` is where the body comes from, and word that the client has left.
+    """
 
     method: str
     target: bytes
     headers: Headers
-    body: AsyncIterator[bytes]
+    receive: Receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,11 @@ async def forwarded(request: Request, address: Address, wait: float) -> Answer:
     wire = h11.Connection(h11.CLIENT)
     sending = asyncio.create_task(_send(request, wire, writer))
     try:
-        head = await asyncio.wait_for(_head(wire, reader), wait)
+        head = await asyncio.wait_for(_unless(sending, _head(wire, reader)), wait)
     except BaseException as error:
         await _end(sending, writer)
+        if isinstance(error, ClientDisconnect):
+            raise Refused(400, "the body was cut off") from None
         if isinstance(error, TimeoutError):
             raise Refused(504, f"{address.name} did not answer in time") from None
         if isinstance(error, OSError | h11.ProtocolError):
@@ -79,19 +86,48 @@ async def _connected(address: Address) -> tuple[asyncio.StreamReader, asyncio.St
 
 
 async def _send(request: Request, wire: h11.Connection, writer: asyncio.StreamWriter) -> None:
-    """Send all of it, as fast as the server takes it; one that answers before its end may."""
-    with suppress(OSError, ClientDisconnect, h11.LocalProtocolError):
+    """Send all of it, as fast as the server takes it; one that answers before its end may.
+
+    Ends with ClientDisconnect, when the client leaves.
+    """
+    body = _blocks(request.receive)
+    with suppress(OSError, h11.LocalProtocolError):
         headers = _passed(request.headers)
         if any(name == b"transfer-encoding" for name, _ in request.headers):
             headers.append((b"transfer-encoding", b"chunked"))
         head = h11.Request(method=request.method, target=request.target, headers=headers)
         writer.write(wire.send(head) or b"")
-        async for block in request.body:
-            if block:
-                writer.write(wire.send(h11.Data(data=block)) or b"")
-                await writer.drain()
+        async for block in body:
+            writer.write(wire.send(h11.Data(data=block)) or b"")
+            await writer.drain()
         writer.write(wire.send(h11.EndOfMessage()) or b"")
         await writer.drain()
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+    raise ClientDisconnect
+
+
+async def _blocks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if block := message.get("body", b""):
+            yield block
+        more = message.get("more_body", False)
+
+
+async def _unless(left: asyncio.Task[None], head: Coroutine[Any, Any, T]) -> T:
+    """The head of the answer, unless the client leaves before."""
+    reading = asyncio.create_task(head)
+    try:
+        await asyncio.wait({left, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            left.result()
+        return await reading
+    finally:
+        reading.cancel()
 
 
 def _passed(headers: Headers) -> Headers:
@@ -137,7 +173,7 @@ async def _body(
 
 async def _end(sending: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
     sending.cancel()
-    with suppress(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError, ClientDisconnect):
         await sending
     writer.close()
 

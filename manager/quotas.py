@@ -22,7 +22,7 @@ from bridge.targets import JobState
 from manager.auth import ADMIN
 from manager.quota import Load, Quota, Used, from_stored, to_store
 from manager.service import Deployed
-from manager.store import ServiceStore
+from manager.store import BucketRow, ServiceStore
 from manager.stored import Stored
 
 __all__ = ["QuotaError", "Quotas"]
@@ -121,6 +121,16 @@ class Quotas:
         own = self.buckets(uid) if most is not None else frozenset()
         if most is not None and wanted - own and len(own | wanted) > most:
             raise QuotaError(f"your quota is {most} buckets, and you have {len(own)}")
+
+    def claim_bucket(self, row: BucketRow) -> BucketRow:
+        """What is known of a bucket, which is this when nothing was: of two who ask for it at once
+        one gets it. QuotaError when its owner would have too many."""
+        most = None if row.owner == ADMIN.uid else self.of(row.owner).buckets
+        found = self._state.claim_bucket(row, most)
+        if found is None:
+            have = len(self.buckets(row.owner))
+            raise QuotaError(f"your quota is {most} buckets, and you have {have}")
+        return found
 
     def check_volume(self, uid: str, own: Sequence[int], size: int) -> None:
         """QuotaError when the user may not have one more volume of so many bytes beside his own."""

@@ -68,17 +68,23 @@ def _run(
             continue
         except TargetUnavailable as error:
             raise Refused(502, f"{one.name} is not ready: {error.message}") from error
-    return _as_job(manager, one, body, headers)
+    return _as_job(manager, one, body, headers, gone)
 
 
-def _as_job(manager: Manager, one: Deployed, body: bytes, headers: Mapping[str, str]) -> Reply:
+def _as_job(
+    manager: Manager,
+    one: Deployed,
+    body: bytes,
+    headers: Mapping[str, str],
+    gone: Callable[[], bool],
+) -> Reply:
     # A call is a job of its own, whoever names it: its output is for this caller.
     given = {name: value for name, value in headers.items() if name != "x-delegated-job-id"}
     accepted = manager.submit(one, body, given, one.owner)
     if not accepted:
         return _text(200, b"")
     job = accepted[-1]
-    record = manager.dispatcher.wait(job, manager.settings.run_wait)
+    record = manager.dispatcher.wait(job, manager.settings.run_wait, gone=gone)
     manager.parts.jobs.hide(one.name, job=job)
     if record is None or not record.state.final:
         manager.dispatcher.cancel(job)

@@ -1,8 +1,8 @@
 """What the manager remembers beside the jobs: services with their tokens, buckets, its settings.
 
-In a SQLite file that only its owner can read, or in tables beside the jobs. A service's token and
-the secrets that its users sent are in it as they are: clients read the token back, and jobs need
-the secrets.
+In a SQLite file that only its owner can read, or in tables beside the jobs. Services, with their
+tokens and secrets, and all settings are sealed (`manager.sealing`): clients read tokens back, and
+jobs need secrets, so hashes would not do.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from bridge.dispatch.database import (
     migrate,
     upsert,
 )
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, PermanentError, UsageError
 from bridge.secret import Secret
+from manager.sealing import VARIABLE, Seal, digest, kept_key
 from manager.service import Source
 
 __all__ = ["BucketRow", "ServiceRow", "ServiceStore"]
@@ -50,17 +51,30 @@ CREATE TABLE IF NOT EXISTS buckets (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """,
+    # `sealed` has the source and the token; the digest keeps tokens unique. What is there already
+    # is sealed by `_seal_all`: SQL cannot.
+    """
+ALTER TABLE services RENAME COLUMN source TO sealed;
+ALTER TABLE services RENAME COLUMN token TO token_sha256;
+""",
 )
 
 
 _STEPS: Final = [(f"step {number}", script) for number, script in enumerate(_MIGRATIONS, 1)]
 _SERVICE: Final = upsert(
-    "services", ["name"], ["source", "token", "owner", "owner_name", "created"]
+    "services", ["name"], ["sealed", "token_sha256", "owner", "owner_name", "created"]
 )
 _BUCKET: Final = upsert("buckets", ["name"], ["owner", "visibility", "allowed_users", "service"])
+_SETTING: Final = upsert("settings", ["name"], ["value"])
 _VALUE: Final = "SELECT value FROM settings WHERE name = ?"
 # The number of changes of the services, as JSON like every setting.
 _VERSION: Final = "services_version"
+# Which key everything is sealed with.
+_MARK: Final = "state_key"
+_OPEN: Final = (_VERSION, _MARK)
+_KEY_FILE: Final = "state.key"
+# So that what stood there before it was sealed is in no free page.
+_REWRITE: Final = "VACUUM /*! FULL services, settings */"
 _NEXT: Final = (
     "INSERT INTO settings VALUES (?, '1') ON CONFLICT (name)"
     " DO UPDATE SET value = CAST(CAST(settings.value AS INTEGER) + 1 AS TEXT)"
@@ -93,17 +107,21 @@ class BucketRow:
 class ServiceStore:
     """The tables in a database, or in the file at a path; made when they are not there.
 
-    Thread-safe; what returns is on the disk. `shared`: whether other managers may have it too.
-    Errors: TemporaryError when it cannot be written now, PermanentError when it is broken or newer
-    than this program.
+    `key` is what it is sealed with, by default that in `state.key` beside the file, which is made
+    with it. Thread-safe; what returns is on the disk. `shared`: whether other managers may have it
+    too. Errors: TemporaryError when it cannot be written now, PermanentError when it is broken,
+    newer than this program, or sealed with another key; UsageError for a database without a key.
     """
 
-    def __init__(self, place: Path | Database) -> None:
+    def __init__(self, place: Path | Database, key: Secret | None = None) -> None:
         self._database = SqliteFile(place) if isinstance(place, Path) else place
         self.shared = self._database.shared
         try:
             with closing(self._database.connect(writing=True)) as connection:
                 migrate(connection, _STEPS, table="manager_migrations", what="the manager's state")
+                self._seal = Seal(key or _own_key(place, connection))
+                if _sealed_now(connection, self._seal):
+                    connection.execute(_REWRITE)
             self._desk = Desk(self._database, writing=True)
         except BridgeError:
             raise
@@ -116,17 +134,17 @@ class ServiceStore:
 
     def version(self) -> int:
         """A number that is another after each change of the services."""
-        found: int = self.setting(_VERSION, 0)
-        return found
+        rows = self._read(_VALUE, _VERSION)
+        return int(rows[0]["value"]) if rows else 0
 
     def services(self) -> list[ServiceRow]:
         """All services, by name."""
         rows = self._read("SELECT * FROM services ORDER BY name")
-        return [_service(row) for row in rows]
+        return [_service(row, self._seal) for row in rows]
 
     def put_service(self, row: ServiceRow) -> None:
         """Store a service; one of the same name is replaced."""
-        values = (row.name, json.dumps(row.source), row.token.reveal())
+        values = (row.name, *_sealed_service(self._seal, row.name, row.source, row.token))
         whose = (row.owner, row.owner_name, row.created)
         self._execute(_SERVICE, *values, *whose, changed=True)
 
@@ -146,9 +164,28 @@ class ServiceStore:
 
     def put_bucket(self, row: BucketRow) -> None:
         """Store what is known of a bucket."""
-        users = json.dumps(row.allowed_users)
-        values = (row.name, row.owner, row.visibility, users, row.service)
-        self._execute(_BUCKET, *values)
+        self._execute(_BUCKET, *_bucket_values(row))
+
+    def claim_bucket(self, row: BucketRow, most: int | None) -> BucketRow | None:
+        """Store what is known of a bucket unless something is known of it; what is known then.
+
+        None when its owner would have more than `most`. Whoever asks for it anywhere waits for
+        whoever was first.
+        """
+
+        def work(connection: Connection) -> BucketRow | None:
+            query = "SELECT * FROM buckets WHERE name = ?"
+            known = connection.execute(query, (row.name,)).fetchone()
+            if known is not None:
+                return _bucket(known)
+            query = "SELECT count(*) AS buckets FROM buckets WHERE owner = ?"
+            have = connection.execute(query, (row.owner,)).fetchone()["buckets"]
+            if most is not None and have >= most:
+                return None
+            connection.execute(_BUCKET, _bucket_values(row))
+            return row
+
+        return self._desk.write(work, alone=True)
 
     def remove_bucket(self, name: str) -> None:
         """Forget a bucket."""
@@ -157,19 +194,19 @@ class ServiceStore:
     def setting(self, name: str, default: Any) -> Any:
         """A value that was put, or the default."""
         rows = self._read(_VALUE, name)
-        return json.loads(rows[0]["value"]) if rows else default
+        return self._opened(name, rows[0]["value"]) if rows else default
 
     def put_setting(self, name: str, value: Any) -> None:
         """Store a JSON value."""
-        self._execute(upsert("settings", ["name"], ["value"]), name, json.dumps(value))
+        self._execute(_SETTING, name, self._sealed(name, value))
 
     def kept_setting(self, name: str, value: Any) -> Any:
         """The value that is there; this one is put first when there is none."""
 
         def work(connection: Connection) -> Any:
-            row = (name, json.dumps(value))
+            row = (name, self._sealed(name, value))
             connection.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", row)
-            return json.loads(connection.execute(_VALUE, (name,)).fetchone()["value"])
+            return self._opened(name, connection.execute(_VALUE, (name,)).fetchone()["value"])
 
         return self._desk.write(work)
 
@@ -209,12 +246,85 @@ class ServiceStore:
     def _read(self, query: str, *values: object) -> list[Row]:
         return self._desk.read(lambda c: c.execute(query, values).fetchall())
 
+    def _sealed(self, name: str, value: Any) -> str:
+        return self._seal.seal(json.dumps(value), _setting_place(name))
 
-def _service(row: Row) -> ServiceRow:
+    def _opened(self, name: str, sealed: str) -> Any:
+        return json.loads(self._seal.open(sealed, _setting_place(name)))
+
+
+def _own_key(place: Path | Database, connection: Connection) -> Secret:
+    """The key in the file beside the state, made for a state that has none yet."""
+    if not isinstance(place, Path):
+        raise UsageError(
+            f"{VARIABLE} is not set: a state in a database needs a key that is not in it",
+            hint="make one with: openssl rand -hex 32; all managers on it need the same",
+        )
+    sealed = connection.execute(_VALUE, (_MARK,)).fetchone() is not None
+    return kept_key(place.with_name(_KEY_FILE), make=not sealed)
+
+
+def _sealed_now(connection: Connection, seal: Seal) -> bool:
+    """Whether there was something that had to be sealed; PermanentError for another key's state."""
+    connection.begin(durable=True, alone=True)
+    try:
+        found = connection.execute(_VALUE, (_MARK,)).fetchone()
+        if found is not None and found["value"] != seal.mark:
+            raise PermanentError(
+                "the manager's state is sealed with another key",
+                hint=f"set {VARIABLE} to the key that it was made with, or put back the file"
+                f" {_KEY_FILE} that stood beside it",
+            )
+        changed = found is None and _seal_all(connection, seal)
+        connection.execute(_SETTING, (_MARK, seal.mark))
+        connection.commit()
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+    return changed
+
+
+def _seal_all(connection: Connection, seal: Seal) -> bool:
+    """Seal what a version without seals has stored; whether there was any."""
+    services = connection.execute("SELECT * FROM services").fetchall()
+    for row in services:
+        source, token = _source(row["sealed"]), Secret(row["token_sha256"])
+        values = (*_sealed_service(seal, row["name"], source, token), row["name"])
+        connection.execute(
+            "UPDATE services SET sealed = ?, token_sha256 = ? WHERE name = ?", values
+        )
+    settings = connection.execute("SELECT * FROM settings").fetchall()
+    for row in settings:
+        if (name := row["name"]) not in _OPEN:
+            sealed = seal.seal(row["value"], _setting_place(name))
+            connection.execute("UPDATE settings SET value = ? WHERE name = ?", (sealed, name))
+    return bool(services or settings)
+
+
+def _setting_place(name: str) -> str:
+    return f"setting {name}"
+
+
+def _service_place(name: str) -> str:
+    return f"service {name}"
+
+
+def _sealed_service(seal: Seal, name: str, source: Source, token: Secret) -> tuple[str, str]:
+    """What is stored of a service that nobody else may read, and its token's digest."""
+    text = json.dumps({"source": source, "token": token.reveal()})
+    return seal.seal(text, _service_place(name)), digest(token)
+
+
+def _service(row: Row, seal: Seal) -> ServiceRow:
+    """One without a source, which no service is, where it cannot be read."""
+    try:
+        found = json.loads(seal.open(row["sealed"], _service_place(row["name"])))
+    except (PermanentError, ValueError):
+        found = {"source": {}, "token": ""}
     return ServiceRow(
         name=row["name"],
-        source=_source(row["source"]),
-        token=Secret(row["token"]),
+        source=found["source"],
+        token=Secret(found["token"]),
         owner=row["owner"],
         owner_name=row["owner_name"],
         created=row["created"],
@@ -222,12 +332,17 @@ def _service(row: Row) -> ServiceRow:
 
 
 def _source(text: str) -> Source:
-    """An empty one, which no service is, for text that is no JSON object."""
+    """An empty one for text that is no JSON object."""
     try:
         found = json.loads(text)
     except ValueError:
         found = None
     return found if isinstance(found, dict) else {}
+
+
+def _bucket_values(row: BucketRow) -> tuple[str, ...]:
+    users = json.dumps(row.allowed_users)
+    return row.name, row.owner, row.visibility, users, row.service
 
 
 def _bucket(row: Row) -> BucketRow:

@@ -26,8 +26,8 @@ _LOG: Final = logging.getLogger("manager")
 class Tenants:
     """Keeps the buckets of services, their owners and the keys of their jobs together.
 
-    `access` is what targets read, see `manager.core.Parts`. Errors are those of `Buckets` and of
-    `Accounts`.
+    `access` is what targets read, see `manager.core.Parts`; `claim` is `Quotas.claim_bucket`.
+    Errors are those of `Buckets` and of `Accounts`.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class Tenants:
         state: ServiceStore,
         accounts: Accounts,
         access: dict[ProviderRef, ProviderAccess],
+        claim: Callable[[BucketRow], BucketRow],
     ) -> None:
+        self._claim = claim
         self._buckets = buckets
         self._state = state
         self._accounts = accounts
@@ -55,6 +57,13 @@ class Tenants:
             # One of which nothing is known is the administrator's: to name it must not make it his.
             if row is not None or self._buckets.has_bucket(bucket):
                 raise ConflictError(f"the bucket {bucket} already exists and is somebody else's")
+
+    def take(self, one: Deployed, caller: Caller) -> None:
+        """Make what is nobody's the service's owner's; `check` again, as another may be quicker."""
+        for bucket in sorted(one.buckets):
+            if self._state.bucket(bucket) is None and not self._buckets.has_bucket(bucket):
+                self._claim(_wanted(bucket, one))
+        self.check(one, caller)
 
     def open(self, one: Deployed) -> None:
         """Make the service's buckets, and its jobs able to use them."""

@@ -124,7 +124,7 @@ class Skedulix(Rule):
             if view.now + busy / self._cores + self._takes(one.call, view) > one.call.deadline:
                 public = self.first(one.call, FUNCTIONS, QUEUE)
                 if public >= 0:
-                    moves[one.call.index] = public
+                    moves[one.call.number] = public
                     continue
             busy += self._cpu[one.call.workload] * self._takes(one.call, view)
         return moves

@@ -74,7 +74,7 @@ def cluster_options(command: Command) -> Command:
     """Add --cluster and --manager, which `chosen_cluster` takes."""
     manager = "URL of an OSCAR manager: only that one."
     options = (
-        click.option("--cluster", default="", help="Only this cluster; default: all known."),
+        click.option("--cluster", "-c", default="", help="Only this cluster; default: all known."),
         click.option("--manager", default="", metavar="URL", help=manager),
     )
     for option in reversed(options):

@@ -1,4 +1,5 @@
-"""`cluster`: clusters on the machines of a cloud, made by the Infrastructure Manager (IM)."""
+"""`cluster create|machines|destroy`: clusters on a cloud's machines, made by the Infrastructure
+Manager (IM). What the group has of oscar-cli is in `bridge.cli.profiles`."""
 
 from __future__ import annotations
 
@@ -29,10 +30,12 @@ _HIDDEN: Final = "hidden (--show-secrets)"
 
 @click.group()
 def cluster() -> None:
-    """Make, watch and remove clusters on a cloud's machines, through an Infrastructure Manager.
+    """The OSCAR clusters that you use, in oscar-cli's words and in its file; and new ones.
 
-    IM needs to know you and your cloud: lines as `type = InfrastructureManager; token = …` and
-    `id = site; type = OpenStack; …`, in the file of --auth, or in the variable IM_AUTH itself.
+    create, machines and destroy make, watch and remove clusters on a cloud's machines, through an
+    Infrastructure Manager (IM). IM needs to know you and your cloud: lines as
+    `type = InfrastructureManager; token = …` and `id = site; type = OpenStack; …`, in the file of
+    --auth, or in the variable IM_AUTH itself.
     """
 
 
@@ -73,17 +76,17 @@ def create(  # noqa: PLR0917  (as click calls it)
     if wait and found.state in infrastructure.FAILED:
         raise PermanentError(
             f"infrastructure {made} is {found.state}",
-            hint=f"oscar-bridge cluster status {made} --log; it costs money until destroyed",
+            hint=f"oscar-bridge cluster machines {made} --log; it costs money until destroyed",
         )
 
 
-@cluster.command("status")
+@cluster.command("machines")
 @click.argument("infrastructure", default="")
 @_im_options
 @click.option("--show-secrets", is_flag=True, help="Passwords and tokens as they are.")
 @click.option("--log", is_flag=True, help="What was said while it was installed.")
 @json_option
-def status(
+def machines(
     infrastructure: str,
     url: str,
     auth: Path | None,
@@ -92,7 +95,7 @@ def status(
     log: bool,
     as_json: bool,
 ) -> None:
-    """Show how a cluster stands and where it answers; without an id, list all of yours."""
+    """Show how a cluster's machines stand and where it answers; without an id, all of yours."""
     manager = _manager(url, auth)
     if log and infrastructure:
         click.echo(manager.log(infrastructure))

@@ -19,6 +19,7 @@ from bridge.cli.deployment import register as register_deployment
 from bridge.cli.operate import register as register_day_two
 from bridge.cli.operations import register as register_operations
 from bridge.cli.oscar import register as register_oscar
+from bridge.cli.profiles import register as register_profiles
 from bridge.cli.up import up
 from bridge.errors import BridgeError
 
@@ -141,6 +142,7 @@ def run(
 
 app.add_command(up)
 app.add_command(cluster)
+register_profiles(cluster)
 register_deployment(app)
 register_day_two(app)
 register_oscar(app)

@@ -63,9 +63,10 @@ def _state(command: Command) -> Command:
 @click.argument("file", type=_PATH)
 @_state
 def backup(file: Path, state: Path) -> None:
-    """Write a manager's services, tokens and jobs to FILE, while it runs.
+    """Write a manager's services and jobs to FILE, while it runs.
 
-    The file holds secrets. Objects are not in it: they are the object store's to keep.
+    Its secrets are sealed, and the key, state.key or BRIDGE_STATE_KEY, is not in it: keep that
+    elsewhere. Objects are not in it either: they are the object store's to keep.
     """
     from bridge.cli.output import size
     from manager.backup import backup as save

@@ -19,7 +19,7 @@ from bridge.cli.operate import invoke, logs, ls, submit
 if TYPE_CHECKING:
     from bridge.targets.oscar import OscarClient
 
-__all__ = ["register"]
+__all__ = ["on_cluster", "register"]
 
 Command = Callable[..., Any]
 
@@ -28,7 +28,7 @@ _YES: Final = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 _WEEK: Final = 7 * 24 * 3600
 
 
-def _on_cluster(command: Command) -> Command:
+def on_cluster(command: Command) -> Command:
     """Add --cluster and --manager; the command gets the keyword `client`."""
 
     @cluster_options
@@ -43,17 +43,18 @@ def _on_cluster(command: Command) -> Command:
 def _client(cluster: str, manager: str) -> OscarClient:
     from bridge.errors import UsageError
     from bridge.targets.oscar import OscarClient
-    from bridge.targets.oscar.access import chosen_cluster, known_clusters
+    from bridge.targets.oscar.access import chosen_cluster, default_cluster, known_clusters
 
     chosen = chosen_cluster(cluster, manager)
     known = known_clusters() if chosen is None else (chosen,)
-    if len(known) == 1:
-        return OscarClient(known[0])
+    if (one := known[0] if len(known) == 1 else default_cluster(known)) is not None:
+        return OscarClient(one)
     if not known:
-        hint = "set OSCAR_ENDPOINT, or give --manager URL"
+        hint = "oscar-bridge cluster add, or set OSCAR_ENDPOINT, or give --manager URL"
         raise UsageError("no OSCAR cluster is known", hint=hint)
     names = ", ".join(one.id for one in known)
-    raise UsageError(f"several clusters are known: {names}", hint="--cluster names one of them")
+    hint = "--cluster names one of them, cluster default --set one for all commands"
+    raise UsageError(f"several clusters are known: {names}", hint=hint)
 
 
 @click.group("service")
@@ -72,7 +73,7 @@ def service() -> None:
     is_flag=True,
     help="How long its runs take by target, how sure that is and how well it was foretold.",
 )
-@_on_cluster
+@on_cluster
 @json_option
 def get_service(
     name: str, client: OscarClient, *, show_secrets: bool, estimates: bool, as_json: bool
@@ -142,7 +143,7 @@ def _is_secret(name: str) -> bool:
 @service.command("delete")
 @_NAME
 @_YES
-@_on_cluster
+@on_cluster
 def delete_service(name: str, client: OscarClient, *, yes: bool) -> None:
     """Delete a service, whoever deployed it. OSCAR's own manager deletes its buckets with it.
 
@@ -158,13 +159,37 @@ def delete_service(name: str, client: OscarClient, *, yes: bool) -> None:
     click.echo(f"service {name} is deleted", err=True)
 
 
+@service.command("rotate-token")
+@_NAME
+@click.option("--show-secrets", is_flag=True, help="Print the new token.")
+@on_cluster
+def rotate_token(name: str, client: OscarClient, *, show_secrets: bool) -> None:
+    """Give a service a new token; the old one opens nothing any more.
+
+    What you gave the old one to needs the new one. OSCAR's own manager cannot do this.
+    """
+    from bridge.errors import NotFoundError
+
+    try:
+        token = client.rotate_token(name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no service {name!r} on cluster {client.id}, or its manager is OSCAR's own",
+            hint="oscar-bridge service list",
+        ) from error
+    if show_secrets:
+        click.echo(token.reveal())
+    else:
+        click.echo(f"service {name} has a new token (--show-secrets prints it)", err=True)
+
+
 @click.group("bucket")
 def bucket() -> None:
     """Buckets of an OSCAR cluster. `put` and `get` move files: minio://BUCKET/FOLDER."""
 
 
 @bucket.command("list")
-@_on_cluster
+@on_cluster
 @json_option
 def list_buckets(client: OscarClient, *, as_json: bool) -> None:
     """List the buckets that you may look into."""
@@ -186,7 +211,7 @@ def _bucket_row(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 @bucket.command("get")
 @_NAME
-@_on_cluster
+@on_cluster
 @json_option
 def get_bucket(name: str, client: OscarClient, *, as_json: bool) -> None:
     """Show who may look into a bucket, and the first objects in it."""
@@ -221,7 +246,7 @@ def get_bucket(name: str, client: OscarClient, *, as_json: bool) -> None:
     help="For you, for some users, for all users of the cluster.",
 )
 @click.option("--user", "users", multiple=True, help="Who may look into a restricted one.")
-@_on_cluster
+@on_cluster
 def create_bucket(
     name: str, client: OscarClient, *, visibility: str, users: tuple[str, ...]
 ) -> None:
@@ -233,7 +258,7 @@ def create_bucket(
 @bucket.command("delete")
 @_NAME
 @_YES
-@_on_cluster
+@on_cluster
 def delete_bucket(name: str, client: OscarClient, *, yes: bool) -> None:
     """Remove a bucket with everything in it."""
     if not yes:
@@ -254,7 +279,7 @@ def delete_bucket(name: str, client: OscarClient, *, yes: bool) -> None:
     show_default=True,
     help="Seconds that it works.",
 )
-@_on_cluster
+@on_cluster
 @json_option
 def presign(
     name: str, key: str, client: OscarClient, *, upload: bool, expires: int, as_json: bool

@@ -93,7 +93,13 @@ class Bundler:
             if not self._core.stopping.is_set():
                 self._settle(numbered)
             return
-        launched = self._target.launch(service, root, len(records))
+        try:
+            launched = self._target.launch(service, root, len(records))
+        except TemporaryError as error:
+            # It may have been launched all the same: whoever asks for a job has to know of what.
+            for record in numbered:
+                self._lane.refused(record, error)
+            return
         for number, record in enumerate(numbered):
             self._submitted(record, f"{launched}:{number}")
 

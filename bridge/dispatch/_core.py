@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bridge.dispatch._hooks import Hooks
 from bridge.dispatch._known import Known
@@ -20,6 +20,8 @@ from bridge.fdl.model import Service, TargetSpec
 from bridge.targets import JobState
 
 __all__ = ["LOG", "Core"]
+
+T = TypeVar("T")
 
 LOG: Final = logging.getLogger("bridge.dispatch")
 _PAUSE: Final = 0.25
@@ -119,6 +121,19 @@ class Core:
                 LOG.exception("what became of job %s cannot be stored", changes[0].job)
                 return self.store.change([_unstorable(changes[0], error)])
         return [None] * len(changes)
+
+    def ask(self, question: Callable[[], T]) -> T | None:
+        """What the store says, however long it needs; None when we are stopping.
+
+        For questions about jobs that were claimed: nobody else would go on with them.
+        """
+        while not self.stopping.is_set():
+            try:
+                return question()
+            except TemporaryError as error:
+                LOG.warning("%s; asking again", error)
+                self.stopping.wait(max(_PAUSE, min(error.delay, 1.0)))
+        return None
 
     def loop(self, step: Callable[[], None]) -> None:
         """Run the step until we stop; errors are logged and the next step comes after a pause."""

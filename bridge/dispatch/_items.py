@@ -15,6 +15,7 @@ from bridge.targets import JobState
 __all__ = [
     "LARGE",
     "Item",
+    "decisions_before",
     "detail",
     "event_url",
     "new_item",
@@ -30,9 +31,11 @@ __all__ = [
 Item = Mapping[str, Mapping[str, Any]]
 """What DynamoDB's own JSON is."""
 
-LARGE: Final = 300_000
-# An item may have 400 kB; outputs beyond this are left to the report in the work bucket.
+LARGE: Final = 200_000
+# An item may have 400 kB in all; outputs beyond this are left to the report in the work bucket.
 _MOST_OUTPUTS: Final = 60_000
+# Some twenty decisions between two targets.
+_MOST_DECISIONS: Final = 60_000
 _LONGEST_REASON: Final = 8_000
 # What an attempt has in common with its job, under the same names.
 _OF_ATTEMPT: Final = tuple(
@@ -81,6 +84,7 @@ def new_item(job: NewJob, event: str, at: float) -> dict[str, dict[str, Any]]:
             "accepted": at,
             "changed": at,
             "open": "1",
+            "trace": job.trace or None,
         }
     )
 
@@ -140,6 +144,7 @@ def record(item: Item, event: str = "") -> JobRecord:
         report=json.loads(values.get("report", "{}")),
         stop=bool(values.get("stop")),
         moving=bool(values.get("moving")),
+        trace=values.get("trace", ""),
     )
 
 
@@ -153,9 +158,19 @@ def detail(item: Item, job: JobRecord) -> JobDetail:
     return JobDetail(
         job,
         (*earlier, present),
-        (decision,) if decision else (),
+        (*json.loads(values.get("decisions", "[]")), *((decision,) if decision else ())),
         tuple(Output(**one) for one in found),
     )
+
+
+def decisions_before(item: Item) -> str:
+    """The decisions of a job whose next attempt begins, as far as there is room: the last ones."""
+    kept = json.loads(item.get("decisions", {"S": "[]"})["S"])
+    if "decision" in item:
+        kept.append(json.loads(item["decision"]["S"]))
+    while len(text := dumps(kept)) > _MOST_DECISIONS:
+        del kept[0]
+    return text
 
 
 def _attempt(value: Mapping[str, Any]) -> Attempt:

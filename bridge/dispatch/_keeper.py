@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bridge.dispatch._core import LOG, Core
@@ -33,15 +33,23 @@ class Keeper:
         self._bury()
         self._adopt()
 
+    def live(self) -> None:
+        """Renew the lease until the dispatcher stops, whatever else takes its time."""
+        self._core.loop(self._renew)
+
+    def _renew(self) -> None:
+        core = self._core
+        if not core.stopping.wait(core.settings.lease / 3):
+            core.store.lease(core.owner, core.clock() + core.settings.lease)
+
     def run(self) -> None:
-        """The thread's work until the dispatcher stops."""
+        """The thread's other work until the dispatcher stops."""
         self._core.loop(self._step)
 
     def _step(self) -> None:
         core = self._core
         if core.stopping.wait(core.settings.lease / 3):
             return
-        core.store.lease(core.owner, core.clock() + core.settings.lease)
         self._bury()
         self._adopt()
         self._tell_targets()
@@ -64,15 +72,17 @@ class Keeper:
         for target, state in self._core.store.loads():
             lane = self._lanes.get(target)
             if lane is not None and state in _WITH_TARGET:
-                lane.resume(self._claim(target, state))
+                for records in self._claimed(target, state):
+                    lane.resume(records)
             elif lane is None and target:
-                self._place_anew(self._claim(target, state))
+                for records in self._claimed(target, state):
+                    self._place_anew(records)
 
-    def _claim(self, target: str, state: JobState) -> list[JobRecord]:
-        core, found = self._core, list[JobRecord]()
+    def _claimed(self, target: str, state: JobState) -> Iterator[list[JobRecord]]:
+        """Claimed a batch at a time: where the next claim fails, these are not forgotten."""
+        core = self._core
         while batch := core.store.claim(core.owner, state, core.clock(), _BATCH, target):
-            found += batch
-        return found
+            yield batch
 
     def _place_anew(self, records: list[JobRecord]) -> None:
         """These are on a target that is not there any more."""
@@ -94,20 +104,29 @@ class Keeper:
         )
 
     def _tell_targets(self) -> None:
-        """Cancels whose target could not be told at once."""
-        for record in self._core.store.jobs(stop=True):
-            tell(self._core, self._lanes, record)
+        """Cancels whose target could not be told at once. One that does not answer now is told
+        nothing more in this round: the others must not wait for it."""
+        core, deaf, last = self._core, set[str](), ""
+        while batch := core.store.jobs(stop=True, after=last):
+            for record in batch:
+                if core.stopping.is_set():
+                    return
+                if record.target not in deaf and not tell(core, self._lanes, record):
+                    deaf.add(record.target)
+            last = batch[-1].id
 
 
-def tell(core: Core, lanes: Mapping[str, Lane], record: JobRecord) -> None:
-    """Tell the job's target to cancel it; when that fails for now, the keeper does it later."""
+def tell(core: Core, lanes: Mapping[str, Lane], record: JobRecord) -> bool:
+    """Tell the job's target to cancel it; when that fails for now, the keeper does it later, and
+    the answer is False."""
     lane = lanes.get(record.target)
     try:
         if lane is not None:
             lane.stop(record)
     except TemporaryError as error:
         LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
-        return
+        return False
     except PermanentError as error:
         LOG.warning("cannot cancel job %s on %s: %s", record.id, record.target, error)
     core.store.stopped(record.id)
+    return True

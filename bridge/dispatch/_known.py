@@ -14,6 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from bridge.dispatch._busy import Busy
 from bridge.dispatch._promises import Promises
 from bridge.dispatch.lessons import observation
 from bridge.dispatch.model import JobEvent, Lesson
@@ -44,6 +45,7 @@ class Known:
         self._news = threading.Event()
         self._book = Estimates()
         self._promises = Promises()
+        self._busy = Busy(name for name, spec in specs.items() if spec.kind == "lambda")
         self._version = 0
         self._swept = 0.0
         self._unsure = False
@@ -55,7 +57,8 @@ class Known:
         """The snapshot with what is known of a service, for a decision about it."""
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
-            informed = self._book.informed(snapshot, service, now, owner=owner)
+            busy = self._busy.of(service)
+            informed = self._book.informed(snapshot, service, now, owner=owner, busy=busy)
             spent = self._promises.added(informed.spent[service], service, owner, now)
         return replace(informed, spent={**informed.spent, service: spent})
 
@@ -81,14 +84,16 @@ class Known:
 
     def heard(self, news: Sequence[JobEvent]) -> None:
         """Something has ended: there is something to learn, in a while."""
+        self._busy.heard(news)
         if any(event.state.final or event.attempt > 1 for event in news):
             # Without the lock: whoever commits does not wait for who learns.
             self._promises.heard(news, self._core.clock())
             self._news.set()
 
-    def placed(self, job: str, service: str, cost: Decimal) -> None:
+    def placed(self, job: str, service: str, target: str, cost: Decimal) -> None:
         """A job was placed where it is expected to cost so much."""
         with self._lock:
+            self._busy.placed(job, service, target, self._core.clock())
             self._promises.make(job, service, self._core.share(service), cost)
 
     def submitted(self, target: str, *, ok: bool) -> None:
@@ -195,7 +200,8 @@ class Known:
             seen = observation(lesson, self._price)
             one = self._core.services.get(lesson.service)
             if seen is not None and one is not None:
-                seen = replace(seen, cores=float(one.resources.cpu))
+                held = seen.held if self._busy.counts(seen.target) else None
+                seen = replace(seen, cores=float(one.resources.cpu), held=held)
             return seen is not None and self._book.observe(seen, self._core.clock())
         except Exception:
             # One that nobody foresaw must not keep us from all others.

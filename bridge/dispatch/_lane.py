@@ -12,7 +12,7 @@ from typing import Final
 from bridge.dispatch import steps
 from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
-from bridge.dispatch._news import Watched, change_of, watched
+from bridge.dispatch._news import Watched, understood, watched
 from bridge.dispatch._waiting import patience
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
@@ -103,7 +103,12 @@ class Lane:
         """Tell the target to cancel; raises what the target raises."""
         if isinstance(self._target, Bundles) and record.handle:
             self._target.follow(record.id, record.attempt, record.handle, record.service)
-        self._target.cancel(record.id)
+        try:
+            self._target.cancel(record.id)
+        except PermanentError:
+            # Nobody tells again, and what is followed for ever takes a place of those that run.
+            self.drop(record.id)
+            raise
         self.drop(record.id)
 
     # --- submitting -------------------------------------------------------------------------
@@ -124,9 +129,14 @@ class Lane:
         with self._lock:
             due = [r.record for r in self._resume if r.due <= now]
             self._resume = [r for r in self._resume if r.due > now]
-        if due:
-            # What has ended meanwhile is not to be run again.
-            self._poll()
+        try:
+            if due:
+                # What has ended meanwhile is not to be run again.
+                self._poll()
+        except BaseException:
+            with self._lock:
+                self._resume += [_Resume(now, record) for record in due]
+            raise
         for record in due:
             if record.id in self._watch and record.id not in self._held:
                 self._hand_over(record)
@@ -202,6 +212,10 @@ class Lane:
         except TemporaryError:
             if isinstance(self._target, Leases) and self._has_let_go(record):
                 return True
+            with self._lock:
+                # Those behind it come first the next time.
+                if (waits := self._held.pop(record.id, None)) is not None:
+                    self._held[record.id] = waits
             raise
 
     def let_be(self, record: JobRecord) -> None:
@@ -308,14 +322,15 @@ class Lane:
     def _overtaken(self, record: JobRecord) -> None:
         """The job moved on while it was being submitted: by its own news, or by a cancel, or
         because its service was deleted, which no target knows of (it has no handle then)."""
-        now = self._core.store.job(record.id)
-        if now is None or now.state.final:
+        store = self._core.store
+        now = self._core.ask(lambda: store.job(record.id))
+        if now is None or now.state.final or now.attempt != record.attempt:
             self.drop(record.id)
         if now is None or now.state not in (JobState.CANCELLED, JobState.FAILED):
             return
         unheard = now.state is JobState.CANCELLED or not now.handle
         if unheard and not self._try_stop(record.id):
-            self._core.store.stopped(record.id, done=False)
+            self._core.ask(lambda: store.stopped(record.id, done=False))
 
     def _try_stop(self, job: str) -> bool:
         """Tell the target to cancel; False when it may still hear it later."""
@@ -330,6 +345,15 @@ class Lane:
 
     def refused(self, record: JobRecord, error: TemporaryError) -> None:
         """Record that the target does not take the job now, or give up."""
+        try:
+            self._refused(record, error)
+        except Exception as broke:
+            # The store or the target cannot be asked now: nobody else would go on with the job.
+            LOG.warning("job %s is tried again on %s: %s", record.id, self.name, broke)
+            with self._lock:
+                self._resume.append(_Resume(self._core.clock() + _IDLE, record))
+
+    def _refused(self, record: JobRecord, error: TemporaryError) -> None:
         with self._lock:
             self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
@@ -438,7 +462,7 @@ class Lane:
             entry = self._watch.get(update.job)
             if entry is None:
                 self._forget_if_over(update)
-            elif (change := change_of(update, entry, self._core)) is not None:
+            elif (change := understood(update, entry, self._core)) is not None:
                 known.append((update, change))
         for _, change in known:
             if change.again:

@@ -27,6 +27,7 @@ _WAITING: Final = (
 )
 _TAKE: Final = (
     "UPDATE jobs SET owner = ? WHERE id = ? AND state = ? AND attempt = ? AND tries = ?"  # noqa: S608
+    " AND due = ? AND reason = ? AND handle = ?"
     f" AND {_FREE} RETURNING seq"
 )
 
@@ -47,5 +48,7 @@ def waiting(
 
 def take(connection: Connection, owner: str, job: JobRecord, now: float) -> bool:
     """The work of `JobStore.take`."""
-    values = (owner, job.id, job.state.value, job.attempt, job.tries, now)
+    # Whoever was refused meanwhile is due later, for a reason.
+    seen = (job.state.value, job.attempt, job.tries, job.due, job.reason, job.handle)
+    values = (owner, job.id, *seen, now)
     return connection.execute(_TAKE, values).fetchone() is not None

@@ -63,7 +63,9 @@ class Mover:
             return
         for lane in self._lanes.values():
             for record in lane.held:
-                self._go_on(lane, record)
+                if not self._go_on(lane, record):
+                    # The others there would fare no better, and those elsewhere must not wait.
+                    break
         if len(self._lanes) > 1 and time.monotonic() >= self._next:
             self._next = time.monotonic() + pause
             self._look()
@@ -155,7 +157,10 @@ class Mover:
         held = lane.hold(job)
         if held and self._mark(job, moving=True, why=why):
             return True
-        if held:
+        if held and job.state is JobState.PLACED:
+            # It was not followed before.
+            lane.drop(job.id)
+        elif held:
             lane.unhold(job.id)
         elif job.state is JobState.PLACED:
             self._mark(job, moving=False, why=job.reason, release=True)
@@ -166,13 +171,14 @@ class Mover:
         wish = Change(job.id, job.attempt, job.state, core.clock(), reason=why)
         return core.persist([replace(wish, moving=moving, release=release)])[0] is not None
 
-    def _go_on(self, lane: Lane, job: JobRecord) -> None:
-        """Ask for a job that is held; what becomes of it then is one commit."""
+    def _go_on(self, lane: Lane, job: JobRecord) -> bool:
+        """Ask for a job that is held; what becomes of it then is one commit. False when its target
+        cannot be asked now."""
         try:
             given = lane.withdraw(job)
         except TemporaryError as error:
             LOG.warning("cannot take job %s back from %s yet: %s", job.id, lane.name, error)
-            return
+            return False
         except BridgeError as error:
             LOG.warning("job %s stays on %s: %s", job.id, lane.name, error)
             given = False
@@ -182,6 +188,7 @@ class Mover:
             # It has begun, or is over and says so soon.
             self._mark(replace(job, state=JobState.RUNNING), moving=False, why="")
             lane.let_be(job)
+        return True
 
     def _place_anew(self, lane: Lane, job: JobRecord) -> None:
         core = self._core

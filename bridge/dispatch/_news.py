@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bridge.dispatch._codec import outputs_of, tag
 from bridge.dispatch.model import Change, Expected, JobDetail, JobRecord, Output
@@ -15,7 +16,9 @@ from bridge.targets import JobState, JobUpdate
 if TYPE_CHECKING:
     from bridge.dispatch._core import Core
 
-__all__ = ["Grounds", "Watched", "change_of", "follow_ups", "watched", "watched_of"]
+__all__ = ["Grounds", "Watched", "change_of", "follow_ups", "understood", "watched", "watched_of"]
+
+_LOG: Final = logging.getLogger("bridge.dispatch")
 
 
 class Grounds(Protocol):
@@ -57,9 +60,8 @@ class Watched:
 
 def watched(record: JobRecord, core: Core) -> Watched:
     """What is to be remembered of a job while it is with a target."""
-    if record.attempt > 1 and (detail := core.store.detail(record.id)) is not None:
-        return watched_of(JobDetail(record, detail.attempts))
-    return watched_of(JobDetail(record))
+    detail = core.ask(lambda: core.store.detail(record.id)) if record.attempt > 1 else None
+    return watched_of(JobDetail(record, () if detail is None else detail.attempts))
 
 
 def watched_of(detail: JobDetail) -> Watched:
@@ -86,6 +88,17 @@ def change_of(update: JobUpdate, job: Watched, grounds: Grounds) -> Change | Non
     if update.state is JobState.DEAD:
         update = replace(update, state=JobState.FAILED)
     return _final(update, job, grounds)
+
+
+def understood(update: JobUpdate, job: Watched, grounds: Grounds) -> Change | None:
+    """As `change_of`; a job of which its target says what makes no sense is dead, as the news of
+    all others must not wait behind it."""
+    try:
+        return change_of(update, job, grounds)
+    except Exception as error:
+        _LOG.exception("the news of job %s make no sense", update.job)
+        why = f"its target says of it what makes no sense: {error!r}"
+        return Change(job.job, job.attempt, JobState.DEAD, grounds.clock(), reason=why)
 
 
 def _is_stale(update: JobUpdate, job: Watched) -> bool:

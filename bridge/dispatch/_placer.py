@@ -61,9 +61,16 @@ class Placer:
         known = [(job, found) for job, found in asked if isinstance(found, Service)]
         decided = iter(self._decided(known))
         return [
-            self._answered(job, next(decided) if isinstance(found, Service) else found)
+            self._carried(job, next(decided) if isinstance(found, Service) else found)
             for job, found in asked
         ]
+
+    def _carried(self, job: JobRecord, answer: Decision | BridgeError) -> Change:
+        try:
+            return self._answered(job, answer)
+        except Exception as error:
+            # A decision that makes no sense must not keep those that were claimed with it.
+            return self._answered(job, _understood(error))
 
     def _asked(self, job: JobRecord) -> Service | BridgeError:
         """What is to be placed, with what is left of its deadline."""
@@ -154,7 +161,8 @@ class Placer:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
         if decision.chosen is not None:
-            self._core.known.placed(job.id, job.service, decision.chosen.offer.cost)
+            cost = decision.chosen.offer.cost
+            self._core.known.placed(job.id, job.service, decision.target, cost)
         return steps.placed(job, decision, self._core.clock())
 
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:

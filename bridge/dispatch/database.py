@@ -226,11 +226,14 @@ class Desk:
                     raise self._database.translate(error) from error
             return self._tried(lambda: work(connection))
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """The answer of work that is one durable transaction: all of it, or nothing."""
+    def write(self, work: Callable[[Connection], T], *, alone: bool = False) -> T:
+        """The answer of work that is one durable transaction: all of it, or nothing.
+
+        With `alone` no other such transaction is under way meanwhile (`Connection.begin`).
+        """
         with self._lock:
             connection = self.connection
-            return self._tried(lambda: _transaction(connection, work))
+            return self._tried(lambda: _transaction(connection, work, alone=alone))
 
     def _tried(self, work: Callable[[], T]) -> T:
         try:
@@ -246,8 +249,8 @@ class Desk:
                 self._connection = None
 
 
-def _transaction(connection: Connection, work: Callable[[Connection], T]) -> T:
-    connection.begin(durable=True, alone=False)
+def _transaction(connection: Connection, work: Callable[[Connection], T], *, alone: bool) -> T:
+    connection.begin(durable=True, alone=alone)
     try:
         answer = work(connection)
         connection.commit()

@@ -104,6 +104,7 @@ class Dispatcher:
         self._core.known.load()
         self.restore()
         work = {
+            "lease": self._keeper.live,
             "keep": self._keeper.run,
             "place": self._placer.run,
             "move": self._mover.run,
@@ -179,16 +180,19 @@ class Dispatcher:
 
     def drop(self, service: str) -> None:
         """Let the open jobs of a service that was deleted fail, wherever they are."""
-        for record in self._open(service):
-            self._end(record.id, JobState.FAILED, f"service {service} was deleted")
+        self._end_all(service, JobState.FAILED, f"service {service} was deleted")
 
-    def _open(self, service: str) -> list[JobRecord]:
-        found: list[JobRecord] = []
-        while batch := self._store.jobs(
-            states=OPEN_STATES, service=service, after=found[-1].id if found else ""
-        ):
-            found += batch
-        return found
+    def _end_all(self, service: str, state: JobState, why: str) -> None:
+        """End the open jobs of a service, a page of them with one commit."""
+        after = ""
+        while page := self._store.jobs(states=OPEN_STATES, service=service, after=after):
+            after = page[-1].id
+            ends = [self._ending(record, state, why) for record in page]
+            for record, news in zip(page, self._store.change(ends), strict=True):
+                if news is None:  # It has gone on meanwhile.
+                    self._end(record.id, state, why)
+                elif record.state is not JobState.ACCEPTED:
+                    tell(self._core, self._lanes, record)
 
     # --- accepting --------------------------------------------------------------------------
 
@@ -307,6 +311,10 @@ class Dispatcher:
 
     # --- steering ---------------------------------------------------------------------------
 
+    def cancel_all(self, service: str) -> None:
+        """End the open jobs of a service, however many; targets are told as by `cancel`."""
+        self._end_all(service, JobState.CANCELLED, "cancelled")
+
     def cancel(self, job: str) -> bool:
         """End a job; False when it was over already. Its target is told, now or later.
 
@@ -318,14 +326,15 @@ class Dispatcher:
         while (record := self._store.job(job)) is not None:
             if record.state.final:
                 return False
-            placed = record.state is not JobState.ACCEPTED
-            now = self._core.clock()
-            change = Change(job, record.attempt, state, now, reason=why, stop=placed)
-            if self._store.change([change])[0] is not None:
-                if placed:
+            if self._store.change([self._ending(record, state, why)])[0] is not None:
+                if record.state is not JobState.ACCEPTED:
                     tell(self._core, self._lanes, record)
                 return True
         raise NotFoundError(f"there is no job {job!r}")
+
+    def _ending(self, record: JobRecord, state: JobState, why: str) -> Change:
+        placed, now = record.state is not JobState.ACCEPTED, self._core.clock()
+        return Change(record.id, record.attempt, state, now, reason=why, stop=placed)
 
     def subscribe(self, callback: Callable[[JobEvent], object]) -> Callable[[], None]:
         """Call back for every change of a job's state, in order; the answer ends it.
@@ -380,9 +389,14 @@ class Dispatcher:
 
         return self._wait(is_quiet, timeout)
 
-    def wait(self, job: str, timeout: float | None = None) -> JobRecord | None:
-        """Wait for the end of a job; what it was at last, None when there is no such job."""
-        self._wait(lambda: (r := self._store.job(job)) is None or r.state.final, timeout)
+    def wait(
+        self, job: str, timeout: float | None = None, *, gone: Callable[[], bool] = lambda: False
+    ) -> JobRecord | None:
+        """Wait for the end of a job; what it was at last, None when there is no such job.
+
+        The wait ends, too, within a second after `gone` says that nobody waits any more.
+        """
+        self._wait(lambda: gone() or (r := self._store.job(job)) is None or r.state.final, timeout)
         return self._store.job(job)
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:

@@ -64,6 +64,8 @@ def observation(lesson: Lesson, price: Price) -> Observation | None:
         cost=price(lesson.service, one.target, ran) if ran and ran > 0 else Decimal(0),
         owner=lesson.share,
         predicted=_prediction(said),
+        held=None if handed else ran,
+        cold=_said_cold(report),
     )
 
 
@@ -119,6 +121,12 @@ def _number(value: object) -> float | None:
 
 def _size(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _said_cold(report: Mapping[str, Any]) -> bool | None:
+    """Whether its container had run no job before, as the supervisor says."""
+    said = report.get("cold")
+    return said if isinstance(said, bool) else None
 
 
 def _written(outputs: object) -> int | None:

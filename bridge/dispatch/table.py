@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice, takewhile
 from typing import Any, Final
 
-from bridge.dispatch import _items
+from bridge.dispatch import _costs, _items
 from bridge.dispatch._codec import dumps, event_text, outputs_of
+from bridge.dispatch._costs import Cost
 from bridge.dispatch._items import Item
 from bridge.dispatch._rules import FRESH, ended_attempt, set_by, stamp, states_before
 from bridge.dispatch.model import Change, JobDetail, JobRecord, NewJob
@@ -18,12 +18,11 @@ from bridge.errors import TemporaryError
 from bridge.targets import JobState
 from bridge.targets.aws.account import Account, translated
 
-__all__ = ["JobTable"]
+__all__ = ["Cost", "JobTable"]
 
 _BY_SERVICE: Final = "by-service"
 _BY_OPEN: Final = "by-open"
-_DAY: Final = 86_400
-_KEPT: Final = 90 * _DAY
+_KEPT: Final = 90 * 86_400
 _TRIES: Final = 5
 _TOGETHER: Final = 100
 _TABLE: Final[Mapping[str, Any]] = {
@@ -103,14 +102,22 @@ class JobTable:
             ExpressionAttributeNames={"#job": "job"},
         )
 
-    def change(self, change: Change, *, only_from: Sequence[JobState] = ()) -> bool:
+    def change(
+        self,
+        change: Change,
+        *,
+        only_from: Sequence[JobState] = (),
+        handle: str | None = None,
+        costs: Cost | None = None,
+    ) -> bool:
         """Carry out a change; False when the rules do not allow it, or there is no such job.
 
-        `only_from` narrows the states in which the job may make it: of several that try at once
-        one does. `expected` and `release` mean nothing here.
+        `only_from` narrows the states in which the job may make it, and `handle` is what its handle
+        must be now: of several that try at once one does. `costs` is counted with the change, in
+        one transaction: both or neither. `expected` and `release` mean nothing here.
         """
         if change.again:
-            return self._again(change)
+            return self._again(change, costs)
         values = set_by(change)
         values.update(_items.report_values(change))
         if change.reason is not None:
@@ -124,33 +131,16 @@ class JobTable:
         if change.state.final:
             update.set({"expires": int(change.at) + _KEPT})
             update.remove(("open",))
-        return self._update(change, update)
-
-    def spend(self, service: str, cost: Decimal, at: float) -> None:
-        """Count what a run of the service has cost, in USD."""
-        month, day = _month(at), f"d{int(at // _DAY)}"
-        with translated(f"what {service} has spent"):
-            self._client.update_item(
-                TableName=self.name,
-                Key={"job": {"S": _spending(service, month)}},
-                UpdateExpression="ADD #month :cost, #day :cost SET #expires = :expires",
-                ExpressionAttributeNames={"#month": "month", "#day": day, "#expires": "expires"},
-                ExpressionAttributeValues={
-                    ":cost": {"N": f"{cost:f}"},
-                    ":expires": {"N": str(int(at) + _KEPT)},
-                },
-            )
+        if handle is not None:
+            update.only_with(handle)
+        return self._update(change, update, costs)
 
     def spent(self, service: str, at: float) -> tuple[Decimal, Decimal]:
-        """What `spend` has counted on the day (UTC) of this time, and in its month."""
-        with translated(f"what {service} has spent"):
-            item = self._client.get_item(
-                TableName=self.name, Key={"job": {"S": _spending(service, _month(at))}}
-            ).get("Item", {})
-        day, month = (item.get(k, {"N": "0"})["N"] for k in (f"d{int(at // _DAY)}", "month"))
-        return Decimal(day), Decimal(month)
+        """What changes have cost on the day (UTC) of this time, and in its month."""
+        items = self._many(_costs.keys(service, at))
+        return _costs.total(items, at)
 
-    def _again(self, change: Change) -> bool:
+    def _again(self, change: Change, costs: Cost | None) -> bool:
         """Begin another attempt; what became of this one is kept beside it."""
         for _ in range(_TRIES):
             item = self._item(change.job)
@@ -162,24 +152,25 @@ class JobTable:
             update = _Update(change)
             fresh = {**FRESH, **set_by(change), "attempt": change.attempt + 1}
             fresh["attempts"] = _with_attempt(item, job, change)
-            if change.decision is not None:
-                fresh["decision"] = dumps(change.decision)
+            fresh["decisions"] = _items.decisions_before(item)
+            fresh["decision"] = None if change.decision is None else dumps(change.decision)
             if name := stamp(change):
                 fresh[name] = change.at
             update.set({name: value for name, value in fresh.items() if value is not None})
             update.remove([name for name, value in fresh.items() if value is None])
             update.only_if("changed", item["changed"])
-            if self._update(change, update):
+            if self._update(change, update, costs):
                 return True
         raise TemporaryError(f"job {change.job} changes too fast to begin another attempt")
 
-    def _update(self, change: Change, update: _Update) -> bool:
-        return self._write(
-            "update_item",
-            f"change job {change.job}",
-            Key={"job": {"S": change.job}},
-            **update.call(),
-        )
+    def _update(self, change: Change, update: _Update, costs: Cost | None) -> bool:
+        what, call = f"change job {change.job}", {"Key": {"job": {"S": change.job}}}
+        call |= update.call()
+        if costs is None:
+            return self._write("update_item", what, **call)
+        both = [{"TableName": self.name, **one} for one in (call, _costs.added(change.job, costs))]
+        with translated(what):
+            return _costs.together(self._client, both)
 
     def _write(self, operation: str, what: str, **call: Any) -> bool:
         client = self._client
@@ -198,7 +189,7 @@ class JobTable:
         return None if item is None else self._whole(item)
 
     def detail(self, job: str) -> JobDetail | None:
-        """One job with its attempts, its last decision and its outputs."""
+        """One job with its attempts, its decisions and its outputs."""
         item = self._item(job)
         if item is None:
             return None
@@ -213,7 +204,7 @@ class JobTable:
     ) -> list[JobRecord]:
         """The newest jobs (of a service, in some states), newest first.
 
-        Without a service the whole index is read. Events above 300 kB come without their data.
+        Without a service the whole index is read. Events above 200 kB come without their data.
         """
         wanted = {state.value for state in states}
         items = self._of_service(service) if service else self._of_all(wanted, limit)
@@ -313,7 +304,7 @@ class JobTable:
         for start in range(0, len(newest), _TOGETHER):
             yield from self._many(newest[start : start + _TOGETHER])
 
-    def _many(self, jobs: Sequence[str]) -> Iterable[Item]:
+    def _many(self, jobs: Sequence[str]) -> Iterator[Item]:
         keys = [{"job": {"S": job}} for job in jobs]
         found: dict[str, Item] = {}
         for _ in range(_TRIES):
@@ -374,6 +365,12 @@ class _Update:
         self._values[f":{name}_was"] = dict(value)
         self._conditions.append(f"#{name} = :{name}_was")
 
+    def only_with(self, handle: str) -> None:
+        """Also demand that the job has this handle, "" for none."""
+        self._names["#handle"], self._values[":handle_was"] = "handle", {"S": handle}
+        none = "" if handle else "attribute_not_exists(#handle) OR "
+        self._conditions.append(f"({none}#handle = :handle_was)")
+
     def call(self) -> dict[str, Any]:
         """The arguments of UpdateItem."""
         removes = f" REMOVE {', '.join(self._removes)}" if self._removes else ""
@@ -393,15 +390,6 @@ def _with_attempt(item: Item, job: JobRecord, change: Change) -> str:
     earlier = item.get("attempts", {"S": "[]"})["S"]
     ended = dumps(ended_attempt(before, change))
     return f"[{ended}]" if earlier == "[]" else f"{earlier[:-1]},{ended}]"
-
-
-def _month(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m}"
-
-
-def _spending(service: str, month: str) -> str:
-    """The key of an item that is no job: no job has such a name."""
-    return f"spent/{service}/{month}"
 
 
 def _event_key(job: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from bridge.estimates._runs import RunTimes
+from bridge.estimates._warm import Containers
 from bridge.scheduler import Estimate
 
 __all__ = ["Pair"]
@@ -42,13 +43,14 @@ class Mean:
 class Pair:
     """See the module."""
 
-    __slots__ = ("_at", "_estimate", "changed", "finish", "run", "times")
+    __slots__ = ("_at", "_estimate", "changed", "containers", "finish", "run", "times")
 
     def __init__(self) -> None:
         self.changed = False
         self.times = RunTimes()
         self.run = Mean()
         self.finish = Mean()
+        self.containers = Containers()
         self._at = 0.0
         self._estimate: Estimate | None = None
 
@@ -70,6 +72,7 @@ class Pair:
             "times": self.times.as_json(),
             "run": [self.run.count, self.run.value],
             "finish": [self.finish.count, self.finish.value],
+            **self.containers.as_json(),
         }
 
     @classmethod
@@ -78,4 +81,5 @@ class Pair:
         made = cls()
         made.times = RunTimes.from_json(data["times"])
         made.run, made.finish = Mean(*data["run"]), Mean(*data["finish"])
+        made.containers = Containers.from_json(data)
         return made

@@ -9,7 +9,8 @@ from typing import Any, Final, Self
 from bridge.estimates._breaker import Breaker
 from bridge.estimates._runs import ENOUGH, confidence
 from bridge.estimates._sketch import Sketch
-from bridge.scheduler import Transfer
+from bridge.estimates._warm import learned
+from bridge.scheduler import Transfer, start_of
 
 __all__ = ["TargetTimes"]
 
@@ -26,7 +27,7 @@ _FRESH: Final = 1.0
 # A run that takes more times the mean than this counts as if it took so much.
 _OUTLIER: Final = 10.0
 _SMOOTH: Final = 0.05
-_PARTS: Final = ("start", "in_small", "in_large", "out_small", "out_large")
+_PARTS: Final = ("start", "warm", "in_small", "in_large", "out_small", "out_large")
 
 
 class TargetTimes:
@@ -44,6 +45,7 @@ class TargetTimes:
         "_until",
         "breaker",
         "changed",
+        "kept",
     )
 
     def __init__(self) -> None:
@@ -55,10 +57,16 @@ class TargetTimes:
         self._bad = self._every = self._at = 0.0
         self._mean, self._runs = 0.0, 0
         self._cores: float | None = None
+        self.kept = start_of("lambda").kept
 
-    def started(self, seconds: float, at: float) -> None:
-        """A job ran so many seconds after its submit."""
-        self._sketch("start").add(seconds, at)
+    def started(self, seconds: float, at: float, *, cold: bool | None = None) -> None:
+        """A job ran so many seconds after its submit. `cold` is None where nobody says."""
+        self._sketch("warm" if cold is False else "start").add(seconds, at)
+
+    def waited(self, gap: float, *, cold: bool) -> None:
+        """A container that had waited so many seconds was there, or was not."""
+        self.changed = True
+        self.kept = learned(self.kept, gap, cold=cold)
 
     def ran(self, seconds: float, cores: float | None) -> None:
         """A run of any service took so many seconds, on so many cores; one alone moves the means
@@ -117,10 +125,12 @@ class TargetTimes:
         if self._until - _FRESH <= now < self._until:
             return {**self._fields, "breaker": self.breaker.state(now)}
         start, late = self.start() or (None, None)
+        warm, _ = self.start("warm") or (None, None)
         found = {
             "failures": self.failures(now),
             "start": start,
             "start_late": late,
+            "start_warm": warm,
             "stage_in": self.transfer("in", now),
             "stage_out": self.transfer("out", now),
             "mean_run": self.mean_run,
@@ -137,9 +147,10 @@ class TargetTimes:
         bad = self._bad * faded - _FORGIVEN
         return max(0.0, bad) / (self._every * faded + _GRANTED)
 
-    def start(self) -> tuple[float, float] | None:
-        """Median and 95th percentile of the start in seconds, None below three starts."""
-        times = self._times.get("start")
+    def start(self, part: str = "start") -> tuple[float, float] | None:
+        """Median and 95th percentile of the start in seconds, None below three starts. Those in
+        containers that waited are `warm`."""
+        times = self._times.get(part)
         if times is None or times.count < ENOUGH:
             return None
         return times.quantile(0.5), times.quantile(0.95)
@@ -163,6 +174,7 @@ class TargetTimes:
             "mean": self._mean,
             "runs": self._runs,
             "cores": self._cores,
+            "kept": self.kept,
             "breaker": asdict(self.breaker),
         }
 
@@ -178,5 +190,6 @@ class TargetTimes:
         made._bad, made._every, made._at = (float(data[k]) for k in ("bad", "every", "at"))
         made._mean, made._runs = float(data["mean"]), int(data["runs"])
         made._cores = data["cores"]
+        made.kept = float(data.get("kept", made.kept))
         made.breaker = Breaker(**data["breaker"])
         return made

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from bridge.estimates._money import Ledger
@@ -29,6 +30,9 @@ _WORTHLESS: Final = 0.01
 _FORMAT: Final = 1
 _RUNS, _TARGET, _SPENT, _DROPPED, _VERSION = "runs", "target", "spent", "dropped", "format"
 _SERVICE, _OWNER = "service", "owner"
+# Kinds of targets that keep a job's container for the next one.
+_KEEPING: Final = frozenset({"lambda"})
+_NOBODY: Final[Mapping[str, Sequence[float]]] = MappingProxyType({})
 
 
 class Estimates:
@@ -64,6 +68,7 @@ class Estimates:
         self._learn_target(target, seen, at)
         if seen.cost:
             self._pay(seen, at)
+        self._hold(target, seen, at)
         run = seen.run
         if run is None:
             return False
@@ -82,13 +87,26 @@ class Estimates:
             target.attempted(failed=seen.failed, at=at)
         if seen.start is not None:
             if -_EARLY <= seen.start <= _LONGEST:
-                target.started(max(seen.start, 0.0), at)
+                target.started(max(seen.start, 0.0), at, cold=seen.cold)
             else:
                 self._drop("start")
         if seen.stage_in is not None:
             self._moved(target, "in", seen.stage_in, at)
         if seen.stage_out is not None:
             self._moved(target, "out", seen.stage_out, at)
+
+    def _hold(self, target: TargetTimes, seen: Observation, at: float) -> None:
+        """The attempt had a container, which waits for the next one now."""
+        if seen.held is None:
+            return
+        if not 0 <= seen.held <= _LONGEST:
+            self._drop("held")
+            return
+        pair = self._pair(seen.service, seen.target)
+        pair.changed = True
+        shown = pair.containers.used(at - seen.held, at, target.kept, cold=seen.cold)
+        for gap, cold in shown:
+            target.waited(gap, cold=cold)
 
     def _moved(self, target: TargetTimes, way: str, moved: tuple[float, int], at: float) -> None:
         seconds, size = moved
@@ -141,17 +159,25 @@ class Estimates:
         found = self._targets.get(name)
         if found is None:
             found = self._targets[name] = TargetTimes()
+            found.changed = True  # that it is known at all is said to decisions
         return found
 
     # --- what comes out -----------------------------------------------------------------------
 
     def informed(
-        self, snapshot: Snapshot, service: str, now: float, *, owner: str = ""
+        self,
+        snapshot: Snapshot,
+        service: str,
+        now: float,
+        *,
+        owner: str = "",
+        busy: Mapping[str, Sequence[float]] = _NOBODY,
     ) -> Snapshot:
         """The snapshot with all that is known of a service, for a decision about it.
 
-        Of a target where nothing is known, nothing changes. A service that has not run there often
-        enough is taken to run as on the target where most is known of it, with little confidence.
+        `busy` says when the service's jobs that are under way were placed, by target. Of a target
+        where nothing is known, nothing changes. A service that has not run there often enough is
+        taken to run as on the target where most is known of it, with little confidence.
         """
         runs = {
             name: found
@@ -163,14 +189,19 @@ class Estimates:
         return replace(
             snapshot,
             targets=tuple(
-                self._informed(state, service, runs.get(state.spec.name, elsewhere), now)
+                self._informed(state, service, runs.get(state.spec.name, elsewhere), now, busy)
                 for state in snapshot.targets
             ),
             spent={**snapshot.spent, service: self.spent(service, now, owner=owner)},
         )
 
     def _informed(
-        self, state: TargetState, service: str, run: Estimate | None, now: float
+        self,
+        state: TargetState,
+        service: str,
+        run: Estimate | None,
+        now: float,
+        busy: Mapping[str, Sequence[float]],
     ) -> TargetState:
         known = self._targets.get(state.spec.name)
         if known is None and run is None:
@@ -178,7 +209,27 @@ class Estimates:
         found = {} if known is None else known.fields(now)
         if run is not None:
             found["runs"] = {**state.runs, service: run}
+        if known is not None and state.spec.kind in _KEEPING:
+            cold, there = self._waiting(service, state.spec.name, known.kept, now, busy)
+            found["cold"], found["warm"] = (
+                {**state.cold, service: cold},
+                {**state.warm, service: there},
+            )
         return _changed(state, found)
+
+    def _waiting(
+        self,
+        service: str,
+        target: str,
+        kept: float,
+        now: float,
+        busy: Mapping[str, Sequence[float]],
+    ) -> tuple[float, int]:
+        """The chance of a cold start and the containers that wait."""
+        pair = self._pairs.get(service, {}).get(target)
+        if pair is None:
+            return 1.0, 0
+        return pair.containers.waiting(now, kept, busy.get(target, ()))
 
     def spent(self, service: str, now: float, *, owner: str = "") -> Spent:
         """What runs of the service, and of all services of its owner, have cost."""

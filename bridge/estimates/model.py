@@ -25,7 +25,8 @@ class Observation:
     from the submit until it ran, `finish` those from the decision to the end; `size` the bytes of
     its input. `stage_in` and `stage_out` are seconds and bytes. `failed` says whether the target
     has let the attempt down: a script's own failure is False. `cost` is in USD at list prices,
-    `cores` are what its service asks for.
+    `cores` are what its service asks for. `held` are the seconds that it had a container, `cold`
+    says that this had run no job before.
     """
 
     service: str
@@ -42,6 +43,8 @@ class Observation:
     owner: str = ""
     predicted: Prediction | None = None
     cores: float | None = None
+    held: float | None = None
+    cold: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from bridge.fdl.model import Document, ProviderRef, StoragePath
 from bridge.local._clusters import Clusters
 from bridge.pipeline import storage_of
-from bridge.scheduler import Decision, Snapshot, TargetState, snapshot_of
+from bridge.scheduler import Decision, Image, Snapshot, TargetState, snapshot_of
 
 __all__ = ["START", "localised", "snapshot", "used_targets"]
 
@@ -43,10 +43,12 @@ def snapshot(
     engine: str,
     clusters: Clusters,
     loads: Mapping[str, tuple[int, int]] | None = None,
+    images: Mapping[str, Mapping[str, Image]] | None = None,
 ) -> Snapshot:
     """All targets as they are here, where this machine stands for each that is no real cluster.
 
-    `engine` is `process` or `container`; `loads` are jobs running and queued, by target.
+    `engine` is `process` or `container`; `loads` are jobs running and queued, `images` those of
+    services, both by target.
     """
     idle = (0, 0)
     states = {}
@@ -62,6 +64,7 @@ def snapshot(
             queued=queued,
             start=START[engine],
             isolated=engine == "container",
+            image=(images or {}).get(name, {}),
         )
     return snapshot_of(document, states)
 

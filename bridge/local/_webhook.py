@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -36,7 +36,10 @@ def application(
             return Response(status_code=200)
         if not allows(request.headers.get("authorization", "")):
             return Response(status_code=401, headers={"www-authenticate": "Bearer"})
-        body = await _read(request, max_body)
+        try:
+            body = await _read(request, max_body)
+        except ClientDisconnect:
+            return Response(status_code=400)
         if body is None:
             return Response(status_code=413, headers={"connection": "close"})
         if not body:

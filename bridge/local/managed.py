@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.dispatch import SqliteStore
+from bridge.dispatch.tracing import tracing_of
 from bridge.errors import PermanentError
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._cloud import account_of, s3_access
@@ -33,7 +34,6 @@ from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.settings import Settings
 from manager.store import ServiceStore
-from manager.tracing import tracing_of
 
 __all__ = ["CLUSTER", "LOCAL", "Managed", "Place"]
 
@@ -68,6 +68,8 @@ class Managed:
     First `listen`, so that the object store finds its webhook; then the object store and the AWS
     endpoint are started by the caller; then `start`. What is started is handed to `stack`.
     """
+
+    _here: LocalTarget  # unless a cluster takes its place
 
     def __init__(self, place: Place, endpoint: Callable[[], AwsEndpoint], stack: ExitStack) -> None:
         self._place = place
@@ -157,7 +159,7 @@ class Managed:
             place.engine, place.session, folder=place.folder / "tasks", runtime=place.runtime
         )
         self._stack.callback(executor.close)
-        return LocalTarget(
+        self._here = LocalTarget(
             TargetSpec(LOCAL, "local", slots=os.cpu_count() or 1),
             executor,
             session=place.session,
@@ -165,6 +167,7 @@ class Managed:
             access=self._access,
             exposes=True,
         )
+        return self._here
 
     def _measured(self, loads: Mapping[str, tuple[int, int]]) -> Snapshot:
         return Snapshot(tuple(self._state(spec, *loads[spec.name]) for spec in self._manager.specs))
@@ -174,7 +177,12 @@ class Managed:
         if spec.name == CLUSTER:
             return self._place.clusters.state(known, self._manager.served)
         engine = self._place.engine
-        return replace(known, start=START[engine], isolated=engine == "container")
+        return replace(
+            known,
+            start=START[engine],
+            isolated=engine == "container",
+            image=self._here.images(),
+        )
 
 
 def _listener(place: Place) -> socket.socket:

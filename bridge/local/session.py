@@ -36,6 +36,7 @@ from bridge.local._together import Together
 from bridge.local.children import SessionFolder
 from bridge.local.executors.guard import Guard
 from bridge.local.places import AWS, Places
+from bridge.local.target import LocalTarget
 from bridge.pipeline import routes
 from bridge.scheduler import Decision, Snapshot, decide
 
@@ -249,7 +250,12 @@ class Session:
     def _snapshot(self) -> Snapshot:
         ask = self._dispatcher
         loads = {name: (ask.running(name), ask.queued(name)) for name in self._targets}
-        return snapshot(self.document, self.engine, self._clusters, loads)
+        images = {
+            name: target.images()
+            for name, target in self._targets.items()
+            if isinstance(target, LocalTarget)
+        }
+        return snapshot(self.document, self.engine, self._clusters, loads, images)
 
     def _accept(self, provider: str, body: bytes, headers: Mapping[str, str]) -> None:
         self._dispatcher.ingest(provider, body, headers)

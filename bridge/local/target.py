@@ -26,6 +26,7 @@ from bridge.local._news import final_update
 from bridge.local._warm import WarmRunner
 from bridge.local._work import Cancelled, Outcome, Runner, Work
 from bridge.local.executors import Executor
+from bridge.scheduler import Image
 from bridge.targets.calls import call
 from bridge.targets.news import News
 from bridge.targets.protocol import Job, JobState, JobUpdate, Reply
@@ -86,6 +87,7 @@ class LocalTarget:
         self._lock = threading.Lock()
         self._services: dict[str, ServiceFiles] = {}
         self._deployed: dict[str, tuple[Service, Mapping[ProviderRef, ProviderAccess]]] = {}
+        self._images: dict[str, Image] = {}
         self._written = 0
         self._runs: dict[str, _Run] = {}
         self._queue: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
@@ -104,12 +106,13 @@ class LocalTarget:
 
     def deploy(self, services: Sequence[Service]) -> None:
         """See `Target.deploy`. PermanentError when an image is not on this machine."""
-        if self.contained:
-            for image in {service.image for service in services}:
-                self._executor.check(image)
+        images = {service.image for service in services}
+        found = {image: self._executor.check(image) for image in images}
         changed: list[ServiceFiles] = []
         with self._lock:
             for service in services:
+                if (size := found[service.image]) is not None:
+                    self._images[service.name] = Image(size, present=1.0)
                 there = self._services.get(service.name)
                 wanted = service, used_access(service, self._access)
                 if there is None or self._deployed.get(service.name) != wanted:
@@ -119,11 +122,17 @@ class LocalTarget:
         for files in changed if self._exposes else ():
             self.servers.deploy(files)
 
+    def images(self) -> Mapping[str, Image]:
+        """The images of the services that are deployed here; none where jobs are processes."""
+        with self._lock:
+            return dict(self._images)
+
     def remove(self, services: Sequence[str]) -> None:
         """See `Target.remove`; jobs that were submitted go on."""
         with self._lock:
             for name in services:
                 self._services.pop(name, None)
+                self._images.pop(name, None)
         for name in services:
             self._copies.remove(name)
             self.servers.remove(name)

@@ -228,7 +228,7 @@ def _refused(what: str, refusal: urllib.error.HTTPError, login: Secret) -> Bridg
     if refusal.code in (401, 403):
         return AccessError(message, hint="the line of type InfrastructureManager is for this IM?")
     if refusal.code == 404:
-        return NotFoundError(message, hint="oscar-bridge cluster status lists what is there")
+        return NotFoundError(message, hint="oscar-bridge cluster machines lists what is there")
     return TargetUnavailable(message) if refusal.code in _PASSING else PermanentError(message)
 
 

@@ -6,6 +6,7 @@ every other candidate and its reasons. Limits, prices and typical start times ar
 
 from bridge.scheduler._batch import decide_all
 from bridge.scheduler._constraints import constraints, in_time
+from bridge.scheduler._data import start_of
 from bridge.scheduler._decide import decide
 from bridge.scheduler._filters import Passing
 from bridge.scheduler._given import cause_in, snapshot_in
@@ -95,4 +96,5 @@ __all__ = [
     "run_cost",
     "snapshot_in",
     "snapshot_of",
+    "start_of",
 ]

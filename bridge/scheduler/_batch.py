@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from math import ceil, inf
@@ -33,10 +34,12 @@ class _Reserved:
     memory: int = 0
     gpu: int = 0
     seconds: float = 0.0
+    services: Counter[str] = field(default_factory=Counter)
 
     def add(self, service: Service, seconds: float) -> None:
         asked = service.resources
         self.jobs += 1
+        self.services[service.name] += 1
         self.cpu += asked.cpu
         self.memory += asked.memory
         self.gpu += asked.gpu
@@ -64,8 +67,19 @@ class _Reserved:
             whole = cores * before + float(service.resources.cpu) * count
             cores = whole / (before + count)
         return replace(
-            state, running=state.running + count, room=room, mean_run=mean, mean_cpu=cores
+            state,
+            running=state.running + count,
+            room=room,
+            mean_run=mean,
+            mean_cpu=cores,
+            cold=self._cold(name, state),
         )
+
+    def _cold(self, name: str, state: TargetState) -> Mapping[str, float]:
+        """Each of them has taken one of the service's containers that waited."""
+        if name not in state.warm or self.services[name] < state.warm[name]:
+            return state.cold
+        return {**state.cold, name: 1.0} if self.services[name] else state.cold
 
 
 def decide_all(

@@ -22,12 +22,14 @@ def table(name: str) -> Mapping[str, Any]:
 class Start:
     """Seconds until a job's container is up, and how many of them are billed.
 
-    `warm` are the seconds where a container waits for jobs, None where none ever does.
+    `warm` are the seconds where a container waits for jobs, None where none ever does; `kept` those
+    for which it waits, 0 where that is not said.
     """
 
     seconds: float
     billed: float
     warm: float | None = None
+    kept: float = 0.0
 
 
 @cache
@@ -36,7 +38,8 @@ def start_of(kind: str) -> Start:
     found = table("starts")[kind]
     warm = found.get("warm")
     seconds, billed = float(found["seconds"]), float(found["billed"])
-    return Start(seconds, billed, None if warm is None else float(warm))
+    kept = float(found.get("kept", 0))
+    return Start(seconds, billed, None if warm is None else float(warm), kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Assumptions:
     price_fallback_trust: float
     output_ratio: float
     object_bytes: int
+    image_bytes: int
     freshness_half_life: float
     deadline_margin: float
     deadline_run_margin: float
@@ -69,6 +73,7 @@ def assumptions() -> Assumptions:
         price_fallback_trust=float(found["price_fallback_trust"]),
         output_ratio=float(found["output_ratio"]),
         object_bytes=int(found["object_mb"] * 1_000_000),
+        image_bytes=int(found["image_mb"] * 1_000_000),
         freshness_half_life=float(found["freshness_half_life"]),
         deadline_margin=float(found["deadline_margin"]),
         deadline_run_margin=float(found["deadline_run_margin"]),

@@ -7,9 +7,9 @@ Standing; the rest is arithmetic on the target's state and the event.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.errors import PlacementError
 from bridge.events import Event
@@ -27,7 +27,16 @@ from bridge.scheduler._filters import (
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
 from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
 from bridge.scheduler._sizes import fargate_size, lambda_size
-from bridge.scheduler.model import Cause, Estimate, Offer, Reason, Room, TargetState, Transfer
+from bridge.scheduler.model import (
+    Cause,
+    Estimate,
+    Image,
+    Offer,
+    Reason,
+    Room,
+    TargetState,
+    Transfer,
+)
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -35,16 +44,14 @@ _FREE: Final = Decimal(0)
 _LONGEST: Final = 1e9  # seconds: some thirty years
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Moving a byte: seconds, and USD when it leaves AWS."""
 
     seconds: float
     price: Decimal = _FREE
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """The rate that a target asks, how far to trust it, and what to say of it."""
 
     rate: Rate | None
@@ -115,8 +122,10 @@ def standing(service: Service, spec: TargetSpec, prices: Prices) -> Standing:
 def _wrong_price(quote: Quote, routes: Iterable[Route]) -> Decimal | None:
     """A price that is no number, or negative."""
     rate = quote.rate or Rate()
-    asked = (rate.second, rate.fixed, *(way.price for way in routes))
-    return next((each for each in asked if not (each.is_finite() and each >= 0)), None)
+    for asked in (rate.second, rate.fixed, *[way.price for way in routes]):
+        if not (asked.is_finite() and asked >= 0):
+            return asked
+    return None
 
 
 def _start_kind(service: Service, spec: TargetSpec) -> str:
@@ -214,10 +223,11 @@ def _borrowed(what: str, spec: TargetSpec, prices: Prices) -> str:
 
 def _with_egress(quote: Quote, service: Service, spec: TargetSpec, prices: Prices) -> Quote:
     """Say it when the price of data that leaves an AWS target is another region's."""
-    leaves = any(path.provider.type != "s3" for path in service.outputs)
-    if spec.kind not in AWS or not leaves or region_of(spec) in prices.egress:
+    if spec.kind not in AWS or region_of(spec) in prices.egress:
         return quote
-    return replace(quote, notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
+    if all(path.provider.type == "s3" for path in service.outputs):
+        return quote
+    return quote._replace(notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
 
 
 def route(
@@ -240,12 +250,12 @@ def _out(
     """A byte of input as output: the outputs share the input's size (times `output_ratio`)."""
     if not outputs:
         return Route(0.0)
-    routes = [
-        route(spec, prices, assume, s3=path.provider.type == "s3", outward=True) for path in outputs
-    ]
-    ratio = assume.output_ratio / len(routes)
-    price = sum((route.price for route in routes), _FREE) * Decimal(ratio)
-    return Route(sum(route.seconds for route in routes) * ratio, price)
+    to_s3 = [path.provider.type == "s3" for path in outputs]
+    kinds = {s3: route(spec, prices, assume, s3=s3, outward=True) for s3 in set(to_s3)}
+    ratio = assume.output_ratio / len(to_s3)
+    seconds = sum([kinds[s3].seconds for s3 in to_s3]) * ratio
+    price = sum([kinds[s3].price for s3 in to_s3])
+    return Route(seconds, price * Decimal(ratio) if price else _FREE)
 
 
 def estimated(
@@ -295,17 +305,28 @@ def estimated(
 
 
 def _start(name: str, state: TargetState, typical: Start, pull: float) -> float:
-    """As measured; else as is typical, less where a container waits, more where the image is not.
+    """As measured, else as is typical; less where a container waits, more where the image is not.
 
-    `pull` are the seconds for a byte of the image.
+    `pull` are the seconds for a byte of the image. What was measured with the image and without, or
+    in containers that waited and new ones, and is not told apart, is taken as it is.
     """
-    if state.start is not None:
-        return state.start
-    seconds = typical.seconds
+    measured = state.start
+    seconds = typical.seconds if measured is None else measured
     if state.image and state.isolated and (image := state.image.get(name)) is not None:
-        seconds += pull * (image.size or 0) * (image.present is False)
-    cold = state.cold.get(name) if state.cold and typical.warm is not None else None
-    return seconds if cold is None else cold * seconds + (1 - cold) * (typical.warm or 0.0)
+        seconds += pull * _missing(image)
+    if not state.cold or typical.warm is None or (cold := state.cold.get(name)) is None:
+        return seconds
+    if state.start_warm is not None:
+        return cold * seconds + (1 - cold) * state.start_warm
+    return seconds if measured is not None else cold * seconds + (1 - cold) * typical.warm
+
+
+def _missing(image: Image) -> float:
+    """Bytes that a job has to wait for on average."""
+    if image.present is None:
+        return 0.0
+    size = assumptions().image_bytes if image.size is None else image.size
+    return size * (1.0 - image.present)
 
 
 def _run(

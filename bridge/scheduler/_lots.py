@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import sha256
+from struct import Struct
+from typing import Final
+
+_TWO: Final = Struct(">QQ").unpack_from
 
 
 def two_of(count: int, key: str) -> tuple[int, int]:
     """Two different places out of so many (at least 2), all pairs as likely."""
-    digest = hashlib.sha256(key.encode()).digest()
-    one = int.from_bytes(digest[:8], "big") % count
-    other = int.from_bytes(digest[8:16], "big") % (count - 1)
+    first, second = _TWO(sha256(key.encode()).digest())
+    one, other = first % count, second % (count - 1)
     return one, other + (other >= one)

@@ -111,7 +111,12 @@ def make_offer(
 def _unusual(state: TargetState) -> bool:
     """Whether the state has anything that a filter could have something against."""
     return bool(
-        state.room or state.image or state.providers is not None or state.breaker != "closed"
+        state.room
+        or state.image
+        or state.providers is not None
+        or state.breaker != "closed"
+        or state.beyond
+        or state.absent
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from math import ceil
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from bridge.errors import PlacementError
 from bridge.scheduler._data import table
@@ -85,8 +85,7 @@ class Prices:
         return prices[self.default_region], False
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """What a job pays: `fixed`, and `second` for each second, by steps and from a minimum."""
 
     second: Decimal = Decimal(0)

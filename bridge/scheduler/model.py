@@ -81,12 +81,13 @@ class Image:
     """What is known of a service's image where a target would take it from.
 
     `size` in bytes with all layers, not compressed; `archs` are the processors that it is for,
-    empty when that is not known; `present` says whether the target has it already.
+    empty when that is not known; `present` is the share of the target's machines that have it
+    already (0 to 1), None when that is not known.
     """
 
     size: int | None = None
     archs: frozenset[str] = frozenset()
-    present: bool | None = None
+    present: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,14 @@ class TargetState:
     `start` overrides the typical start seconds of the kind when measured here; 95 of 100 starts
     take less than `start_late`. `stage_in` and `stage_out` override the assumed bandwidths.
     `breaker` is `open` where the target takes no jobs now, and `half-open` where one job is to try.
-    `providers` are the `<type>.<id>` it can reach; None means every provider of the document.
+    `providers` are the `<type>.<id>` it can reach; None means every provider of the document, but
+    those `beyond` its reach.
+    `absent` says by service why it is not deployed there now; others are.
     `isolated` is False where jobs run as plain processes and the image is not used.
     `room` is by service; a service that it does not have is bounded by the spec alone.
-    `image` is by service too, and so is `cold`: the chance that no warm container waits for a job.
+    `image` is by service too, and so are `cold`, the chance that no warm container waits for a job,
+    and `warm`, how many wait. Where both were told apart `start` is the cold one and `start_warm`
+    the other.
     `mean_run` and `mean_cpu` are the mean seconds and cores of the jobs that run and wait there,
     None where only their number is known: then all are taken to be like the one that is placed.
     """
@@ -135,6 +140,10 @@ class TargetState:
     machines: Machines | None = None
     mean_run: float | None = None
     mean_cpu: float | None = None
+    warm: Mapping[str, int] = field(default_factory=dict)
+    start_warm: float | None = None
+    beyond: frozenset[str] = frozenset()
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

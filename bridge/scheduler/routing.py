@@ -55,6 +55,7 @@ class Routing:
         self._states, self._policy, self._seed, self._prices = states, policy, seed, prices
         self._space = spaces or self._as_stated
         self._turn = 0
+        self._lot = f"{seed}\0"
         self._idle = Snapshot(tuple(states))
         self._index = {state.spec.name: i for i, state in enumerate(states)}
         self._asked: dict[str, tuple[Policy, bool]] = {}
@@ -76,7 +77,7 @@ class Routing:
             if len(self._columns) >= _KEPT:
                 self._columns.clear()
             column = self._columns[key] = self._column(service, cause, policy)
-        return column.choose(self.now, str(self._seed), cause.identity)
+        return column.choose(self.now, self._lot, cause.identity)
 
     @property
     def slow(self) -> Collection[str]:
@@ -130,15 +131,18 @@ class Routing:
 
     def _column(self, service: Service, cause: Cause, policy: Policy) -> _Column:
         """All that stays the same, from the offers of targets that are idle."""
-        ask = ask_for(service, self._prices)
+        ask, space = ask_for(service, self._prices), self._space(service)
         seen: list[Seen] = []
-        for state in sorted(self.snapshot(service).targets, key=lambda one: one.spec.name):
-            known = ask.standing(state.spec)
+        able: list[int] = []
+        for _, i in sorted(self._index.items()):
+            state, known = self._states[i], ask.standing(self._states[i].spec)
+            if space.known[i]:
+                state = replace(state, room={service.name: space.room(i)})
             made = make_offer(service, known, cause, state)
             if made.feasible:
                 first = known.first_choice
                 seen.append(Seen(made, state, 0.0, float(made.cost), 0.0, first, known))
-        able = [self._index[one.offer.target] for one in seen]
+                able.append(i)
         scale = Scale(
             service,
             wishes(service, policy),
@@ -146,7 +150,7 @@ class Routing:
             policy.time_grain,
             cause.provider,
         )
-        return _Column(policy, scale, seen, able, self._space(service))
+        return _Column(policy, scale, seen, able, space)
 
 
 class _Sums(NamedTuple):
@@ -191,6 +195,9 @@ class _Column:
             for which in (bounded, known, ~(bounded | known), ~bounded)
         )
         self._bound = np.array([bound for bound in bounds if bound], dtype=np.int64)
+        # Bytes are compared many times faster than arrays are.
+        self._nothing = bytes(space.now.nbytes)
+        self._room_seen = (b"", False)
         self._both = (bounded & known).take(self._roomy.own)
         self._still_front: tuple[float, list[int]] | None = None
         self._name = scale.service.name
@@ -224,7 +231,7 @@ class _Column:
             total, settled = total + values * share, settled + 1
         return (_Term(total, 1.0), *terms[settled:])
 
-    def choose(self, now: Now, seed: str, identity: str) -> int:
+    def choose(self, now: Now, lot: str, identity: str) -> int:
         able = self._able
         if len(able) < 2 or self._fallback >= 0:
             return able[max(self._fallback, 0)] if able else -1
@@ -238,20 +245,22 @@ class _Column:
             best, load = self._front(sums), sums.load
         if len(best) == 1:
             return able[best[0]]
-        i, j = two_of(len(best), f"{seed}\0{self._name}\0{identity}")
+        i, j = two_of(len(best), f"{lot}{self._name}\0{identity}")
         one, other = best[i], best[j]
         return able[other if load[other] < load[one] else one]
 
     def _is_still(self, now: Now) -> bool:
         """Whether there is nothing of all that changes: then the front stays what it was."""
-        some, space = np.count_nonzero, self._space
-        return not (
-            len(self._bound)
-            or some(now.queued)
-            or some(now.failures)
-            or some(space.ahead)
-            or some(space.now.take(self._roomy.at) < 1)
-        )
+        if len(self._bound) or now.queued.tobytes() != self._nothing:
+            return False
+        space = self._space
+        if space.ahead.tobytes() != self._nothing or now.failures.tobytes() != self._nothing:
+            return False
+        seen = space.now.tobytes()
+        if seen != self._room_seen[0]:
+            full = bool(np.count_nonzero(space.now.take(self._roomy.at) < 1))
+            self._room_seen = (seen, full)
+        return not self._room_seen[1]
 
     def _front(self, sums: _Sums) -> list[int]:
         """Who shares the first place, in the order of who would be first without lots."""

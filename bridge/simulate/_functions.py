@@ -21,9 +21,7 @@ class FunctionsMachine(Machine):
         self._warm: dict[int, list[float]] = {}  # by function: when each was left, newest last
         # By function: environments that it may still add, and when that was so.
         self._allowed: dict[int, tuple[float, float]] = {}
-
-    def limit(self, job: int) -> float:
-        return min(super().limit(job), self._model.timeout)
+        self.limits = [min(limit, model.timeout) for limit in floor.limits]
 
     def enter(self, job: int) -> None:
         if self._busy >= self._model.concurrency:

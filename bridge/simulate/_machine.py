@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import NamedTuple
 
+from bridge.scheduler.bills import Bill
 from bridge.simulate._floor import Floor
 from bridge.simulate._links import SharedLink
 
@@ -18,11 +19,12 @@ Ended = Callable[[int, bool], None]
 
 
 class _Run(NamedTuple):
-    """A job that was let in: when it is up, and the seconds of its start that it pays."""
+    """A job that was let in: when it is up, the seconds of its start that it pays, its bill."""
 
     job: int
     up: float
     paid_start: float
+    bill: Bill
 
 
 class Machine(ABC):
@@ -33,6 +35,8 @@ class Machine(ABC):
         self.floor, self.clock, self.index = floor, floor.clock, index
         self.place = floor.world.places[index]
         self.down = False
+        self.limits = floor.limits
+        """Seconds, by workload, after which the input and the script of a job are killed."""
         self._ended = ended
         self._runs: dict[int, _Run] = {}  # by a number of its own: a job may come twice
         self._count = 0
@@ -68,10 +72,6 @@ class Machine(ABC):
         """Whether the job is larger than anything here will be."""
         return False
 
-    def limit(self, job: int) -> float:
-        """Seconds after which the input and the script of the job are killed."""
-        return self.floor.limits[self.floor.workload[job]]
-
     def cut(self, seconds: float) -> float:
         """When a run of so many seconds is broken off by the target; infinite when it is not."""
         return inf
@@ -100,21 +100,22 @@ class Machine(ABC):
         floor.cold[job] = cold
         self._count += 1
         up = self.clock.now + start
-        self._runs[self._count] = _Run(job, up, paid_start)
+        bill = floor.bill(floor.workload[job], self.index)
+        run = self._runs[self._count] = _Run(job, up, paid_start, bill)
         if self._shared is not None:
             self.clock.at(up, self._fetch, self._count)
         else:
-            self._go(self._count, job, up)
+            self._go(self._count, run)
 
-    def _go(self, number: int, job: int, up: float) -> None:
+    def _go(self, number: int, run: _Run) -> None:
         """All of the run at once: nothing that happens elsewhere changes it."""
+        job, up, _, bill = run
         floor, place, link = self.floor, self.place, self._link
-        bill = floor.bill(floor.workload[job], self.index)
         size = floor.size[job]
         inward = size * bill.inward if link is None else size / link.bandwidth
         floor.start[job] = up + inward
         seconds = inward + floor.run[job] * place.slowness
-        well, limit = True, self.limit(job)
+        well, limit = True, self.limits[floor.workload[job]]
         if seconds > limit:
             well, seconds = False, limit
         elif bill.outward:
@@ -135,7 +136,8 @@ class Machine(ABC):
             return
         floor.start[run.job] = clock.now
         seconds = floor.run[run.job] * self.place.slowness
-        left = max(self.limit(run.job) - (clock.now - run.up), 0.0)
+        limit = self.limits[floor.workload[run.job]]
+        left = max(limit - (clock.now - run.up), 0.0)
         ends = min(left, self.cut(seconds))
         if ends < seconds:
             clock.at(clock.now + ends, self._failed, number)
@@ -145,11 +147,11 @@ class Machine(ABC):
             clock.at(clock.now + seconds, self._store, number)
 
     def _store(self, number: int) -> None:
-        run, floor = self._runs.get(number), self.floor
+        run = self._runs.get(number)
         if run is None:
             return
-        if self._shared is not None and floor.bill(floor.workload[run.job], self.index).outward:
-            self._shared.send(number, floor.size[run.job], self._well)
+        if self._shared is not None and run.bill.outward:
+            self._shared.send(number, self.floor.size[run.job], self._well)
         else:
             self._well(number)
 
@@ -163,9 +165,8 @@ class Machine(ABC):
         run = self._runs.pop(number, None)
         if run is None:
             return
-        floor, job = self.floor, run.job
-        bill = floor.bill(floor.workload[job], self.index)
-        seconds = max(self.clock.now - run.up, 0.0) + run.paid_start
+        floor, (job, up, paid_start, bill) = self.floor, run
+        seconds = max(self.clock.now - up, 0.0) + paid_start
         moved = bill.byte_in + bill.byte_out if well else bill.byte_in
         floor.cost[job] += bill.cost(seconds) + floor.size[job] * moved
         floor.running[self.index] -= 1

@@ -38,25 +38,25 @@ class Moves:
         place: dict[int, int] = {}
         for one in sorted(waiting, key=lambda each: each.since):
             lines[one.target, one.call.workload].append(one)
-            place[one.call.index] = before[one.target]
+            place[one.call.number] = before[one.target]
             before[one.target] += 1
         moves: dict[int, int] = {}
         going: Counter[int] = Counter()
         for (_, workload), line in lines.items():
             for one in [each for each in line if self._is_late(each, view.now)][-_FEW:][::-1]:
-                snapshot = self._as_seen(one, seen(workload), place[one.call.index], going)
+                snapshot = self._as_seen(one, seen(workload), place[one.call.number], going)
                 target = self._better(one, view.now, snapshot, decide)
                 if target < 0:
                     break
-                moves[one.call.index] = target
+                moves[one.call.number] = target
                 going[target] += 1
-                self._moved[one.call.index] += 1
+                self._moved[one.call.number] += 1
         return moves
 
     def _is_late(self, one: Waiting, now: float) -> bool:
         deadline = self._services[one.call.workload].placement.deadline
         patience = _PATIENCE if deadline is None else min(_PATIENCE, deadline * _SHARE)
-        return now - one.since >= patience and self._moved[one.call.index] < _MOST
+        return now - one.since >= patience and self._moved[one.call.number] < _MOST
 
     def _as_seen(
         self, one: Waiting, snapshot: Snapshot, ahead: int, going: Mapping[int, int]

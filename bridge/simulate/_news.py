@@ -66,6 +66,7 @@ class News:
         self._cores = array("d", [0.0]) * count
         self._cpus = [float(w.service.resources.cpu) for w in floor.trace.workloads]
         self._measured = 0.0
+        self._estimates = estimates(floor.world, floor.trace, setting)
         self._view = View(
             now=0.0,
             age=0.0,
@@ -74,7 +75,7 @@ class News:
             failures=self._seen.failures,
             means=self._seen.means,
             cores=self._seen.cores,
-            estimates=estimates(floor.world, floor.trace, setting),
+            estimates=self._estimates,
             starts=tuple(typical_start(place) for place in floor.world.places),
             space=self._space,
         )
@@ -128,11 +129,12 @@ class News:
             self._seconds[target] = self._cores[target] = 0.0
             true.means[target] = true.cores[target] = nan
             return
-        seconds = self._seconds[target] + change * self._view.estimates[workload][target]
+        seconds = self._seconds[target] + change * self._estimates[workload][target]
         cores = self._cores[target] + change * self._cpus[workload]
         self._seconds[target], self._cores[target] = seconds, cores
         # Sums of what comes and goes are not exact: a mean of almost nothing may come out below it.
-        true.means[target], true.cores[target] = max(seconds, 0.0) / here, max(cores, 0.0) / here
+        true.means[target] = seconds / here if seconds > 0 else 0.0
+        true.cores[target] = cores / here if cores > 0 else 0.0
 
     def _measure(self) -> None:
         floor, clock = self._floor, self._floor.clock

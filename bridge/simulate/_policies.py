@@ -60,7 +60,7 @@ class PolicyDecider:
 
     def choose(self, call: Call, view: View) -> int:
         routing = self._told(view)
-        service, tried = self._services[call.workload], set(call.tried)
+        service, tried = self._services[call.workload], call.tried
         cause = self._cause(call)
         found = routing.choose(service, cause, tried)
         if found < 0 and tried:  # nothing else can run it: once more where it failed
@@ -86,7 +86,7 @@ class PolicyDecider:
         return self._moves.found(waiting, view, seen, decided)
 
     def _cause(self, call: Call) -> Cause:
-        return Cause(str(call.index), self._providers[call.workload], int(call.size))
+        return Cause(str(call.number), self._providers[call.workload], int(call.size))
 
     def _told(self, view: View) -> Routing:
         if self._routing is None:

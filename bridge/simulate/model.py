@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,15 +183,14 @@ class Information:
     spread: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One invocation that must be placed now.
 
     `deadline` is the time by which it shall have ended (infinite: none), `attempt` counts from 1,
     `tried` are the targets where it failed or ran out of time.
     """
 
-    index: int
+    number: int
     workload: int
     size: float
     arrival: float

@@ -160,7 +160,10 @@ def _handed_over(draft: _Draft, handover: Handover) -> bool:
 class _Draft:
     """A report in the making."""
 
+    warm = False  # whether this process has had one before
+
     def __init__(self, job: str, attempt: int, service: ServiceConfig, log: Log) -> None:
+        self.cold, _Draft.warm = not _Draft.warm, True
         self.job = job
         self.attempt = attempt
         self.service = service.name
@@ -230,6 +233,7 @@ class _Draft:
             outputs=tuple(self.outputs),
             status=self.status,
             temporary=self.temporary,
+            cold=self.cold,
             reply=self.reply,
             reply_error=self.reply_error,
         )

@@ -34,7 +34,8 @@ class Report(NamedTuple):
     """One job's manifest. Times are seconds since the epoch, phases seconds.
 
     `exit_code` is the script's own, None when it did not run or was killed. `status` is what the
-    one-shot and Batch entries exit with. `temporary` says that a failure may pass by itself.
+    one-shot and Batch entries exit with. `temporary` says that a failure may pass by itself, `cold`
+    that the supervisor's process had run no job before.
     Not part of the JSON: `reply` is the body of a synchronous call, `reply_error` why there is
     none, and `repeated` is True when the job had succeeded before and was not run again.
     """
@@ -52,6 +53,7 @@ class Report(NamedTuple):
     outputs: tuple[Mapping[str, Any], ...] = ()
     status: int = 0
     temporary: bool = False
+    cold: bool = False
     reply: bytes = b""
     reply_error: str = ""
     repeated: bool = False
@@ -72,6 +74,7 @@ class Report(NamedTuple):
             "phases": dict(self.phases),
             "input": dict(self.input),
             "outputs": [dict(output) for output in self.outputs],
+            "cold": self.cold,
         }
 
     def line(self, limit: int | None = None) -> bytes:

@@ -119,6 +119,15 @@ class KeepsLogs(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsLogs(Protocol):
+    """A target that finds the log of a job which another process has followed."""
+
+    def logs_at(self, job: str, log: str) -> Iterator[str]:
+        """As `Target.logs`, by where the job's news said that its log is (`JobUpdate.log`)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer of a synchronous call: its head, and a body that comes as it is read.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from bridge.errors import BridgeError
+from lambda_runtime.dispatcher.burst import Burst, Part
 from lambda_runtime.dispatcher.intake import Intake
 from lambda_runtime.dispatcher.news import News
 from lambda_runtime.dispatcher.reconcile import Reconciliation
@@ -27,7 +30,7 @@ class Dispatcher:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        worker = Worker(world)
+        self._worker = worker = Worker(world)
         self._intake = Intake(world, worker)
         self._news = News(world, worker)
         self._events = Records(world.letters, "events")
@@ -40,19 +43,32 @@ class Dispatcher:
 
         The answer is SQS's partial batch response.
         """
-        return self._events.each(list(messages(event)), self._intake.take)
+        with self._flushed():
+            return self._events.each(list(messages(event)), self._intake.take, self._burst())
 
     def states(self, event: object) -> dict[str, Any]:
         """News of jobs, from functions' destinations and Batch; in SQS or not."""
 
-        def take(message: Message) -> None:
-            self._news.take(parsed(message))
+        def take(message: Message, part: Part) -> None:
+            self._news.take(parsed(message), part)
 
-        return self._states.each(list(messages(event)), take)
+        with self._flushed():
+            return self._states.each(list(messages(event)), take, self._burst())
+
+    @contextmanager
+    def _flushed(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.world.flush()
+
+    def _burst(self) -> Burst:
+        return Burst(self.world, self._worker)
 
     def reconcile(self, seconds: float) -> dict[str, int]:
         """Look after silent jobs for that long; what was done, by its name."""
-        done = self._reconciliation.run(time.monotonic() + max(1.0, seconds - _MARGIN))
+        with self._flushed():
+            done = self._reconciliation.run(time.monotonic() + max(1.0, seconds - _MARGIN))
         LOG.info("reconciled: %s", done)
         try:
             self.world.learn()

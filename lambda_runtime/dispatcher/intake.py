@@ -11,6 +11,7 @@ from bridge import events
 from bridge.errors import EventError
 from bridge.events import Event
 from bridge.pipeline import RESERVED_PREFIX
+from lambda_runtime.dispatcher.burst import Part
 from lambda_runtime.dispatcher.letters import DeadLetters
 from lambda_runtime.dispatcher.records import Message, NotYet
 from lambda_runtime.dispatcher.worker import Worker
@@ -33,10 +34,13 @@ class Intake:
         self._world = world
         self._worker = worker
 
-    def take(self, message: Message) -> None:
-        """All events of one message. EventError when it has no meaning at all."""
+    def take(self, message: Message, part: Part) -> None:
+        """All events of one message. EventError when it has no meaning at all.
+
+        What goes to Batch may be left to the message's `part` of a burst.
+        """
         for event in self._decoded(message):
-            self._start(event, message)
+            self._start(event, message, part)
 
     def _decoded(self, message: Message) -> list[Event]:
         try:
@@ -59,7 +63,7 @@ class Intake:
     def _letters(self) -> DeadLetters:
         return self._world.letters
 
-    def _start(self, event: Event, message: Message) -> None:
+    def _start(self, event: Event, message: Message, part: Part) -> None:
         if not event.is_storage:
             raise EventError("the message names no object, and only direct calls carry data")
         services = self._world.services().match(event)
@@ -68,7 +72,7 @@ class Intake:
             if not services:
                 self._nobody(event, message)
         for service in services:
-            self._worker.accept(service, event, again=message.again)
+            self._worker.accept(service, event, again=message.again, part=part)
 
     def _nobody(self, event: Event, message: Message) -> None:
         where = f"{event.provider}:{event.bucket}/{event.key}"

@@ -14,7 +14,9 @@ from bridge.dispatch.model import JobDetail, JobRecord
 from bridge.errors import BridgeError
 from bridge.storage.claims import Claim
 from bridge.targets import JobState, JobUpdate
+from bridge.targets.aws.arrays import child_of
 from bridge.targets.aws.common import update_from_report
+from lambda_runtime.dispatcher.burst import Burst
 from lambda_runtime.dispatcher.news import News
 from lambda_runtime.dispatcher.worker import Worker
 from lambda_runtime.dispatcher.world import World
@@ -64,13 +66,21 @@ class Reconciliation:
         now = self._world.clock()
         due = [job for job in waiting if job.due <= now]
         described = self._described(others)
-        done["resumed"] = sum(pool.map(_tried(self._resume), due))
+        done["resumed"] = self._resumed(due, pool)
         done["asked"] = sum(pool.map(_tried(lambda job: self._ask(job, described)), others))
         done["waiting"] = len(jobs) - done["resumed"] - done["asked"]
         return done
 
-    def _resume(self, job: JobRecord) -> None:
-        self._worker.resume(job.id, job.attempt)
+    def _resumed(self, jobs: Sequence[JobRecord], pool: ThreadPoolExecutor) -> int:
+        burst = Burst(self._world, self._worker)
+
+        def begin(job: JobRecord) -> None:
+            self._worker.resume(job.id, job.attempt, part=burst.part(job.id))
+
+        begun = list(pool.map(_tried(begin), jobs))
+        burst.go()
+        ends = _tried(lambda job: burst.check(job.id))
+        return sum(ok and ends(job) for job, ok in zip(jobs, begun, strict=True))
 
     def _described(self, jobs: Sequence[JobRecord]) -> _Described:
         """What Batch says of those that it may have, asked for all at once."""
@@ -94,6 +104,9 @@ class Reconciliation:
         account = self._world.account
         update = update_from_report(account, job.id, job.attempt, job.handle, job.log)
         if update is not None and self._worker.learn(update, detail):
+            return
+        if child_of(job.handle)[1]:
+            self._lost(detail, f"Batch does not know job {job.handle} any more")
             return
         claim = account.claims.read(job.id, job.attempt)
         if claim is not None and (claim.batch_job or claim.handed):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.errors import BridgeError, EventError
+from lambda_runtime.dispatcher.burst import Burst, Part
 from lambda_runtime.dispatcher.letters import DeadLetters
 
 __all__ = ["Message", "NotYet", "Records", "messages", "parsed"]
@@ -74,23 +75,32 @@ class Records:
         self._letters = letters
         self._source = source
 
-    def each(self, found: Sequence[Message], work: Callable[[Message], None]) -> dict[str, Any]:
-        """Lambda's partial batch response. Raises for a message that no queue holds."""
+    def each(
+        self, found: Sequence[Message], work: Callable[[Message, Part], None], burst: Burst
+    ) -> dict[str, Any]:
+        """Lambda's partial batch response. Raises for a message that no queue holds.
 
-        def passes(message: Message) -> bool:
-            return self._passes(message, work)
+        What their work has left to the burst is done after all of it.
+        """
+
+        def begins(message: Message) -> bool:
+            return self._passes(message, lambda: work(message, burst.part(message.id)))
+
+        def ends(message: Message) -> bool:
+            return self._passes(message, lambda: burst.check(message.id))
 
         if len(found) == 1:
-            results = [passes(found[0])]
+            begun = [begins(found[0])]
         else:
             with ThreadPoolExecutor(min(_AT_ONCE, len(found) or 1)) as pool:
-                results = list(pool.map(passes, found))
-        failed = [m.id for m, ok in zip(found, results, strict=True) if not ok]
+                begun = list(pool.map(begins, found))
+        burst.go()
+        failed = [m.id for m, ok in zip(found, begun, strict=True) if not (ok and ends(m))]
         return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
 
-    def _passes(self, message: Message, work: Callable[[Message], None]) -> bool:
+    def _passes(self, message: Message, work: Callable[[], None]) -> bool:
         try:
-            work(message)
+            work()
         except EventError as error:
             return self._dead(message, error.message)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What the runs of services with a budget have cost, counted in the table as they end."""
+"""What the runs of services with a budget have cost, counted in the table with their ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bridge.dispatch.model import Change, JobRecord
-from bridge.dispatch.table import JobTable
+from bridge.dispatch.table import Cost, JobTable
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import Snapshot, Spent, run_cost
 
@@ -18,11 +18,8 @@ _NOTHING: Final = Decimal(0)
 
 
 class Spending:
-    """Safe to use from several threads.
-
-    A run is counted by whoever records its end, which is one; when he dies between the two it is
-    not counted. Services without a budget are neither counted nor asked for.
-    """
+    """Safe to use from several threads. Services without a budget are neither counted nor asked
+    for."""
 
     def __init__(self, table: JobTable, clock: Callable[[], float]) -> None:
         self._table = table
@@ -35,18 +32,18 @@ class Spending:
         day, month = self._table.spent(service.name, self._clock())
         return replace(snapshot, spent={**snapshot.spent, service.name: Spent(day, month)})
 
-    def pay(
-        self, service: Service, specs: Mapping[str, TargetSpec], job: JobRecord, change: Change
-    ) -> None:
-        """Count what the attempt has cost that ends with this change."""
+    @staticmethod
+    def of(
+        service: Service, specs: Mapping[str, TargetSpec], job: JobRecord, change: Change
+    ) -> Cost | None:
+        """What the attempt has cost that ends with this change; None for nothing to count."""
         if not service.placement.budget or not (change.again or change.state.final):
-            return
+            return None
         cost = sum(
             (run_cost(service, spec, seconds) for spec, seconds in _runs(specs, job, change)),
             _NOTHING,
         )
-        if cost > 0:
-            self._table.spend(service.name, cost, change.at)
+        return Cost(service.name, cost, change.at) if cost > 0 else None
 
 
 def _runs(

@@ -21,6 +21,7 @@ from bridge.targets import JobState
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.common import update_from_report
 from bridge.targets.aws.functions import Reply
+from lambda_runtime.dispatcher.burst import Burst
 from lambda_runtime.dispatcher.registry import Known
 from lambda_runtime.dispatcher.worker import Worker
 from lambda_runtime.dispatcher.world import World
@@ -141,7 +142,14 @@ class Web:
     def _job(self, known: Known, request: Request) -> Answer:
         nonce = request.headers.get("idempotency-key") or secrets.token_hex(16)
         found = _decoded(request, nonce)
-        jobs = [self._worker.accept(known.at.service, event, again=True) for event in found]
+        burst, parent = Burst(self._world, self._worker), request.headers.get("traceparent", "")
+        part = burst.part(nonce)
+        jobs = [
+            self._worker.accept(known.at.service, event, again=True, part=part, parent=parent)
+            for event in found
+        ]
+        burst.go()
+        burst.check(nonce)
         if not jobs:
             return _said(200, {"jobs": []})
         return _said(201, {"job": jobs[0], **({"jobs": jobs} if len(jobs) > 1 else {})})

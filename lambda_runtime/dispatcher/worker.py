@@ -19,10 +19,11 @@ from bridge.dispatch.model import Change, JobDetail, JobRecord, NewJob
 from bridge.errors import BridgeError, PermanentError, TemporaryError
 from bridge.events import Event, job_id
 from bridge.scheduler import Decision
-from bridge.targets import Job, JobState, JobUpdate
+from bridge.targets import JobState, JobUpdate
 from bridge.targets.aws.account import translated
 from bridge.targets.aws.common import update_from_report
 from bridge.targets.aws.submission import find_job
+from lambda_runtime.dispatcher.burst import Part, Placing, job_of
 from lambda_runtime.dispatcher.registry import Known
 from lambda_runtime.dispatcher.world import World
 
@@ -48,44 +49,70 @@ class Worker:
 
     # --- accepting --------------------------------------------------------------------------
 
-    def accept(self, service: str, event: Event, *, again: bool) -> str:
+    def accept(
+        self,
+        service: str,
+        event: Event,
+        *,
+        again: bool,
+        part: Part | None = None,
+        parent: str = "",
+    ) -> str:
         """Make a job and hand it over; its name. Durable as soon as it is in the table.
 
         A job that is known is somebody's already, unless the message that brings it comes `again`:
-        then whoever had it may have died.
+        then whoever had it may have died. With a `part` of a burst it may be left to that;
+        `parent` is a caller's `traceparent`.
         """
         job = NewJob(job_id(service, event), service, event)
         now = self._world.clock()
-        if self._world.table.accept(job, now):
-            self.advance(
-                JobRecord(job.id, service, event, JobState.ACCEPTED, accepted=now, due=now)
-            )
+        with self._world.accepting(job, parent) as traced:
+            new = self._world.table.accept(traced, now)
+        if new:
+            state = JobState.ACCEPTED
+            record = JobRecord(job.id, service, event, state, accepted=now, due=now)
+            self.advance(replace(record, trace=traced.trace), part=part)
         elif again:
-            self.resume(job.id)
+            self.resume(job.id, part=part)
         return job.id
 
-    def resume(self, job: str, attempt: int = 0) -> None:
+    def resume(self, job: str, attempt: int = 0, *, part: Part | None = None) -> None:
         """Go on with a job that is not with its target yet, as far as anybody knows."""
         record = self._world.table.job(job)
         if record is None or record.state not in _NOT_WITH_A_TARGET:
             return
         if attempt in (0, record.attempt):
-            self.advance(record, again=True)
+            self.advance(record, again=True, part=part)
 
     # --- placing ----------------------------------------------------------------------------
 
-    def advance(self, job: JobRecord, *, again: bool = False) -> None:
-        """Take the next steps of an open job, up to its target."""
-        placed: JobRecord | None = job
-        if job.state is JobState.ACCEPTED:
-            placed = self._place(job)
-        elif again and self._is_over(job):
+    def advance(self, job: JobRecord, *, again: bool = False, part: Part | None = None) -> None:
+        """Take the next steps of an open job, up to its target or into a burst."""
+        if job.state is not JobState.ACCEPTED:
+            if not (again and self._is_over(job)):
+                self.submit(job)
             return
-        if placed is not None:
-            self._submit(placed)
+        decided = self._decide(job)
+        if decided is not None and not (part and part.takes(decided)):
+            self.place(decided)
 
-    def _place(self, job: JobRecord) -> JobRecord | None:
-        """None when it cannot be placed (now), or when another was faster."""
+    def place(self, one: Placing) -> None:
+        """Put its target on record and submit it, alone."""
+        placed = self.keep(one)
+        if placed is not None:
+            self.submit(placed)
+
+    def keep(self, one: Placing, handle: str = "") -> JobRecord | None:
+        """Put its target on record; None when another was faster."""
+        change = steps.placed(one.job, one.decision, self._world.clock())
+        change = replace(change, handle=handle or None)
+        if not self._world.table.change(change, only_from=(JobState.ACCEPTED,)):
+            return None
+        target = one.decision.target
+        return replace(one.job, state=JobState.PLACED, target=target, tries=0, handle=handle)
+
+    def _decide(self, job: JobRecord) -> Placing | None:
+        """None when it cannot be placed (now)."""
         world = self._world
         known = world.service(job.service)
         if known is None:
@@ -105,10 +132,7 @@ class Worker:
             self.fail(job, decision.reason, decision)
             return None
         world.reserve(decision.target)
-        change = steps.placed(job, decision, world.clock())
-        if not world.table.change(change, only_from=(JobState.ACCEPTED,)):
-            return None
-        return replace(job, state=JobState.PLACED, target=decision.target, tries=0)
+        return Placing(job, known, decision)
 
     def _decided(self, job: JobRecord, known: Known) -> Decision:
         """Without the targets that the job has been to in vain, if any other can run it."""
@@ -137,7 +161,14 @@ class Worker:
             job=job.id,
             body=_described(job),
         )
-        return self._world.table.change(change)
+        return self._change(job, change)
+
+    def _change(self, job: JobRecord, change: Change) -> bool:
+        """A change that may end an attempt: what that has cost is counted with it."""
+        done = self._world.table.change(change, costs=self._world.cost_of(job, change))
+        if done and change.state.final and job.trace:
+            self._world.ended(job.id)
+        return done
 
     # --- submitting -------------------------------------------------------------------------
 
@@ -147,7 +178,11 @@ class Worker:
         update = update_from_report(account, job.id, job.attempt, job.handle, job.log)
         return update is not None and self.learn(update, JobDetail(job))
 
-    def _submit(self, job: JobRecord) -> None:
+    def submit(self, job: JobRecord) -> None:
+        """Hand a placed job to its target; one of an array when it is settled that it goes alone.
+
+        What goes wrong is on record.
+        """
         world = self._world
         known = world.service(job.service)
         target = known and world.target(known, job.target)
@@ -155,16 +190,33 @@ class Worker:
             self.fail(job, f"service {job.service} is not deployed on {job.target}")
             return
         try:
-            handle = target.submit(Job(job.id, job.service, job.event, job.attempt))
-        except TemporaryError as error:
-            self._refused(job, known, error)
-            return
-        except PermanentError as error:
-            self.fail(job, f"{job.target} does not take it: {error.message}")
-            return
-        self._submitted(job, handle)
+            if job.handle and (child := self._child(job)):
+                self.submitted(job, child)
+            elif not job.handle or self._leaves_array(job):
+                self.submitted(job, target.submit(job_of(job)))
+        except (TemporaryError, PermanentError) as error:
+            self.not_taken(job, known, error)
 
-    def _submitted(self, job: JobRecord, handle: str) -> None:
+    def not_taken(self, job: JobRecord, known: Known, error: BridgeError) -> None:
+        """The target has answered a submit with this."""
+        if isinstance(error, TemporaryError):
+            self._refused(job, known, error)
+        else:
+            self.fail(job, f"{job.target} does not take it: {error.message}")
+
+    def _child(self, job: JobRecord) -> str:
+        """The handle of a job that was placed in an array; "" when that is never submitted."""
+        root, _, number = job.handle.rpartition(":")
+        launched = self._world.batches.settle(job.service, root)
+        return f"{launched}:{number}" if launched else ""
+
+    def _leaves_array(self, job: JobRecord) -> bool:
+        """From now on the job goes alone; False when somebody else has seen to it."""
+        change = Change(job.id, job.attempt, JobState.PLACED, self._world.clock(), handle="")
+        return self._world.table.change(change, only_from=(JobState.PLACED,), handle=job.handle)
+
+    def submitted(self, job: JobRecord, handle: str) -> None:
+        """The target has it."""
         world = self._world
         state, now = JobState.SUBMITTED, world.clock()
         world.table.change(
@@ -183,7 +235,7 @@ class Worker:
         why = f"{job.target} did not take it in {tries} tries; the last: {error.message}"
         arrived = self._arrived(job, known)
         if arrived is not None:
-            self._submitted(job, arrived)
+            self.submitted(job, arrived)
             return
         detail = world.table.detail(job.id)
         names = [name for name in known.document.targets if world.target(known, name)]
@@ -199,7 +251,7 @@ class Worker:
     def hand_over(self, job: JobRecord) -> None:
         """Finish a hand-over to Batch that stopped half-way."""
         world = self._world
-        handle = world.batches.submit(Job(job.id, job.service, job.event, job.attempt))
+        handle = world.batches.submit(job_of(job))
         state, now = JobState.RUNNING, world.clock()
         world.table.change(Change(job.id, job.attempt, state, now, handle=handle))
 
@@ -209,11 +261,14 @@ class Worker:
         None when it did not, and then it does not run later either: its claim is ours.
         """
         world = self._world
-        if world.target(known, job.target) is world.batches:
-            return find_job(world.account, known.at.queue, job.id) or None
+        alone = world.target(known, job.target) is world.batches
+        if alone and job.handle:
+            return self._child(job) or None
         claim = world.account.claims.take(
             job.id, job.attempt, _FENCE, world.clock() + _LONGEST_EVENT
         )
+        if alone and claim.holder == _FENCE and claim.again and not claim.batch_job:
+            return find_job(world.account, known.at.queue, job.id) or None
         return None if claim.holder == _FENCE else claim.batch_job
 
     def wake(self, change: Change) -> None:
@@ -244,9 +299,7 @@ class Worker:
         if change.state is JobState.DEAD:
             recorded = self.end(detail.job, change)
         else:
-            recorded = self._world.table.change(change)
-        if recorded:
-            self._world.pay(detail.job, change)
+            recorded = self._change(detail.job, change)
         if recorded and change.again:
             self.wake(change)
         return True

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from bridge.dispatch.model import Change, JobRecord
+from bridge.dispatch.model import Change, JobRecord, NewJob
 from bridge.dispatch.settings import Settings
-from bridge.dispatch.table import JobTable
-from bridge.errors import BridgeError
+from bridge.dispatch.table import Cost, JobTable
+from bridge.errors import BridgeError, PermanentError
+from bridge.events import trace_of
 from bridge.fdl.model import TargetSpec
 from bridge.pipeline import Routes
 from bridge.scheduler import Snapshot, TargetState
@@ -21,6 +25,9 @@ from lambda_runtime.dispatcher.learned import Learned
 from lambda_runtime.dispatcher.letters import DeadLetters
 from lambda_runtime.dispatcher.registry import Known, Registry, Services
 from lambda_runtime.dispatcher.spending import Spending
+
+if TYPE_CHECKING:
+    from bridge.dispatch.tracing import Tracing
 
 __all__ = ["PATIENCE", "World"]
 
@@ -55,6 +62,7 @@ class World:
         self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
         self.learned = Learned(self.account, self.table, clock)
         self.spending = Spending(self.table, clock)
+        self.tracing = _tracing()
         self._adopted: Services | None = None
         self._loads = _Loads(self.table)
 
@@ -87,16 +95,38 @@ class World:
         """The sides that the service has, with what it has spent where it has a budget."""
         return self.spending.told(self._standing(known), known.service)
 
-    def pay(self, job: JobRecord, change: Change) -> None:
-        """An attempt has ended with this change: count what it has cost."""
+    @contextmanager
+    def accepting(self, job: NewJob, parent: str) -> Iterator[NewJob]:
+        """Around the record of a new job: the same in its trace; `parent` is a caller's
+        `traceparent`, "" for none."""
+        parent = trace_of(parent)
+        if self.tracing is None:
+            yield replace(job, trace=parent)
+            return
+        with self.tracing.accepting([job], parent) as (traced,):
+            yield traced
+
+    def ended(self, job: str) -> None:
+        """A job is over: make its spans."""
+        if self.tracing is not None and (detail := self.table.detail(job)) is not None:
+            self.tracing.ended(detail)
+
+    def flush(self) -> None:
+        """Send the spans that were made: between two invocations nothing runs."""
+        if self.tracing is not None:
+            self.tracing.flush()
+
+    def cost_of(self, job: JobRecord, change: Change) -> Cost | None:
+        """What the attempt that ends with this change has cost, to be counted with it."""
         known = self.service(job.service)
         if known is None:
-            return
+            return None
         try:
-            self.spending.pay(known.service, known.at.specs(known.document), job, change)
-        except BridgeError as error:
-            # The end is recorded: the message that brought it has done its work.
-            LOG.warning("what job %s has cost is not counted: %s", job.id, error)
+            return self.spending.of(known.service, known.at.specs(known.document), job, change)
+        except PermanentError as error:
+            # What it says of itself makes no sense: then it has not been placed by it either.
+            LOG.warning("what job %s has cost cannot be told: %s", job.id, error)
+            return None
 
     def _standing(self, known: Known) -> Snapshot:
         """The sides that the service has, with what runs there as far as that matters."""
@@ -150,6 +180,18 @@ class _Loads:
         with self._lock:
             running, queued = self._counts.get(target, (0, 0))
             self._counts[target] = (running, queued + 1)
+
+
+def _tracing() -> Tracing | None:
+    """What OpenTelemetry's variables ask for; its packages come with a layer of the function."""
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return None
+    try:
+        from bridge.dispatch.tracing import tracing_of  # noqa: PLC0415  a layer
+    except ImportError:
+        LOG.warning("the environment asks for traces (OTEL_…), and there is no OpenTelemetry")
+        return None
+    return tracing_of(os.environ)
 
 
 def _account(environment: Environment) -> Account:

@@ -10,8 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bridge.errors import UsageError
-from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
-from manager._json import read_object
+from manager._http import JSON_BODY, NO_CONTENT, empty, json_answer, object_of
 from manager.auth import Caller
 from manager.bucketing import Bucketing, read_presign, read_wish
 from manager.core import Manager
@@ -42,14 +41,14 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.post(_PATH, status_code=201, response_class=Response, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a bucket."""
-        wish = read_wish(read_object(await body_of(request, settings.max_service)))
+        wish = read_wish(await object_of(request, settings.max_service))
         await run_in_threadpool(buckets.create, caller, wish)
         return empty(201)
 
     @routes.put(_PATH, status_code=NO_CONTENT, openapi_extra=JSON_BODY)
     async def update(request: Request, caller: Caller = gate.user) -> Response:
         """Change who may look into a bucket."""
-        wish = read_wish(read_object(await body_of(request, settings.max_service)))
+        wish = read_wish(await object_of(request, settings.max_service))
         await run_in_threadpool(buckets.update, caller, wish)
         return empty(NO_CONTENT)
 
@@ -72,7 +71,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.post(_PATH + "/{name}/presign", openapi_extra=JSON_BODY)
     async def presign(name: str, request: Request, caller: Caller = gate.user) -> Response:
         """A URL that does one operation on one object without credentials."""
-        wish = read_presign(read_object(await body_of(request, settings.max_service)))
+        wish = read_presign(await object_of(request, settings.max_service))
         found = await run_in_threadpool(buckets.presign, caller, name, wish, time.time())
         return json_answer(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from manager._http import Headers, answer_to, empty, read_body, refuse_ambiguous
-from manager.auth import Refused, bearer
 from manager.core import Manager
+from manager.gate import Gate, address_of
 from manager.intake import Intake
 
 __all__ = ["Door", "router", "taking"]
@@ -22,7 +21,7 @@ _PATH: Final = "/events"
 _LARGEST: Final = 4 * 2**20
 
 Take = Callable[[Headers, Receive], Awaitable[None]]
-"""Takes a request's headers and its body; durable on return, else it raises."""
+"""Takes the events in a store's request; durable on return, else it raises."""
 
 _TAKEN: Final[Message] = {
     "type": "http.response.start",
@@ -33,21 +32,17 @@ _END: Final[Message] = {"type": "http.response.body", "body": b""}
 
 
 def taking(manager: Manager) -> Take:
-    """What answers a store that sends events."""
+    """What answers a store that sends events and is known to be one."""
     intake = Intake(manager)
-    expected = manager.settings.webhook_token.reveal().encode()
 
     async def take(headers: Headers, receive: Receive) -> None:
-        token = bearer(_authorization(headers))
-        if not expected or not hmac.compare_digest(token.encode(), expected):
-            raise Refused(401, headers={"WWW-Authenticate": "Bearer"})
         if body := await read_body(headers, receive, _LARGEST):
             await intake.take(body)
 
     return take
 
 
-def router(take: Take) -> APIRouter:
+def router(take: Take, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["events"])
 
@@ -64,7 +59,9 @@ def router(take: Take) -> APIRouter:
         503 with Retry-After when they cannot be taken now. A body without a meaning is kept and
         answered with 200: to send it again would not help.
         """
-        await take(request.scope["headers"], request.receive)
+        headers = request.scope["headers"]
+        gate.store(_authorization(headers), address_of(request))
+        await take(headers, request.receive)
         return empty(200)
 
     return routes
@@ -75,17 +72,20 @@ class Door:
 
     What the application does around its routes is done here for this one: ambiguous requests are
     refused, and `told` gets the status and the seconds of each. The application's own route
-    describes it, and is not asked.
+    describes it, and is only asked about those who are no store.
     """
 
-    def __init__(self, app: ASGIApp, take: Take, told: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, gate: Gate, take: Take, told: Callable[[int, float], None]
+    ) -> None:
         self._app = app
+        self._gate = gate
         self._take = take
         self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
-        if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
+        if not self._is_for_us(scope):
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
@@ -101,6 +101,11 @@ class Door:
             self._told(200, time.monotonic() - began)
             await send(_TAKEN)
             await send(_END)
+
+    def _is_for_us(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
+            return False
+        return self._gate.is_store(_authorization(scope["headers"]))
 
 
 def _authorization(headers: Headers) -> str:

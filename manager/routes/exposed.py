@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
@@ -13,11 +12,11 @@ from starlette.responses import Response, StreamingResponse
 from bridge.errors import NotFoundError, TargetUnavailable
 from bridge.targets.calls import Address
 from manager import proxy
-from manager.auth import Refused
+from manager.auth import Refused, bearer, is_service_token
 from manager.core import Manager
 from manager.deployment import address_of_server, is_exposed
 from manager.gate import Gate, address_of
-from manager.routes.forward import cookie_name, offered
+from manager.routes.forward import cookie_name, keep, offered
 from manager.service import Deployed
 
 __all__ = ["router"]
@@ -31,33 +30,41 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module. Where services are on a cluster, its ingress answers instead: 404."""
     routes = APIRouter(tags=["services"])
 
-    def entered(name: str, request: Request) -> tuple[Deployed, Address]:
-        """The service, and where its server is; credentials are looked at where it wants some."""
+    def entered(name: str, request: Request) -> tuple[Deployed, Address, str]:
+        """The service, where its server is, and the service's token if that has opened the door;
+        credentials are looked at where it wants some."""
         one = manager.find(name)
         options = one.options.expose if one is not None and is_exposed(one) else None
-        if options is not None and options.set_auth:
-            users = options.auth_type == _FORWARD
-            headers = list(_headers(name, request, users=users))
-            gate.let_in(name, headers, address_of(request), users=users)
         if one is None or options is None:
             raise Refused(404)
+        token = (
+            let_in(name, request, users=options.auth_type == _FORWARD) if options.set_auth else ""
+        )
         try:
             found = address_of_server(manager, one)
         except NotFoundError:
             raise Refused(404) from None
         except TargetUnavailable as error:
             raise Refused(502, f"{name} is not ready: {error.message}") from error
-        return one, found
+        return one, found, token
+
+    def let_in(name: str, request: Request, *, users: bool) -> str:
+        if users:
+            _, header = gate.opened(name, list(offered(name, request)), address_of(request))
+            return token if is_service_token(token := bearer(header)) else ""
+        gate.let_in(name, request.headers.get("authorization", ""), address_of(request))
+        return ""
 
     async def passed(name: str, request: Request) -> Response:
         """Pass a request on to an exposed service; its answer as it comes."""
-        one, address = await run_in_threadpool(entered, name, request)
-        sent = proxy.Request(
-            request.method, _target(one, request), _told(one, request), request.stream()
-        )
+        one, address, token = await run_in_threadpool(entered, name, request)
+        target, told = _target(one, request, token), _told(one, request, token)
+        sent = proxy.Request(request.method, target, told, request.receive)
         answer = await proxy.forwarded(sent, address, manager.settings.run_wait)
         found = StreamingResponse(answer.body, answer.status)
         found.raw_headers = answer.headers
+        if token and token in request.query_params.getlist("token"):
+            keep(found, name, token)
         return found
 
     path = "/system/services/{name}/exposed"
@@ -68,24 +75,19 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     return routes
 
 
-def _headers(name: str, request: Request, *, users: bool) -> Iterator[str]:
-    if users:
-        yield from offered(name, request)
-    else:
-        yield request.headers.get("authorization", "")
-
-
-def _target(one: Deployed, request: Request) -> bytes:
-    """The path as the server knows it, as it was written, with the query."""
+def _target(one: Deployed, request: Request, token: str) -> bytes:
+    """The path as the server knows it, as it was written, with the query but for the token."""
     path: bytes = request.scope["raw_path"]
     query: bytes = request.scope["query_string"]
+    if token:
+        query = b"&".join(part for part in query.split(b"&") if part != b"token=" + token.encode())
     expose = one.options.expose
     if expose is None or not expose.rewrite_target:
         path = b"/" + path.split(b"/exposed", 1)[1].lstrip(b"/")
     return path + (b"?" + query if query else b"")
 
 
-def _told(one: Deployed, request: Request) -> proxy.Headers:
+def _told(one: Deployed, request: Request, token: str) -> proxy.Headers:
     """The headers without what has proved to us who sends them, and with where that is."""
     expose = one.options.expose
     headers = proxy.without(request.headers.raw, *_SAID_BY_US)
@@ -93,6 +95,9 @@ def _told(one: Deployed, request: Request) -> proxy.Headers:
         headers = proxy.without(headers, b"authorization", b"cookie")
         if kept := _other_cookies(one.name, request.headers.get("cookie", "")):
             headers.append((b"cookie", kept.encode("latin-1")))
+    if token:
+        # The page that named it in its query is where the next request says that it comes from.
+        headers = [(key, value) for key, value in headers if token.encode() not in value]
     return [
         *headers,
         (b"x-forwarded-for", address_of(request).encode()),

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from manager._http import JSON_BODY, body_of, json_answer, text_answer
-from manager._json import read_object
+from manager._http import JSON_BODY, json_answer, object_of, text_answer
 from manager.auth import Caller
 from manager.core import Manager
 from manager.federation import Change, Federations, read_wish
@@ -26,8 +25,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     federations = Federations(manager)
 
     async def changed(change: Change, name: str, request: Request, caller: Caller) -> Response:
-        gate.owned(name, caller)
-        wish = read_wish(read_object(await body_of(request, manager.settings.max_service)))
+        await run_in_threadpool(gate.owned, name, caller)
+        wish = read_wish(await object_of(request, manager.settings.max_service))
         made, warnings = await run_in_threadpool(federations.change, caller, name, change, wish)
         if warnings:
             said = "; ".join(warnings)

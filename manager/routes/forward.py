@@ -15,7 +15,7 @@ from manager.core import Manager
 from manager.deployment import is_exposed
 from manager.gate import Gate, address_of
 
-__all__ = ["cookie_name", "offered", "router"]
+__all__ = ["cookie_name", "keep", "offered", "router"]
 
 _OK: Final = 200
 
@@ -33,13 +33,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             raise Refused(404)
         answer = empty(_OK)
         if is_service_token(token := bearer(header)):
-            answer.set_cookie(
-                cookie_name(name),
-                token,
-                path=f"/system/services/{name}/exposed",
-                httponly=True,
-                samesite="lax",
-            )
+            keep(answer, name, token)
         return answer
 
     return routes
@@ -51,11 +45,17 @@ def offered(name: str, request: Request) -> Iterator[str]:
         yield header
     forwarded = parse_qs(urlsplit(request.headers.get("x-forwarded-uri", "")).query)
     tokens = (
-        request.query_params.get("token", ""),
-        forwarded.get("token", [""])[0],
+        *request.query_params.getlist("token"),
+        *forwarded.get("token", []),
         request.cookies.get(cookie_name(name), ""),
     )
     yield from (f"Bearer {token}" for token in tokens if is_service_token(token))
+
+
+def keep(answer: Response, name: str, token: str) -> None:
+    """Let a browser show a service's token from now on by a cookie, on the service's pages only."""
+    path = f"/system/services/{name}/exposed"
+    answer.set_cookie(cookie_name(name), token, path=path, httponly=True, samesite="lax")
 
 
 def cookie_name(name: str) -> str:

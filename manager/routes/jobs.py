@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from bridge.dispatch import JobRecord
-from bridge.dispatch.model import OPEN_STATES
 from bridge.targets import JobState, Target
 from bridge.targets.protocol import KeepsLogs
 from manager._http import NO_CONTENT, empty, is_true, json_answer
@@ -73,8 +72,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """Put away the jobs that have succeeded, or with `all` every job; open ones are ended."""
         gate.owned(name, caller)
         if is_true(every):
-            for record in jobs.jobs(service=name, states=OPEN_STATES, limit=2**31):
-                manager.dispatcher.cancel(record.id)
+            manager.dispatcher.cancel_all(name)
             jobs.hide(name)
         else:
             jobs.hide(name, states=[JobState.SUCCEEDED])

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from manager._http import body_of, json_answer
-from manager._json import read_object
+from manager._http import json_answer, object_of
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
@@ -46,7 +45,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.put(_PATH + "/{name:path}")
     async def change(name: str, request: Request, caller: Caller = gate.admin) -> Response:
         """Change what the body names of a user's quota."""
-        body = read_object(await body_of(request, manager.settings.max_service))
+        body = await object_of(request, manager.settings.max_service)
 
         def put() -> Response:
             quotas.put(name, read_quota(body, quotas.of(name)))

@@ -9,8 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bridge.fdl import limits
-from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer, text_answer
-from manager._json import read_object
+from manager._http import JSON_BODY, NO_CONTENT, empty, json_answer, object_of, text_answer
 from manager.access import may_see, owns
 from manager.auth import Caller, Refused
 from manager.core import Manager
@@ -45,7 +44,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.post(_PATH, status_code=201, response_class=Response, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a service. The body is an entry of an FDL file, with the script's text."""
-        source = read_source(read_object(await body_of(request, settings.max_service)))
+        source = read_source(await object_of(request, settings.max_service))
         made = await run_in_threadpool(manager.create, caller, source)
         # The answer has no body: what did not reach a member is in the log.
         await run_in_threadpool(federations.tell, made)
@@ -57,8 +56,9 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
 
         200 with a warning when members of its federation do not have the change.
         """
-        source = read_source(read_object(await body_of(request, settings.max_service)))
-        old = gate.owned(str(source["service"].get("name", "")), caller)
+        source = read_source(await object_of(request, settings.max_service))
+        name = str(source["service"].get("name", ""))
+        old = await run_in_threadpool(gate.owned, name, caller)
         made = await run_in_threadpool(manager.update, caller, old, source)
         if warnings := await run_in_threadpool(federations.tell, made):
             return text_answer(f"warning: {'; '.join(warnings)}")

@@ -57,7 +57,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         at another process. After ten minutes the stream ends, and credentials are looked at again.
         """
         if service:
-            gate.seen(service, caller)
+            await run_in_threadpool(gate.seen, service, caller)
         if len(open_) >= _MOST:
             raise TemporaryError(f"{_MOST} streams are open already", delay=_BEAT)
         stream = _Stream(manager, feed, Sight(manager, caller), service)

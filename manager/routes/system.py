@@ -6,13 +6,14 @@ import platform
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
 from bridge import __version__
 from bridge.errors import UsageError
 from bridge.secret import Secret
-from manager._http import JSON_BODY, body_of, json_answer, text_answer
-from manager._json import folded, read_object
+from manager._http import JSON_BODY, json_answer, object_of, text_answer
+from manager._json import folded
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
@@ -45,7 +46,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             "kueue_enable": False,
             "volume_enable": held(manager.parts.targets.values()) is not None,
             "oidc_groups": groups,
-            "minio_quota_enabled": False,
+            "minio_quota_enabled": True,
         }
 
     @routes.get("/health", response_class=PlainTextResponse)
@@ -87,11 +88,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """Say which repositories images may come from. 401 for everybody but the administrator."""
         if not caller.admin:
             raise Refused(401)
-        value = folded(read_object(await body_of(request, settings.max_service)))
+        value = folded(await object_of(request, settings.max_service))
         found = value.get("allowed_image_repositories", [])
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             raise UsageError("allowed_image_repositories must be a list of texts")
-        manager.allow_images(found)
+        await run_in_threadpool(manager.allow_images, found)
         return json_answer({"allowed_image_repositories": found})
 
     @routes.get("/system/status")

@@ -40,7 +40,7 @@ End = Annotated[str, Param(description="RFC 3339; now")]
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module. Callers see the jobs of their services and those that they called."""
     routes = APIRouter(tags=["v1"])
-    for part in (_jobs, _dead_letters, _placement):
+    for part in (_jobs, _dead_letters, _services):
         part(routes, manager, gate)
     return routes
 
@@ -113,11 +113,17 @@ def _dead_letters(routes: APIRouter, manager: Manager, gate: Gate) -> None:
         return empty(NO_CONTENT)
 
 
-def _placement(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+def _services(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     @routes.get(_PATH + "/services/{name}/plan")
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
         return json_answer(as_json(manager.decision(gate.seen(name, caller).service)))
+
+    @routes.post(_PATH + "/services/{name}/token")
+    def rotate(name: str, caller: Caller = gate.user) -> Response:
+        """Give the service a new token, which is in the answer; the old one ends at once."""
+        made = manager.rotate(gate.owned(name, caller))
+        return json_answer({"service": made.name, "token": made.token.reveal()})
 
     @routes.get(f"{_PATH}/estimates")
     def learned(service: Service = "", caller: Caller = gate.user) -> Response:

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from manager._http import JSON_BODY, NO_CONTENT, body_of, empty, json_answer
-from manager._json import read_object
+from manager._http import JSON_BODY, NO_CONTENT, empty, json_answer, object_of
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
@@ -39,8 +38,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.post(_PATH, status_code=201, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a volume of a name and a size."""
-        found = there()
-        wish = read_volume(read_object(await body_of(request, settings.max_service)))
+        found = await run_in_threadpool(there)
+        wish = read_volume(await object_of(request, settings.max_service))
         return json_answer(await run_in_threadpool(found.create, caller, wish, manager.quotas), 201)
 
     @routes.get(_PATH + "/{name}")

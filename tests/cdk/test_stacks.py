@@ -116,6 +116,7 @@ def test_the_parameter_tells_all_and_fits(scar: Assembly) -> None:
         "function": "given-role",
         "queue": "",
         "definition": "",
+        "arrays": False,
         "secret": "",
         "targets": ["aws-lambda"],
     }
@@ -232,6 +233,17 @@ def test_what_the_base_has(scar: Assembly) -> None:
     assert names == ["oscar-bridge-fargate", "oscar-bridge-ec2"]
     assert len(scar.resources(BASE, "AWS::CloudWatch::Alarm")) == 6
     assert not scar.resources(BASE, "AWS::EC2::VPC")
+    [role] = [
+        one["Properties"]
+        for one in scar.resources(BASE, "AWS::IAM::Role")
+        if one["Properties"]["Description"].startswith("The dispatcher")
+    ]
+    jobs = f"arn:aws:batch:eu-west-1:{ACCOUNT}:job/*"
+    assert allowed(role, "batch:CancelJob") == [jobs, f"{jobs}:*"]
+    arrays = f"arn:aws:s3:::oscar-bridge-{ACCOUNT}-eu-west-1/arrays/*"
+    assert arrays in allowed(role, "s3:PutObject") and arrays in allowed(role, "s3:DeleteObject")
+    rules = scar.one(BASE, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    assert {"arrays/", "runs/", "events/", "reports/"} <= {one.get("Prefix") for one in rules}
 
 
 def test_the_base_is_the_same_whatever_file_it_comes_with(scar: Assembly, tmp_path: Path) -> None:

@@ -151,6 +151,21 @@ def test_what_has_no_effect_is_said() -> None:
     for key in ("layers", "extra_payload", "deployment", "supervisor", "preheat", "runtime"):
         assert f"{key} " in notes
     assert "file_system is the function's only" in notes
+    assert "lambda.retries has no effect" in notes and "batch.retries" not in notes
+    batch = "    batch: {retries: 3, array: 5}\n"
+    text = simple("cut", "batch", batch).replace("init_script", "timeout: 60\n      init_script")
+    notes = " ".join(map(str, values(f"functions:\n  aws:{text}")["cut"].notes))
+    for key in ("lambda.timeout", "batch.retries", "batch.array"):
+        assert f"{key} has no effect" in notes
+
+
+def test_jobs_may_be_in_an_array_where_their_role_may_read_it() -> None:
+    made = values("functions:\n  aws:" + simple("cut", "batch") + simple("one", "lambda"))
+    work = "arn:aws:s3:::oscar-bridge-111122223333-eu-west-1"
+    assert f"{work}/arrays/cut-*" in actions(made["cut"])["s3:GetObject"]
+    assert made["cut"].arrays and not made["one"].arrays
+    # A job of several nodes cannot be a child of one.
+    assert not values(SCAR)["all-keys"].arrays
 
 
 @pytest.mark.parametrize(

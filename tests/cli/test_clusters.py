@@ -105,12 +105,13 @@ class Lab:
         return self.live.ask("GET", f"/system/services/{name}")
 
 
-def inside(folder: Path, env: Mapping[str, str], *words: str | Path) -> Done:
+def inside(folder: Path, env: Mapping[str, str], *words: str | Path, stdin: str = "") -> Done:
     """The command in this process, which spares the start of so many."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     status: object = 0
     with (
         mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
         mock.patch.object(sys, "argv", ["oscar-bridge", *map(str, words)]),
         contextlib.chdir(folder),
         contextlib.redirect_stdout(out),

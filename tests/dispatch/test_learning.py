@@ -196,3 +196,21 @@ def test_a_target_that_lets_jobs_down_and_one_that_refuses_them_are_known(
         until(lambda: '"trips":1' in store.kept()[1].get('["target", "place"]', ""))
     with begin(store, {"place": place}) as work:
         assert known().breaker == "open"
+
+
+def test_decisions_know_whether_a_container_of_lambda_waits_for_the_job(store: SqliteStore) -> None:
+    place = Timed("fn")
+    place.spec = TargetSpec("fn", "lambda", region="us-east-1")
+    with begin(store, {"fn": place}) as work:
+        feed(work, 0, 2)
+        (second,) = _decisions(store, 1)
+        told = second["given"]["targets"]["fn"]
+        assert (told["cold"], told["warm"]) == (pytest.approx(0.0, abs=0.01), 1)
+        place.script = lambda job: Outcome(hold=True)
+        place.seconds = 0.0
+        work.ingest("minio.default", body("in/held"))
+        until(lambda: work.running("fn") == 1)
+        (now,) = work.known.informed(Snapshot((TargetState(place.spec),)), "s").targets
+        assert (now.cold["s"], now.warm["s"]) == (1.0, 0)
+        place.let_go()
+        assert work.wait_quiet(60)

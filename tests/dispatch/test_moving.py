@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from bridge.dispatch.testing import BusyTarget, FakeTarget, Outcome
 from bridge.errors import TargetUnavailable
 from bridge.fdl.model import Placement, Service
 from bridge.scheduler import Decision, Estimate, Room, Snapshot, TargetState, decide, from_json
-from bridge.targets import JobState
+from bridge.targets import Job, JobState
 from tests.dispatch.world import (
     FAST,
     PATIENCE,
@@ -325,6 +326,43 @@ def test_a_submit_that_arrived_without_an_answer_runs_once(store: SqliteStore) -
         FakeTarget("there", "local"),
     )
     scene = Scene(store, here, there, settings=replace(IMPATIENT, max_submits=2))
+    scene.accept(30)
+    with scene.dispatcher:
+        assert scene.dispatcher.wait_quiet(PATIENCE)
+    assert store.counts() == {("s", JobState.SUCCEEDED): 30}
+    ran = Counter(begun(scene, here)) + Counter(job.id for job in there.runs)
+    assert set(ran.values()) == {1}
+
+
+class DeafArrays(BusyTarget):
+    """Takes many jobs as one array, and never says so. Of a job alone it knows nothing, as those
+    that are in an array are known by that."""
+
+    bundle_sizes = (2, 100)
+
+    def prepare(self, jobs: Sequence[Job]) -> str:
+        self.prepared = list(jobs)
+        return "array/a"
+
+    def launch(self, service: str, root: str, size: int) -> str:
+        for job in self.prepared:
+            BusyTarget.submit(self, job)
+        raise TargetUnavailable("no answer", delay=0)
+
+    def withdraw(self, job: Job, handle: str) -> bool | None:
+        return BusyTarget.withdraw(self, job, handle) if handle.startswith("array/a:") else True
+
+    def settle(self, service: str, root: str) -> str:
+        return "launched"
+
+    def follow(self, job: str, attempt: int, handle: str, service: str) -> None:
+        """All are followed."""
+
+
+def test_an_array_that_arrived_without_an_answer_runs_once(store: SqliteStore) -> None:
+    here = DeafArrays("here", "local", script=outcomes(Outcome(polls=5)), room=100)
+    there = FakeTarget("there", "local")
+    scene = Scene(store, here, there, settings=replace(IMPATIENT, max_submits=1))
     scene.accept(30)
     with scene.dispatcher:
         assert scene.dispatcher.wait_quiet(PATIENCE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.estimates import Estimates, Observation, Prediction
 from bridge.fdl.options import OscarOptions
-from bridge.scheduler import Estimate, TargetState, decide
+from bridge.scheduler import Estimate, TargetState, decide, offer
 from tests.scheduler.make import CLUSTER, FUNCTIONS, event, path, placed, service, snapshot, spec
 
 NOW = 1_790_000_000.0
@@ -298,6 +298,8 @@ observations = st.builds(
     cost=st.decimals(0, 10, places=4),
     owner=st.sampled_from(["", "ann"]),
     predicted=st.none() | st.builds(Prediction, st.floats(0, 1e4), st.floats(0, 1e4)),
+    held=st.none() | st.floats(-1, 1e4),
+    cold=st.sampled_from([None, True, False]),
 )
 
 
@@ -314,3 +316,72 @@ def test_what_is_kept_is_all_there_is(first: list[Observation], second: list[Obs
     assert list(again.accuracy(NOW)) == list(known.accuracy(NOW))
     informed = [k.informed(HERE, "resize", NOW, owner="ann") for k in (known, again)]
     assert informed[0] == informed[1]
+
+
+# --- containers that wait ---------------------------------------------------------------------
+
+
+def call(at: float, held: float = 10.0, *, cold: bool | None = None) -> Observation:
+    """A run on Lambda that has ended then."""
+    return seen(held, FUNCTIONS.name, at=at, held=held, cold=cold)
+
+
+def containers(of: Estimates, now: float, *busy: float) -> tuple[float, int]:
+    """The chance of a cold start, and how many wait."""
+    informed = of.informed(HERE, "resize", now, busy={FUNCTIONS.name: busy})
+    found = informed.targets[0]
+    return found.cold["resize"], found.warm["resize"]
+
+
+def test_a_cold_start_is_foretold_from_idle_time_and_from_who_is_busy() -> None:
+    early = NOW - 9_000
+    both = book(call(early, cold=True), call(early + 5, cold=True))
+    assert containers(both, early + 6) == (pytest.approx(0.0, abs=0.01), 2)
+    assert containers(both, early + 10, early + 6) == (pytest.approx(0.0, abs=0.01), 1)
+    assert containers(both, early + 10, early + 6, early + 7) == (1.0, 0)
+    # Whoever was placed before a container was left has another one.
+    assert containers(both, early + 10, early - 5, early - 4) == (pytest.approx(0, abs=0.01), 2)
+    chances = [containers(both, early + gap)[0] for gap in (60, 600, 6000)]
+    assert chances == sorted(chances)
+    assert chances[0] < 0.1
+    assert chances[2] > 0.9
+    assert containers(both, early + 6000)[1] == 0
+    assert state(both, CLUSTER.name).cold == {}
+    other = both.informed(HERE, "other", NOW).targets[0]
+    assert (other.cold["other"], other.warm["other"]) == (1.0, 0)
+
+
+@pytest.mark.parametrize("kept", [120.0, 3600.0])
+def test_how_long_containers_are_kept_is_learned(kept: float) -> None:
+    """Calls after more and after less than a place keeps its containers."""
+    lots, known, at = random.Random(7), Estimates(), NOW - 100 * DAY
+    for _ in range(300):
+        gap = kept * 10 ** lots.uniform(-0.5, 0.5)
+        at += gap + 1
+        known.observe(call(at, held=1.0, cold=gap > kept), NOW)
+    again = Estimates()
+    again.restore(known.changes())
+    for one in (known, again):
+        assert containers(one, at + kept / 3)[0] < 0.3
+        assert containers(one, at + kept * 3)[0] > 0.7
+
+
+def test_a_job_beside_a_long_one_says_nothing_of_how_long_containers_are_kept() -> None:
+    known, at = Estimates(), NOW - 50 * DAY
+    known.observe(call(at, cold=True), NOW)
+    for _ in range(100):  # one that takes the container for long, and one that finds none
+        at += 300
+        known.observe(call(at - 200, held=10, cold=True), NOW)
+        known.observe(call(at, held=299, cold=False), NOW)
+    assert containers(known, at + 200)[0] < 0.2
+
+
+def test_starts_are_told_apart_where_it_is_said_which_were_cold() -> None:
+    starts = [(4.0, True), (0.1, False)] * 3
+    told = book(*(seen(1.0, FUNCTIONS.name, start=s, cold=c) for s, c in starts))
+    found = state(told, FUNCTIONS.name)
+    assert (found.start, found.start_warm) == (near(4.0), near(0.1))
+    cold, warm = (
+        offer(service(), None, replace(found, cold={"resize": chance})).start for chance in (1, 0)
+    )
+    assert (cold, warm) == (near(4.0), near(0.1))

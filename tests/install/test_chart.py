@@ -82,9 +82,12 @@ def test_several_managers_have_a_database_and_no_volume() -> None:
     assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
     assert [one["name"] for one in spec["template"]["spec"]["volumes"]] == ["scratch"]
     found = variables(**more)
-    assert found["BRIDGE_DATABASE_URL"]["secretKeyRef"]["name"] == "oscar-database"
+    for name in ("BRIDGE_DATABASE_URL", "BRIDGE_STATE_KEY"):
+        assert found[name]["secretKeyRef"] == {"name": "oscar-database", "key": name}
     assert "BRIDGE_STATE" not in found
-    assert "BRIDGE_DATABASE_URL" not in variables()
+    alone = variables()
+    assert "BRIDGE_DATABASE_URL" not in alone
+    assert alone["BRIDGE_STATE_KEY"]["secretKeyRef"]["optional"]
 
 
 def test_the_manager_has_no_rights_on_its_node() -> None:

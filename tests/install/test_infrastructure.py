@@ -45,20 +45,20 @@ def test_a_cluster_is_made_watched_and_destroyed(im: Im) -> None:
     manager = Manager(im.url, login_of(im.auth.read_text()))
     # IM adds the machines one by one, after it has answered.
     eventually(lambda: len(manager.show(name).machines) == 3)
-    found = bridge("cluster", "status", name, *asking, "--json", "--show-secrets").json
+    found = bridge("cluster", "machines", name, *asking, "--json", "--show-secrets").json
     assert len(found["machines"]) == 3
     assert found["outputs"]["endpoint"] == "https://oscar.example.org"
     assert "public_address" not in found["outputs"]  # machines that are only remembered have none
     # IM has made up what nobody gave.
     assert len(found["outputs"]["oscar_password"]) == 24
-    shown = bridge("cluster", "status", *asking)
+    shown = bridge("cluster", "machines", *asking)
     assert name in shown.out
     assert found["outputs"]["oscar_password"] not in shown.said
 
     gone = bridge("cluster", "destroy", name, *asking, "--yes")
     assert gone.status == 0, gone.said
     eventually(lambda: name not in manager.ids())
-    assert "404" in bridge("cluster", "status", "no-such-id", *asking).failed(1)
+    assert "404" in bridge("cluster", "machines", "no-such-id", *asking).failed(1)
 
 
 def test_waiting_ends_with_the_work(im: Im, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_password_that_the_template_cannot_carry_is_not_repeated(im: Im) -> No
 def test_another_user_is_refused_without_a_word_of_the_password(im: Im, tmp_path: Path) -> None:
     auth = tmp_path / "auth"
     auth.write_text("type = InfrastructureManager; username = tester; password = guessed-it\n")
-    refused = bridge("cluster", "status", "--im", im.url, "--auth", auth)
+    refused = bridge("cluster", "machines", "--im", im.url, "--auth", auth)
     assert "401" in refused.failed(1)
     assert "guessed-it" not in refused.said
 
@@ -126,13 +126,13 @@ def test_what_is_no_text_and_no_url_is_said(tmp_path: Path) -> None:
         (*right, "--template", str(binary)),
         (*right, "--set", f"host=@{binary}"),
         (*right, "--set", f"host=@{tmp_path}"),
-        ("cluster", "status", "--im", "http://[::1", "--auth", str(login)),
+        ("cluster", "machines", "--im", "http://[::1", "--auth", str(login)),
     ):
         assert bridge(*wrong).status == 2, wrong
 
 
 def test_without_an_account_for_im_nothing_is_sent() -> None:
-    refused = bridge("cluster", "status", "--im", "https://im.invalid", env={"IM_AUTH": ""})
+    refused = bridge("cluster", "machines", "--im", "https://im.invalid", env={"IM_AUTH": ""})
     assert "InfrastructureManager" in refused.failed(2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -82,6 +83,19 @@ def test_a_body_above_the_limit_is_refused(ingest: Ingest, receiver: Receiver) -
     assert call(ingest, body=b"x" * 1001).status == 413
     assert receiver.kept == []
     assert call(ingest, body=b"x" * 1000).status == 200
+
+
+def test_a_sender_that_leaves_is_nothing_to_trace(
+    ingest: Ingest, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = urlsplit(ingest.url)
+    with socket.create_connection((str(where.hostname), where.port or 0), timeout=30) as line:
+        proof = f"Host: x\r\nAuthorization: Bearer {TOKEN.reveal()}"
+        line.sendall(f"POST {where.path} HTTP/1.1\r\n{proof}\r\nContent-Length: 9\r\n\r\n".encode())
+        line.sendall(b"part")
+    ingest.close()
+    assert receiver.kept == []
+    assert not [one for one in caplog.records if one.exc_info]
 
 
 def test_a_malformed_event_was_kept_and_is_not_sent_again(

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bridge.dispatch.tracing import Tracing
 from bridge.fdl.model import ProviderRef, TargetSpec
 from bridge.local._webhook import Server
 from bridge.local.executors import choose
@@ -34,7 +35,6 @@ from manager.oidc import OidcSettings
 from manager.settings import Settings
 from manager.stores import open_stores
 from manager.throttle import Limits
-from manager.tracing import Tracing
 
 from .issuer import Provider
 
@@ -157,6 +157,8 @@ def serve(
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
         stack.callback(cloud.close)
     where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
+    if database:
+        where["BRIDGE_STATE_KEY"] = "the key of all managers on a database"
     state, jobs = open_stores(where, stack)
     parts = Parts(
         state=state,

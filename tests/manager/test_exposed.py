@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.local.children import free_port
+from bridge.targets.calls import Address
 from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
@@ -144,6 +145,25 @@ def test_bodies_are_streamed_in_both_directions(live: Live, tmp_path: Any) -> No
     connection.close()
 
 
+@pytest.mark.parametrize("body", [b"Content-Length: 100\r\n\r\npart", b"\r\n"])
+def test_a_server_that_says_nothing_is_let_go_of_when_the_client_leaves(
+    live: Live, path: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when its time is up: it would be held, and so would what waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        there = Address("127.0.0.1", silent.getsockname()[1], "silent")
+        monkeypatch.setattr("manager.routes.exposed.address_of_server", lambda *_: there)
+        with socket.create_connection(("127.0.0.1", live.port), timeout=20) as line:
+            line.sendall(f"POST {path}/x HTTP/1.1\r\nHost: x\r\n".encode() + body)
+            server, _ = silent.accept()
+            server.settimeout(20)
+            assert server.recv(4096)
+        with server:
+            while server.recv(4096):
+                continue
+
+
 def test_one_that_does_not_answer_is_502_or_504(
     live: Live, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +221,7 @@ def test_who_may_come_in(live: Live, provider: Provider) -> None:
             ({}, 401),
             (basic(password="wrong"), 401),
             ({"Authorization": f"Bearer {'0' * 64}"}, 401),
-            (bob, 404 if kind else 401),
+            (bob, 403 if kind else 401),
         ]
         wrong += [] if kind else [(basic(name, "x" * 64), 401), (ann, 401)]
         for header, status in wrong:
@@ -216,12 +236,35 @@ def test_who_may_come_in(live: Live, provider: Provider) -> None:
             assert "own=1" in answer.text
         if kind:
             cookie = f"oscar_service_{name}_auth={token}; own=1"
+            door = f"/system/services/{name}/auth"
+            assert live.ask("GET", door, headers=bob).status == 403
+            # From the query it becomes a cookie, and the server is shown neither, nor where it
+            # was said.
+            sent = {"Referer": f"http://here{path}/?token={token}"}
+            said = "token=the-servers-own&x=1"
+            answer = live.ask("GET", f"{path}/x?token={token}&{said}", headers=sent)
+            assert (answer.status, answer.text.splitlines()[0]) == (200, f"GET /x?{said}")
+            assert token not in answer.text
+            kept = answer.headers["set-cookie"]
+            assert f"oscar_service_{name}_auth={token}; HttpOnly; Path={path};" in kept
             answer = live.ask("GET", f"{path}/x", headers={"Cookie": cookie})
+            assert "oscar_service" not in answer.headers["set-cookie"]
             assert (answer.status, token in answer.text, "own=1" in answer.text) == (
                 200,
                 False,
                 True,
             )
+        rotated = f"/api/v1/services/{name}/token"
+        assert live.ask("POST", rotated, headers=bob).status == 404
+        assert live.token_of(name) == token
+        new = live.ask("POST", rotated, headers=ann).json["token"]
+        assert new == live.token_of(name) != token
+        for one, status in ((token, 401), (new, 200)):
+            pair = {"Authorization": "Basic " + b64encode(f"{name}:{one}".encode()).decode()}
+            sent = {"Authorization": f"Bearer {one}"} if kind else pair
+            assert live.ask("GET", f"{path}/x", headers=sent).status == status
+            job = live.ask("POST", f"/job/{name}", b"x", {"Authorization": f"Bearer {one}"})
+            assert job.status == (201 if status == 200 else 401)
 
 
 def test_a_prefix_is_kept_where_the_server_wants_it(live: Live) -> None:

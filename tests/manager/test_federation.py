@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
+
+from manager.federation import _body as federated
+from manager.sharing import row_of
 
 from .conftest import PASSWORD, USER, Live
 
@@ -61,6 +66,46 @@ def test_removed_members_that_are_services_here_go_when_asked_for(live: Live) ->
     assert live.ask("DELETE", path(name), {"members": members[1:], "delete": True}).status == 200
     assert live.ask("GET", f"/system/services/{twin}").status == 404
     assert live.ask("GET", f"/system/services/{name}").status == 200
+
+
+def test_a_member_is_told_no_secret_that_it_does_not_need(live: Live) -> None:
+    def clusters() -> dict[str, Any]:
+        access = {"endpoint": live.url, "auth_user": USER, "auth_password": PASSWORD}
+        other = {"endpoint": "http://127.0.0.1:9", "auth_user": "x"}
+        names = {"next": "next-password", "elsewhere": "elsewhere-password"}
+        return {"far": access} | {k: {**other, "auth_password": v} for k, v in names.items()}
+
+    keys = {"access_key": "key", "endpoint": "http://127.0.0.1:9"}
+    providers = {
+        "minio": {"next": {**keys, "secret_key": "written-to"}},
+        "s3": {"other": {"access_key": "key", "secret_key": "nobodys-here"}},
+    }
+    for topology, secrets, told, kept in (
+        ("star", {}, [], ["next-password"]),
+        ("mesh", {}, ["next-password"], []),
+        ("mesh", {"refresh_token": "to-go-on"}, [], ["next-password"]),
+    ):
+        name = live.create(
+            cluster_id="here",
+            output=[{"storage_provider": "minio.next", "path": "there/out"}],
+            storage_providers=providers,
+        )
+        members = [{**FAR, "service_name": f"{name}-far"}, {**FAR, "cluster_id": "next"}]
+        made = live.manager.find(name)
+        assert made is not None
+        federation = {"topology": topology, "members": members}
+        said = made.source["service"] | {"federation": federation}
+        said["environment"] = {"secrets": secrets}
+        one = replace(made, source={**made.source, "service": said, "clusters": clusters()})
+        one = live.manager._deployed(replace(row_of(one), name=""))
+        body = json.dumps(federated(one, members[0]))
+        for secret in [*told, "written-to", *secrets.values()]:
+            assert secret in body, (topology, secret)
+        for secret in [*kept, PASSWORD, "elsewhere-password", "nobodys-here"]:
+            assert secret not in body, (topology, secret)
+        assert ("http://127.0.0.1:9" in json.loads(body)["clusters"].get("next", {}).values()) == (
+            topology == "mesh"
+        )
 
 
 def test_what_came_from_a_federation_goes_no_further(live: Live) -> None:

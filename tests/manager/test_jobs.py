@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import TargetUnavailable
+from bridge.errors import NotFoundError, TargetUnavailable
+from bridge.targets import JobState
 from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
@@ -61,7 +62,15 @@ def test_a_call_is_answered_with_what_the_script_says(live: Live) -> None:
     assert live.ask("POST", f"/run/{name}", body, {}).status == 401
 
 
-def test_a_caller_that_leaves_ends_the_script(live: Live, tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_job", [False, True])
+def test_a_caller_that_leaves_ends_the_script(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, as_job: bool
+) -> None:
+    def invoke(name: str, *_: object, **__: object) -> None:
+        raise NotFoundError(name)
+
+    if as_job:
+        monkeypatch.setattr(live.manager.parts.targets["local"], "invoke", invoke)
     begun, ended = tmp_path / "begun", tmp_path / "ended"
     script = f"trap 'touch {ended}; exit' TERM; touch {begun}; sleep 300 & wait"
     name = live.create(script=script)
@@ -71,6 +80,7 @@ def test_a_caller_that_leaves_ends_the_script(live: Live, tmp_path: Path) -> Non
         caller.sendall("\r\n".join([*lines, "", ""]).encode())
         assert eventually(begun.exists)
     assert eventually(ended.exists)
+    assert not any(job.state.final is False for job in live.manager.parts.jobs.jobs(service=name))
 
 
 def test_one_file_comes_in_base64_and_a_failure_as_500(live: Live) -> None:
@@ -134,6 +144,23 @@ def test_jobs_come_in_pages_and_are_put_away(live: Live) -> None:
     assert live.ask("DELETE", f"/system/logs/{name}?all=maybe").status == 204
     assert [one["status"] for one in jobs_of(live, name).values()] == ["Failed"]
     assert live.ask("DELETE", f"/system/logs/{name}?all=true").status == 204
+    assert live.ask("GET", f"/system/logs/{name}").text == '{"jobs":{}}'
+
+
+def test_all_jobs_are_ended_page_by_page_with_a_commit_each(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, jobs = live.create(script="exec sleep 300"), live.manager.parts.jobs
+    for _ in range(20):
+        live.manager.dispatcher.submit_raw(name, b"x")
+    commits, limits, change, read = [], [], jobs.change, jobs.jobs
+    monkeypatch.setattr(jobs, "change", lambda some: commits.append(some) or change(some))
+    monkeypatch.setattr(jobs, "jobs", lambda **how: limits.append(how.get("limit")) or read(**how))
+    assert live.ask("DELETE", f"/system/logs/{name}?all=true").status == 204
+    assert max(limit or 0 for limit in limits) <= 1000
+    ends = [some for some in commits if any(one.state is JobState.CANCELLED for one in some)]
+    assert len(ends) < 10
+    assert {job.state for job in read(service=name)} == {JobState.CANCELLED}
     assert live.ask("GET", f"/system/logs/{name}").text == '{"jobs":{}}'
 
 

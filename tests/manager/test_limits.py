@@ -42,7 +42,7 @@ def door(live: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             def ask(address: str, header: Mapping[str, str], path: str = INFO) -> Answer:
                 # What a client says of itself stands before what the proxy says of it.
                 said = {**header, "X-Forwarded-For": f"203.0.113.9, {address}"}
-                method = "POST" if path.startswith("/job/") else "GET"
+                method = "POST" if path.startswith(("/job/", "/events")) else "GET"
                 return opened.ask(method, path, headers=said)
 
             return ask
@@ -83,6 +83,16 @@ def test_tokens_are_counted_by_address_and_right_ones_always_taken(
     assert ask("192.0.2.5", right, path).status == 201
     assert ask("192.0.2.5", basic()).status == 200
     assert ask("192.0.2.6", bad, path).status == 401
+
+
+def test_an_event_stores_token_is_not_guessed_either(live: Live, door: Callable[..., Ask]) -> None:
+    ask, bad = door("127.0.0.0/8"), {"Authorization": "Bearer guess"}
+    tried = [ask("192.0.2.10", bad, "/events").status for _ in range(6)]
+    assert tried == [401] * 4 + [429] * 2
+    # It may come from the same place as the events.
+    right = {"Authorization": f"Bearer {live.token}"}
+    assert ask("192.0.2.10", right, "/events").status == 200
+    assert ask("192.0.2.11", bad, "/events").status == 401
 
 
 def test_a_password_is_not_guessed_beside_a_cookie_that_is_right(

@@ -152,6 +152,6 @@ def test_its_keys_may_change(provider: Provider, monkeypatch: pytest.MonkeyPatch
     new = provider.token(**_MEMBER)
     # A key that nobody knows does not make us ask again at once: that would be anybody's lever.
     assert refusal(opened, new) == 401
-    monkeypatch.setattr("manager.oidc._REFRESH", 0.0)
+    monkeypatch.setattr("manager.issuer._REFRESH", 0.0)
     for token in (new, old):
         assert opened.authenticate(f"Bearer {token}")

@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import OctKey, RSAKey
 
 from bridge.errors import TemporaryError
-from manager import oidc
+from manager import issuer
 from manager.oidc import Oidc, OidcSettings
 
 from .conftest import Live, basic, echo
@@ -63,7 +63,9 @@ def test_no_other_token_is_taken(live: Live, provider: Provider) -> None:
     for broken in ("x", "a.b.c", right.replace(".", "!", 1), "0" * 64):
         header = {"Authorization": f"Bearer {broken}"}
         assert live.ask("GET", "/system/services", headers=header).status == 400
-        assert live.ask("POST", "/run/absent", b"", header).status in (400, 401)
+        for path in ("/run/absent", "/job/absent", "/system/services/absent/auth"):
+            method = "GET" if "auth" in path else "POST"
+            assert live.ask(method, path, b"", header).status == 401, path
 
 
 def test_a_new_key_of_the_issuer_is_found(
@@ -71,7 +73,7 @@ def test_a_new_key_of_the_issuer_is_found(
 ) -> None:
     assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
     provider.key = RSAKey.generate_key(2048, {"kid": "second"})
-    monkeypatch.setattr("manager.oidc._REFRESH", 0.0)
+    monkeypatch.setattr("manager.issuer._REFRESH", 0.0)
     assert live.ask("GET", "/system/info", headers=provider.header(**MEMBER)).status == 200
 
 
@@ -167,7 +169,14 @@ def test_a_bucket_follows_the_service_that_it_was_made_for(live: Live, provider:
     assert "s3cr3t" not in seen.text
     assert seen.json["clusters"]["far"]["endpoint"] == "https://far.example"
     assert live.ask("DELETE", "/system/services/follower", headers=ann).status == 204
-    private = {"bucket_name": "follows", "visibility": "private"}
+    # What a change leaves out stays.
+    assert live.ask("PUT", "/system/buckets", {"bucket_name": "follows"}, ann).status == 204
+    found = live.ask("GET", "/system/buckets/follows", headers=bob).json
+    assert shared.items() <= found.items()
+    nobody = {"bucket_name": "follows", "allowed_users": []}
+    assert live.ask("PUT", "/system/buckets", nobody, ann).status == 204
+    assert live.ask("GET", "/system/buckets/follows", headers=bob).status == 403
+    private = {"bucket_name": "follows", "visibility": "private", "allowed_users": ["bob"]}
     assert live.ask("PUT", "/system/buckets", private, ann).status == 204
     assert live.ask("GET", "/system/buckets/follows", headers=bob).status == 403
 
@@ -183,7 +192,7 @@ def test_a_provider_that_does_not_answer_is_not_asked_at_once_again(
             return {"issuer": provider.url, "jwks_uri": "keys"} if url != "keys" else {}
         raise TemporaryError("away")
 
-    monkeypatch.setattr(oidc, "_get", away)
+    monkeypatch.setattr(issuer, "_get", away)
     door = Oidc(OidcSettings((provider.url,), ("*",)), clock=lambda: now[0])
     header = provider.header()["Authorization"]
     for moment, times in ((1000.0, 1), (1001.0, 1), (1100.0, 2), (3000.0, 4), (3001.0, 4)):

@@ -90,6 +90,6 @@ def test_its_keys_may_change(issuer: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert new.partition(".")[0] != old.partition(".")[0], "another key has signed it"
     # A key that nobody knows does not make us ask again at once: that would be anybody's lever.
     assert refused(opened, new)
-    monkeypatch.setattr("manager.oidc._REFRESH", 0.0)
+    monkeypatch.setattr("manager.issuer._REFRESH", 0.0)
     for one in (new, old):
         assert opened.authenticate(f"Bearer {one}")

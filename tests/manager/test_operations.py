@@ -116,6 +116,10 @@ def test_a_backup_of_a_manager_at_work_is_whole(live: Live, tmp_path: Path) -> N
     back = tmp_path / "back"
     done = bridge("restore", file, "--state", back)
     assert done.status == 0 and "the state of" in done.err
+    # What keeps it secret is not in it.
+    with pytest.raises(PermanentError, match=r"state\.key is missing"):
+        ServiceStore(back / "manager.sqlite")
+    shutil.copy(folder / "state.key", back)
     with ServiceStore(back / "manager.sqlite") as state, SqliteStore(back / "jobs.sqlite") as jobs:
         assert name in [row.name for row in state.services()]
         found = jobs.jobs(service=name, limit=10_000)

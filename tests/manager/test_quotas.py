@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ from manager.quotas import Quotas
 from manager.stored import Stored
 from tests.waiting import eventually
 
-from .conftest import Held, Live, echo, minio, serve, trusting
+from .conftest import Answer, Held, Live, echo, minio, serve, trusting
 from .issuer import MEMBER, Provider
 from .test_jobs import finished
 
@@ -40,8 +42,11 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
     live: Live, provider: Provider
 ) -> None:
     ann = provider.header("limited", **MEMBER)
-    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited"}
-    said = {"cpu": "1500m", "memory": "1Gi", "jobs": 3, "minio": {"buckets": "2"}}
+    resources = ("cpu", "memory", "ephemeral-storage", "gpu", "jobs")
+    free: dict[str, Any] = {name: {"used": 0} for name in resources}
+    assert live.ask("GET", QUOTA, headers=ann).json == {"user_id": "limited", "resources": free}
+    said = {"cpu": "1500m", "memory": "1Gi", "gpu": "1", "jobs": 3, "minio": {"buckets": "2"}}
+    said |= {"ephemeral-storage": "2Gi"}
     answer = live.ask("PUT", f"{QUOTA}/limited", said)
     assert answer.json == live.ask("GET", QUOTA, headers=ann).json
     assert answer.json == {
@@ -49,13 +54,22 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
         "resources": {
             "cpu": {"max": 1500, "used": 0},
             "memory": {"max": 2**30, "used": 0},
+            "ephemeral-storage": {"max": 2**31, "used": 0},
+            "gpu": {"max": 1, "used": 0},
             "jobs": {"max": 3, "used": 0},
         },
-        "minio": {"buckets": {"max": 2, "used": 0}},
+        "minio": {
+            "buckets": {"max": 2, "used": 0},
+            "storage_per_bucket": {"max": "0"},
+            "storage_total": {},
+        },
     }
-    live.ask("PUT", f"{QUOTA}/limited", {"cpu": "", "memory": None, "jobs": "4"})
-    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == {"jobs": {"max": 4, "used": 0}}
-    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "1"}):
+    # OSCAR's command sends "" for what it was not told.
+    changed = {"cpu": "", "memory": None, "gpu": None, "ephemeral_storage": None, "jobs": "4"}
+    live.ask("PUT", f"{QUOTA}/limited", changed)
+    left = free | {"cpu": {"max": 1500, "used": 0}, "jobs": {"max": 4, "used": 0}}
+    assert live.ask("GET", f"{QUOTA}/limited").json["resources"] == left
+    for wrong in ({"cpu": "lots"}, {"jobs": -1}, {"jobs": 1.5}, {"minio": 3}, {"gpu": "0.5"}):
         answer = live.ask("PUT", f"{QUOTA}/limited", wrong)
         assert (answer.status, len(answer.text) < 300) == (400, True), wrong
     for method, path in (("GET", f"{QUOTA}/limited"), ("PUT", f"{QUOTA}/limited")):
@@ -64,11 +78,17 @@ def test_a_quota_is_the_administrators_to_say_and_the_users_to_see(
 
 def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provider) -> None:
     poor = provider.header("poor", **MEMBER)
-    live.ask("PUT", f"{QUOTA}/poor", {"memory": "128Mi", "minio": {"buckets": 2}})
+    quota = {"memory": "128Mi", "gpu": 0, "ephemeral_storage": "1Gi", "minio": {"buckets": 2}}
+    live.ask("PUT", f"{QUOTA}/poor", quota)
     place = {"input": minio("poor-a/in"), "output": minio("poor-b/out")}
-    large = live.ask("POST", "/system/services", echo(name="large", memory="1Gi"), poor)
-    assert large.status == 403
-    assert "one job of large needs more than your quota" in large.text
+    for wanted, most in (
+        ({"memory": "1Gi"}, f"{2**27} bytes of memory"),
+        ({"enable_gpu": True}, "0 GPUs"),
+        ({"ephemeral_storage_request": "2Gi"}, f"{2**30} bytes of ephemeral storage"),
+    ):
+        large = live.ask("POST", "/system/services", echo(name="large", **wanted), poor)
+        said = f"one job of large needs more than your quota of {most}"
+        assert (large.status, large.text) == (403, said)
     assert live.ask("POST", "/system/services", echo(name="fits", **place), poor).status == 201
     more = echo(name="more", output=minio("poor-c/out"))
     for path, wish in (("services", more), ("buckets", {"bucket_name": "poor-c"})):
@@ -81,6 +101,51 @@ def test_what_is_above_a_quota_is_refused_in_words(live: Live, provider: Provide
     live.ask("PUT", f"{QUOTA}/poor", {"minio": {"buckets": 3}})
     assert live.ask("POST", "/system/services", more, poor).status == 201
     assert live.ask("GET", QUOTA, headers=poor).json["minio"]["buckets"] == {"max": 3, "used": 3}
+
+
+def test_of_two_who_ask_for_one_bucket_at_once_one_gets_it(
+    live: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of two buckets of one user, who may have one more, one is made."""
+    ann, bob = provider.header("ann", **MEMBER), provider.header("bob", **MEMBER)
+    live.ask("PUT", f"{QUOTA}/ann", {"minio": {"buckets": 2}})
+    has, meeting = live.store.has_bucket, threading.Barrier(2)
+
+    def met(name: str) -> bool:
+        found = has(name)
+        # Both have seen that it is not there before one of them goes on.
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(20)
+        return found
+
+    monkeypatch.setattr(live.store, "has_bucket", met)
+
+    def both(*asked: tuple[str, Any, dict[str, str]]) -> list[Answer]:
+        meeting.reset()
+        with ThreadPoolExecutor(2) as pool:
+            found = [pool.submit(live.ask, "POST", f"/system/{p}", b, h) for p, b, h in asked]
+            first, *_ = wait(found, return_when=FIRST_COMPLETED).done
+            first.result()
+            meeting.abort()
+        return [one.result() for one in found]
+
+    for n, other in enumerate(["buckets", "services"]):
+        name = f"wanted-{n}"
+        wish = {"bucket_name": name}
+        whose = wish if other == "buckets" else echo(name=name, input=minio(f"{name}/in"))
+        answers = both(("buckets", wish, ann), (other, whose, bob))
+        won = [one.status == 201 for one in answers]
+        assert sorted(won) == [False, True], answers
+        (lost,) = (one for one in answers if one.status != 201)
+        assert (lost.status in (400, 409), "already exists" in lost.text) == (True, True)
+        winner = ("ann", "bob")[won.index(True)]
+        meeting.abort()
+        assert live.ask("GET", f"/system/buckets/{name}").json["owner"] == winner
+        assert live.ask("DELETE", f"/system/services/{name}").status in (204, 404)
+        assert live.ask("DELETE", f"/system/buckets/{name}").status == 204
+    assert live.ask("POST", "/system/buckets", {"bucket_name": "first-of-ann"}, ann).status == 201
+    answers = both(*(("buckets", {"bucket_name": f"more-{n}"}, ann) for n in (1, 2)))
+    assert sorted(one.status for one in answers) == [201, 403], answers
 
 
 def test_jobs_above_a_quota_wait_for_those_before(
@@ -147,10 +212,11 @@ def test_who_has_filled_his_buckets_writes_no_more(live: Live, provider: Provide
     live.manager.quotas.recount()
     shown = ask("GET", QUOTA, headers=full).json["minio"]
     assert shown == {
-        "storage_per_bucket": {"max": 1024},
-        "storage_total": {"max": 3072, "used": 4000},
+        "buckets": {"max": 0, "used": 2},
+        "storage_per_bucket": {"max": "1Ki"},
+        "storage_total": {"max": "3Ki", "used": "4000"},
     }
-    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": ""}})
+    ask("PUT", f"{QUOTA}/full", {"minio": {"storage_per_bucket": None}})
     assert ask("POST", "/system/buckets/full-b/presign", wish, full).status == 403
     # His jobs wait, as they write, until somebody makes room.
     assert ask("POST", "/job/writes", b"y", full).status == 201
@@ -185,10 +251,10 @@ def test_volumes_are_counted_and_measured(live: Live, provider: Provider) -> Non
     assert make("stout-b", "1Gi")[0] == 201
     assert make("stout-c", "1Mi") == (403, "your quota is 2 volumes, and you have 2")
     assert live.ask("GET", QUOTA, headers=stout).json["volumes"] == {
-        "disk": {"max": 3 * 2**30, "used": 3 * 2**30},
-        "volumes": {"max": 2, "used": 2},
-        "max_disk_per_volume": 2**31,
-        "min_disk_per_volume": 2**20,
+        "disk": {"max": "3Gi", "used": "3Gi"},
+        "volumes": {"max": "2", "used": "2"},
+        "max_disk_per_volume": "2Gi",
+        "min_disk_per_volume": "1Mi",
     }
 
 

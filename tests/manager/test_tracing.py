@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from manager.tracing import tracing_of
+from bridge.dispatch.tracing import tracing_of
 from tests.waiting import eventually
 
 from .conftest import Live, basic, echo, minio, serve

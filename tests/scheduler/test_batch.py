@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,3 +121,12 @@ def test_no_more_start_at_once_than_there_is_room_for(
     assert sum(name == "slots" for name, _ in at_once) <= slots
     assert sum(r.gpu for name, r in at_once if name == "cores") <= 2
     assert sum(r.gpu for name, r in at_once if name == "bytes") <= 1
+
+
+def test_jobs_of_a_burst_do_not_share_a_warm_container() -> None:
+    """Two wait: the third needs a new one, and the decision says what that takes."""
+    warm = state(FUNCTIONS, 5.0, cold={"resize": 0.1}, warm={"resize": 2})
+    found = decide_all([(service(), None, n) for n in range(3)], snapshot(warm))
+    starts = [one.chosen.offer.start for one in found if isinstance(one, Decision) and one.chosen]
+    assert starts[0] == starts[1] == pytest.approx(0.1 * 1 + 0.9 * 0.05)
+    assert starts[2] == 1.0

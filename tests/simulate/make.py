@@ -80,7 +80,7 @@ def by(rule: Callable[[Call, View], int], moves: Mapping[int, int] | None = None
             return rule(call, view)
 
         def review(self, waiting: Iterable[Waiting], view: View) -> Mapping[int, int]:
-            there = {one.call.index for one in waiting}
+            there = {one.call.number for one in waiting}
             return {i: t for i, t in (moves or {}).items() if i in there}
 
     return lambda world, trace, seed: Rule()

@@ -82,7 +82,7 @@ def test_luck_belongs_to_the_invocation_whoever_decides() -> None:
     functions = place("l", "lambda", FunctionsModel(keep_alive=0.0))
     happens = trace([float(n) for n in range(40)])
     alone = simulate(world(functions), happens, always(0))
-    second = simulate(world(cluster(), functions), happens, by(lambda call, _: call.index % 2))
+    second = simulate(world(cluster(), functions), happens, by(lambda call, _: call.number % 2))
     odd = np.arange(40) % 2 == 1
     assert np.array_equal(alone.end[odd], second.end[odd])
 

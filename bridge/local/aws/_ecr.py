@@ -43,9 +43,9 @@ class EcrExecutor:
         """See `Executor.start`."""
         return self._inner.start(_with_image(task, self._here(task.image)), sink, on_exit)
 
-    def check(self, image: str) -> None:
+    def check(self, image: str) -> int | None:
         """See `Executor.check`."""
-        self._inner.check(self._here(image))
+        return self._inner.check(self._here(image))
 
     def close(self) -> None:
         """See `Executor.close`."""

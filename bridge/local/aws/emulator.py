@@ -293,7 +293,7 @@ def install_logs() -> None:
 
 
 def install_functions(
-    pool: Pool, invoker: AsyncInvoker, check_image: Callable[[str], None]
+    pool: Pool, invoker: AsyncInvoker, check_image: Callable[[str], object]
 ) -> None:
     """Put our image functions and our asynchronous queue in the place of the emulator's."""
     _replace_dispatch(pool)
@@ -349,7 +349,7 @@ def _replace_queue(invoker: AsyncInvoker) -> None:
     eventbridge._dispatch_to_lambda = from_rule
 
 
-def _checked(original: Handler, check_image: Callable[[str], None]) -> Handler:
+def _checked(original: Handler, check_image: Callable[[str], object]) -> Handler:
     async def handle(
         method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
     ) -> Response:

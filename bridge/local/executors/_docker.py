@@ -120,9 +120,10 @@ class ContainerExecutor:
             raise
         return running
 
-    def check(self, image: str) -> None:
+    def check(self, image: str) -> int:
         """See `Executor.check`."""
-        _ask("look for an image", lambda: self._inspect(image), image=image)
+        said = _ask("look for an image", lambda: self._inspect(image), image=image)
+        return int(said["Size"])
 
     def close(self) -> None:
         """See `Executor.close`; no task can start afterwards."""
@@ -134,8 +135,8 @@ class ContainerExecutor:
         answer = self._client.create_container_from_config(settings, name)  # type: ignore[no-untyped-call]
         return dict(answer)
 
-    def _inspect(self, image: str) -> None:
-        self._client.inspect_image(image)  # type: ignore[no-untyped-call]
+    def _inspect(self, image: str) -> dict[str, Any]:
+        return dict(self._client.inspect_image(image))  # type: ignore[no-untyped-call]
 
     def _settings(self, task: Task) -> dict[str, Any]:
         mounts = [

@@ -102,8 +102,9 @@ class Executor(Protocol):
         """
         ...
 
-    def check(self, image: str) -> None:
-        """PermanentError when a task of this image could not start."""
+    def check(self, image: str) -> int | None:
+        """The bytes of the image, None where none is used; PermanentError when no task of it could
+        start."""
         ...
 
     def close(self) -> None:

@@ -70,6 +70,7 @@ FILTERS: Final = Filters(
         "isolated": now.isolated,
         "reach": now.reach,
         "room": now.room,
+        "deployed": now.deployed,
         "breaker": now.breaker,
     },
     offer={

@@ -70,11 +70,11 @@ def isolated(service: Service, state: TargetState) -> str:
 
 def reach(service: Service, state: TargetState) -> str:
     """Every input and output must be within reach of the target."""
-    known = state.providers
-    if known is None:
+    known, beyond = state.providers, state.beyond
+    if known is None and not beyond:
         return ""
     needed = dict.fromkeys(str(path.provider) for path in (*service.inputs, *service.outputs))
-    missing = [name for name in needed if name not in known]
+    missing = [one for one in needed if one in beyond or (known is not None and one not in known)]
     if not missing:
         return ""
     return f"{state.spec.name} cannot reach {words.listed(missing)}, which {service.name} uses"
@@ -84,6 +84,12 @@ def room(service: Service, state: TargetState) -> str:
     """What a job asks for and the target will never have, however long the job waits."""
     found = state.room.get(service.name)
     return found.why if found is not None and found.ever + found.more <= 0 else ""
+
+
+def deployed(service: Service, state: TargetState) -> str:
+    """What runs a service there is being made, or could not be."""
+    why = state.absent.get(service.name)
+    return Passing(f"{service.name} is not on {state.spec.name} yet: {why}") if why else ""
 
 
 def breaker(_: Service, state: TargetState) -> str:
@@ -130,10 +136,15 @@ def _more_sound(name: str, state: TargetState) -> bool:
     """The same of what few targets have measured."""
     run = state.runs.get(name)
     seldom = state.machines or state.cold or state.image or state.stage_in or state.stage_out
-    usual = state.start_late is None and (run is None or run.late is None)
-    usual = usual and state.mean_run is None and state.mean_cpu is None
-    if not seldom and usual and state.breaker == "closed":
-        return True
+    kept = state.start_warm or state.warm
+    if not (seldom or kept) and state.breaker == "closed":
+        late = None if run is None else run.late
+        return (
+            (late is None or 0 <= late <= _MOST)
+            and (state.start_late is None or 0 <= state.start_late <= _MOST)
+            and (state.mean_run is None or 0 <= state.mean_run <= _MOST)
+            and (state.mean_cpu is None or 0 <= state.mean_cpu <= _MOST)
+        )
     return all(0 <= value <= top for _, value, top in _values(name, state))
 
 
@@ -154,7 +165,10 @@ def _values(name: str, state: TargetState) -> list[tuple[str, float, float]]:
         ("confidence", run.confidence, 1),
         ("late", run.late or 0.0, _MOST),
         ("cold", state.cold.get(name, 0.0), 1),
+        ("warm", state.warm.get(name, 0), _MOST),
+        ("start_warm", state.start_warm or 0.0, _MOST),
         ("image", (image.size if image else None) or 0, _MOST * _MIB),
+        ("image present", (image.present if image else None) or 0.0, 1),
         *(("transfer", number, _MOST) for one in moved for number in (one.latency, one.per_byte)),
         *(_of_machines(state.machines) if state.machines else ()),
     ]

@@ -40,6 +40,8 @@ def mode(service: Service, spec: TargetSpec) -> str:
 
 def require(service: Service, spec: TargetSpec) -> str:
     """`placement.require`: every key must hold. PlacementError for a key that we do not know."""
+    if not service.placement.require:
+        return ""
     broken = [
         sentence
         for key, wanted in service.placement.require.items()

@@ -60,6 +60,7 @@ _PASSING: Final = frozenset(
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
+        "ResourceConflictException",
         "ServerException",
         "ServiceException",
         "ServiceUnavailable",
@@ -74,6 +75,7 @@ _PASSING: Final = frozenset(
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _PATIENT: Final = {"mode": "adaptive", "total_max_attempts": 12}
 
+_LONGEST_NAME: Final = 64  # of a function; a job definition's may be longer
 _SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
 
@@ -87,7 +89,8 @@ class AccountSettings:
     (`aws_access_key_id`, …); empty for the ambient chain. `role` is the ARN that functions and jobs
     run under unless the FDL names one. `poll` is the least number of seconds between two looks at
     the state of jobs. `patient` is for what may take long: calls slow down when they are throttled,
-    and try more often. `bucket` is the work bucket's name, "" for the usual one.
+    and try more often. `bucket` is the work bucket's name, "" for the usual one. `prefix` begins
+    the names of functions and job definitions, which are the services' own without it.
     """
 
     name: str = "oscar-bridge"
@@ -99,6 +102,7 @@ class AccountSettings:
     poll: float = 5.0
     patient: bool = False
     bucket: str = ""
+    prefix: str = ""
 
 
 class Account:
@@ -139,6 +143,14 @@ class Account:
     def bucket(self) -> str:
         """Name of the work bucket: it must be unique in the world, so it carries the account."""
         return self.settings.bucket or f"{self.settings.name}-{self.id}-{self.region}"
+
+    def name_of(self, service: str) -> str:
+        """What a service's function and job definition are called: always the same."""
+        name = f"{self.settings.prefix}{service}"
+        if len(name) <= _LONGEST_NAME:
+            return name
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        return f"{name[: _LONGEST_NAME - 9]}-{digest}"
 
     @property
     def s3_endpoint(self) -> str:

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.errors import TargetUnavailable
-from bridge.events import delegated
+from bridge.events import delegated, job_prefix
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.submission import find_job
 from bridge.targets.protocol import Job
 
-__all__ = ["ArrayNews", "array_root", "child_of", "make_array", "settle_array", "variables"]
+__all__ = [
+    "ArrayNews",
+    "Member",
+    "array_root",
+    "child_of",
+    "make_array",
+    "member_of",
+    "settle_array",
+    "variables",
+]
 
 PAGE: Final = 100
 """Events to an object: a child reads one object, whatever the size of its array."""
@@ -51,8 +59,7 @@ def child_of(handle: str) -> tuple[str, str, bool]:
 
 def make_array(account: Account, jobs: Sequence[Job]) -> str:
     """Write down the events of an array; its name, which was never used before."""
-    service = re.sub(r"[^a-zA-Z0-9]+", "-", jobs[0].service).strip("-")[:60]
-    name = f"{service or 'jobs'}-{secrets.token_hex(12)}"
+    name = f"{job_prefix(jobs[0].service)}{secrets.token_hex(12)}"
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         entries = list(pool.map(lambda job: _entry(account, job), jobs))
         pages = [entries[start : start + PAGE] for start in range(0, len(entries), PAGE)]
@@ -66,7 +73,8 @@ def _entry(account: Account, job: Job) -> dict[str, Any]:
     text = _text(body)
     if len(text) <= _LARGE:
         return body
-    return {"event_url": account.put(f"events/{job.id}.json", text)}
+    url = account.put(f"events/{job.id}.json", text)
+    return {"event_url": url, "job_id": job.id, "attempt": job.attempt}
 
 
 def _text(value: object) -> bytes:
@@ -81,6 +89,23 @@ def variables(account: Account, name: str) -> dict[str, str]:
     """What tells a child where its event is."""
     where = f"s3://{account.bucket}/arrays/{name}/"
     return {"BRIDGE_ARRAY_URL": where, "BRIDGE_ARRAY_PAGE": str(PAGE)}
+
+
+class Member(NamedTuple):
+    """Which attempt of which job a child of an array runs."""
+
+    job: str
+    attempt: int
+
+
+def member_of(account: Account, name: str, number: int) -> Member | None:
+    """Child `number` of the array that was made under this name; None when it is not written."""
+    text = account.get(f"arrays/{name}/{number // PAGE}.json")
+    try:
+        entry = json.loads(text or b"[]")[number % PAGE]
+        return Member(str(entry["job_id"]), int(entry["attempt"]))
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def settle_array(account: Account, queue: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
 from bridge.fdl import limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
+from bridge.fdl.options import ComputeResources
 from bridge.scheduler import batch_platform
 from bridge.targets.aws._destination import with_runs
 from bridge.targets.aws.account import Account, translated
@@ -27,7 +29,9 @@ from bridge.targets.aws.arrays import (
     variables,
 )
 from bridge.targets.aws.common import (
+    Recent,
     carried,
+    delete_secret,
     deploy_service,
     event_of,
     log_lines,
@@ -49,6 +53,7 @@ from bridge.targets.render import ProviderAccess
 __all__ = ["BatchTarget", "batch_side"]
 
 _GROUP: Final = "/aws/batch/job"
+_CONTENT: Final = "content"  # a tag: what a job definition was made of
 _OVERHEAD: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
@@ -96,7 +101,7 @@ class BatchTarget:
         self._children: Counter[str] = Counter()
         self._asked_back: set[str] = set()
         self._arrays = ArrayNews(account)
-        self._streams: dict[str, str] = {}
+        self._streams: Recent[str] = Recent()
         self._last = 0.0
 
     def deploy(self, services: Sequence[Service]) -> None:
@@ -104,12 +109,19 @@ class BatchTarget:
 
         Of a `lambda-batch` service it is the Batch side: the sizes of its `batch` section.
         """
+        self.know(services)
         services = [batch_side(service) for service in services]
         for platform in sorted({batch_platform(service) for service in services}):
             self._ensure_queue(platform, [s for s in services if batch_platform(s) == platform])
         for service in services:
             self._register(service)
+
+    def know(self, services: Sequence[Service]) -> None:
+        """Take jobs of these services as if they were deployed, which an earlier process has done;
+        nobody is asked."""
+        for service in map(batch_side, services):
             self._queues[service.name] = self._queue(batch_platform(service))
+            self._definitions[service.name] = self._account.name_of(service.name)
 
     def adopt(self, services: Sequence[Deployed]) -> None:
         """Take these services, and only these, as deployed; whoever did sees to their news."""
@@ -135,7 +147,7 @@ class BatchTarget:
                     computeEnvironmentName=name,
                     type="MANAGED",
                     state="ENABLED",
-                    computeResources=compute_resources(platform, services),
+                    computeResources=compute_resources(platform, services, self._usual()),
                 )
         self._wait("compute_environment", name)
         with translated(f"job queue {name}"):
@@ -146,6 +158,11 @@ class BatchTarget:
                     jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=order
                 )
         self._wait("job_queue", name)
+
+    def _usual(self) -> ComputeResources:
+        """What the target's settings say of machines, in the words of a `compute_resources`."""
+        known = {"max_v_cpus", "subnets", "security_group_ids"}
+        return ComputeResources(**{k: v for k, v in self.spec.settings.items() if k in known})
 
     def _wait(self, kind: str, name: str) -> None:
         client = self._account.client("batch")
@@ -163,7 +180,7 @@ class BatchTarget:
 
     def _register(self, service: Service) -> None:
         platform = batch_platform(service)
-        places = deploy_service(self._account, service, self._access)
+        places = deploy_service(self._account, service, self._access, self.spec.kind)
         variables = job_variables(service, places)
         timeout = job_timeout(service)
         properties: dict[str, Any] = {
@@ -175,26 +192,40 @@ class BatchTarget:
         role = self._account.settings.role
         if role:
             properties |= {"jobRoleArn": role, "executionRoleArn": role}
-        with translated(f"job definition {service.name}"):
-            self._account.client("batch").register_job_definition(
-                jobDefinitionName=service.name,
-                type="container",
-                platformCapabilities=[platform],
-                containerProperties=properties,
-                retryStrategy={"attempts": 1},
-                tags={"createdby": "oscar-bridge"},
-                **({"timeout": {"attemptDurationSeconds": timeout}} if timeout else {}),
-            )
+        if platform == "FARGATE":
+            # Without it an image cannot be had in a subnet that is public; in others it is unused.
+            properties["networkConfiguration"] = {"assignPublicIp": "ENABLED"}
+        name = self._account.name_of(service.name)
+        wanted = {
+            "jobDefinitionName": name,
+            "type": "container",
+            "platformCapabilities": [platform],
+            "containerProperties": properties,
+            "retryStrategy": {"attempts": 1},
+            **({"timeout": {"attemptDurationSeconds": timeout}} if timeout else {}),
+        }
+        content = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
+        with translated(f"job definition {name}"):
+            newest = max(self._revisions(name), key=lambda one: int(one["revision"]), default={})
+            if (newest.get("tags") or {}).get(_CONTENT) != content:
+                tags = {"createdby": "oscar-bridge", _CONTENT: content}
+                self._account.client("batch").register_job_definition(**wanted, tags=tags)
+
+    def _revisions(self, name: str) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self._account.client("batch").describe_job_definitions(
+            jobDefinitionName=name, status="ACTIVE"
+        )["jobDefinitions"]
+        return found
 
     def remove(self, services: Sequence[str]) -> None:
-        """Deregister the services' job definitions; the shared queues stay."""
+        """Deregister the services' job definitions, with their secrets; the shared queues stay."""
         client = self._account.client("batch")
-        for name in services:
+        for service in services:
+            name = self._account.name_of(service)
             with contextlib.suppress(NotFoundError), translated(f"job definition {name}"):
-                for found in client.describe_job_definitions(
-                    jobDefinitionName=name, status="ACTIVE"
-                )["jobDefinitions"]:
+                for found in self._revisions(name):
                     client.deregister_job_definition(jobDefinition=found["jobDefinitionArn"])
+            delete_secret(self._account, service, self.spec.kind)
 
     def submit(self, job: Job) -> str:
         """Submit a Batch job named like the job; the handle is Batch's id of it."""
@@ -238,7 +269,7 @@ class BatchTarget:
             job=job,
             attempt=attempt,
             queue=self._queues[service],
-            definition=self._definitions.get(service, service),
+            definition=self._definitions.get(service) or self._account.name_of(service),
             environment={**environment, **({} if size else {"JOB_UUID": job})},
             holder=holder,
             run=run or {},
@@ -286,7 +317,7 @@ class BatchTarget:
             return None
         update = self.read(found, job.name, job.attempt)
         if update.log:
-            self._streams[job.name] = update.log
+            self._streams.put(job.name, update.log)
         if update.state.final:
             self._close(handle)
         return update
@@ -424,8 +455,12 @@ class BatchTarget:
 
     def logs(self, job: str) -> Iterator[str]:
         """Lines of the job's log stream."""
-        stream = self._streams.get(job)
-        return log_lines(self._account, _GROUP, stream) if stream else iter(())
+        return self.logs_at(job, self._streams.get(job) or "")
+
+    def logs_at(self, job: str, log: str) -> Iterator[str]:
+        """See `FindsLogs`."""
+        del job
+        return log_lines(self._account, _GROUP, log) if log else iter(())
 
     def close(self) -> None:
         """Nothing to stop on this machine."""

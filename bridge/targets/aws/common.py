@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from bridge.errors import NotFoundError
 from bridge.events import delegated
@@ -15,21 +18,61 @@ from bridge.targets.render import ProviderAccess, service_document
 from bridge.targets.reports import reported
 
 __all__ = [
+    "Recent",
     "carried",
+    "delete_secret",
     "deploy_service",
     "event_of",
+    "is_within",
     "log_lines",
-    "put_secret",
     "update_from_report",
 ]
 
 
+T = TypeVar("T")
+_KEPT: Final = 20_000
+
+
+class Recent(Generic[T]):
+    """The newest of some facts by job, as many as one asks for again. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, T] = {}
+
+    def put(self, job: str, fact: T) -> None:
+        """Keep the fact, in place of an older one."""
+        with self._lock:
+            self._kept.pop(job, None)
+            self._kept[job] = fact
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+
+    def get(self, job: str) -> T | None:
+        """What was put last, None when that is too long ago."""
+        return self._kept.get(job)
+
+
+def is_within(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether everything that is wanted is there; what is there beside it does not count."""
+    return all(
+        is_within(value, there[key])
+        if isinstance(value, Mapping) and isinstance(there.get(key), Mapping)
+        else there.get(key) == value
+        for key, value in wanted.items()
+    )
+
+
 def deploy_service(
-    account: Account, service: Service, access: Mapping[ProviderRef, ProviderAccess]
+    account: Account,
+    service: Service,
+    access: Mapping[ProviderRef, ProviderAccess],
+    kind: str,
 ) -> Places:
     """Put the rendered service and its secrets where jobs find them, and say where that is.
 
-    Credentials go into one Secrets Manager secret per service, never into the environment.
+    Credentials go into one Secrets Manager secret per service and `kind` of target, never into the
+    environment.
     """
     document = service_document(service, access)
     values = secret_values(service, access)
@@ -37,14 +80,27 @@ def deploy_service(
         document=account.put_service(document, service.script_text),
         reports=account.reports,
         claims=account.claims_url,
-        secret=put_secret(account, service.name, values) if values else "",
+        secret=_put_secret(account, _secret(account, service.name, kind), values) if values else "",
     )
 
 
-def put_secret(account: Account, service: str, values: Mapping[str, Mapping[str, str]]) -> str:
-    """Write the secret of a service, which is made when absent; its name."""
+def _secret(account: Account, service: str, kind: str) -> str:
+    # Each target has its own: one may leave a service that the other keeps.
+    return secret_name(f"{account.settings.name}/{kind}", service)
+
+
+def delete_secret(account: Account, service: str, kind: str) -> None:
+    """Delete what `deploy_service` wrote; no error when there is none."""
+    name = _secret(account, service, kind)
+    with contextlib.suppress(NotFoundError), translated(f"secret {name}"):
+        account.client("secretsmanager").delete_secret(
+            SecretId=name, ForceDeleteWithoutRecovery=True
+        )
+
+
+def _put_secret(account: Account, name: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    """Write a secret, which is made when absent; its name."""
     client = account.client("secretsmanager")
-    name = secret_name(account.settings.name, service)
     text = json.dumps(values, sort_keys=True)
     with translated(f"secret {name}"):
         try:

@@ -15,7 +15,7 @@ from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Resources, Service
 from bridge.fdl.options import ComputeResources
 from bridge.scheduler import fargate_size
-from bridge.targets.render import ProviderAccess
+from bridge.targets.render import ProviderAccess, used_access
 
 __all__ = [
     "BATCH_ENTRY",
@@ -98,11 +98,10 @@ def secret_values(
     service: Service, access: Mapping[ProviderRef, ProviderAccess]
 ) -> dict[str, dict[str, str]]:
     """What the secret of a service holds, revealed; empty when it needs none."""
-    used = {path.provider for path in (*service.inputs, *service.outputs)}
     values = {
-        str(ref): {name: secret.reveal() for name, secret in access[ref].secrets.items()}
-        for ref in used
-        if ref in access and access[ref].secrets
+        str(ref): {name: secret.reveal() for name, secret in one.secrets.items()}
+        for ref, one in used_access(service, access).items()
+        if one.secrets
     }
     if service.secrets:
         values["environment"] = {name: s.reveal() for name, s in service.secrets.items()}
@@ -131,10 +130,13 @@ def job_timeout(service: Service) -> int | None:
     return max(int(service.timeout) + _LATE, limits()["batch.timeout"].min or 0)
 
 
-def compute_resources(platform: Platform, services: Sequence[Service]) -> dict[str, Any]:
-    """The environment that all services of a platform share, as the first to describe it says."""
+def compute_resources(
+    platform: Platform, services: Sequence[Service], usual: ComputeResources | None = None
+) -> dict[str, Any]:
+    """The environment that all services of a platform share, as the first to describe it says;
+    `usual` where none does."""
     options = [s.options.batch for s in services if isinstance(s.options, AwsOptions)]
-    wanted = next((o.compute_resources for o in options), ComputeResources())
+    wanted = next((o.compute_resources for o in options), usual or ComputeResources())
     compute: dict[str, Any] = {
         "type": platform,
         "maxvCpus": max([wanted.max_v_cpus, *(cores(s) for s in services)]),

@@ -25,7 +25,8 @@ class Deployed:
     `document` is the s3:// URL of the service as jobs read it, named by its content; `function`,
     `queue` and `definition` are names on Lambda and Batch, `secret` one in Secrets Manager;
     `targets` are those of the FDL that it may be placed on. `hands_over` is for a `lambda-batch`
-    service: what comes to the end of its time or memory in its function goes on in Batch.
+    service: what comes to the end of its time or memory in its function goes on in Batch. `arrays`
+    says that its Batch jobs may be children of an array, and read their events there.
     """
 
     service: str
@@ -33,6 +34,7 @@ class Deployed:
     queue: str = ""
     definition: str = ""
     hands_over: bool = False
+    arrays: bool = False
     deployment: str = ""
     document: str = ""
     secret: str = ""
@@ -45,7 +47,8 @@ class Deployed:
             value = json.loads(text)
             texts: dict[str, Any] = {key: str(value.get(key) or "") for key in _TEXTS}
             texts["service"] = texts["service"] or name.rpartition("/")[2]
-            return cls(**texts, targets=tuple(map(str, value.get("targets") or ())))
+            targets = tuple(map(str, value.get("targets") or ()))
+            return cls(**texts, targets=targets, arrays=value.get("arrays") is True)
         except (ValueError, TypeError, AttributeError) as error:
             raise PermanentError(
                 f"the parameter {name} does not describe a service: {error}", hint=_AGAIN

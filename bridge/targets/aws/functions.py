@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -15,12 +16,27 @@ from bridge.events import delegated
 from bridge.fdl import AwsOptions, limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.scheduler import lambda_size
+from bridge.targets import protocol
 from bridge.targets.aws._destination import Destination, with_runs
+from bridge.targets.aws._logs import GROUPS, invocation_lines
 from bridge.targets.aws.account import Account, translated
 from bridge.targets.aws.batch import BatchTarget
-from bridge.targets.aws.common import deploy_service, log_lines, update_from_report
-from bridge.targets.aws.definitions import LAMBDA_ENTRY, function_variables, secret_name
+from bridge.targets.aws.common import (
+    Recent,
+    delete_secret,
+    deploy_service,
+    is_within,
+    update_from_report,
+)
+from bridge.targets.aws.definitions import LAMBDA_ENTRY, function_variables
 from bridge.targets.aws.deployed import Deployed
+from bridge.targets.aws.requests import (
+    gateway_request,
+    most_of_request,
+    refusal,
+    reply_of,
+    unanswered,
+)
 from bridge.targets.aws.submission import WITHDRAWN
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -30,12 +46,20 @@ __all__ = ["LambdaTarget"]
 # A destination's record repeats the payload, and a queue takes less than an invocation.
 _SHARE: Final = 8
 _WAIT: Final = 0.1
+# Seconds until a message is told again that nobody has recorded.
+_AGAIN: Final = 2
 # No function runs longer: its answer, or none, is there by then.
 _LONGEST_RUN: Final = 905.0
-_LOG_LAG: Final = 5.0
 # Lambda keeps an asynchronous event for six hours at most.
 _LONGEST_EVENT: Final = 7 * 3600.0
 _READY_TRIES: Final = 600
+
+
+class _Read(NamedTuple):
+    """A message that was read; `job` is the one whose end it tells, "" for what is no end."""
+
+    receipt: str
+    job: str
 
 
 class Reply(NamedTuple):
@@ -69,25 +93,34 @@ class LambdaTarget:
         self._access = access
         self._batch = BatchTarget(spec, account, access)
         self._lock = threading.Lock()
-        self._services: dict[str, str] = {}
+        self._groups: Recent[str] = Recent()
         self._both: set[str] = set()
         self._functions: dict[str, str] = {}
         self._pushed = False
-        self._patient: Any = None
-        self._ended: set[str] = set()
-        self._read: list[Mapping[str, Any]] = []
+        self._patient: dict[float, Any] = {}
+        self._read: list[_Read] = []
+        self._recorded: set[str] = set()
         self._passed_on: dict[str, int] = {}
 
     def deploy(self, services: Sequence[Service]) -> None:
         """Create or update one function per service and wait until all can be invoked."""
-        both = [service for service in services if service.execution_mode == "lambda-batch"]
-        if both:
+        self.know(services)
+        if both := [service for service in services if service.name in self._both]:
             self._batch.deploy(both)
-        self._both |= {service.name for service in both}
         for service in services:
             self._deploy(service)
         for service in services:
-            self._wait_ready(service.name)
+            self._wait_ready(self._function(service.name))
+
+    def know(self, services: Sequence[Service]) -> None:
+        """Take jobs of these services as if they were deployed, which an earlier process has done;
+        nobody is asked."""
+        self._batch.know([s for s in services if s.execution_mode == "lambda-batch"])
+        for service in services:
+            self._functions[service.name] = self._account.name_of(service.name)
+            (self._both.add if service.execution_mode == "lambda-batch" else self._both.discard)(
+                service.name
+            )
 
     def adopt(self, services: Sequence[Deployed]) -> None:
         """Take these services, and only these, as deployed; whoever did sees to their news."""
@@ -99,11 +132,11 @@ class LambdaTarget:
     def _deploy(self, service: Service) -> None:
         wanted = self._configuration(service)
         client = self._account.client("lambda")
-        name = service.name
+        name = self._function(service.name)
         with translated(f"function {name}"):
             try:
                 with translated(f"function {name}"):
-                    client.get_function_configuration(FunctionName=name)
+                    found = client.get_function(FunctionName=name)
             except NotFoundError:
                 client.create_function(
                     **wanted,
@@ -113,19 +146,29 @@ class LambdaTarget:
                     Tags={"createdby": "oscar-bridge"},
                 )
             else:
-                client.update_function_configuration(**wanted)
-                self._wait_ready(name)
-                client.update_function_code(FunctionName=name, ImageUri=service.image)
+                self._update(wanted, service.image, found)
             self._set_destinations(name)
+
+    def _update(self, wanted: Mapping[str, Any], image: str, found: Mapping[str, Any]) -> None:
+        """Change what is not as it is wanted: each change ends what runs warm."""
+        client, name = self._account.client("lambda"), wanted["FunctionName"]
+        there = found["Configuration"]
+        entry = (there.get("ImageConfigResponse") or {}).get("ImageConfig")
+        if not is_within(wanted, {**there, "FunctionName": name, "ImageConfig": entry}):
+            client.update_function_configuration(**wanted)
+            self._wait_ready(name)
+        if found.get("Code", {}).get("ImageUri") != image:
+            client.update_function_code(FunctionName=name, ImageUri=image)
 
     def _configuration(self, service: Service) -> dict[str, Any]:
         size = lambda_size(service)
-        places = deploy_service(self._account, service, self._access)
+        places = deploy_service(self._account, service, self._access, self.spec.kind)
+        name = self._function(service.name)
         if service.name in self._both:
             queue = self._batch.queue_of(service.name)
-            places = replace(places, queue=queue, definition=service.name)
+            places = replace(places, queue=queue, definition=name)
         return {
-            "FunctionName": service.name,
+            "FunctionName": name,
             "Role": self._role(service),
             "MemorySize": size.memory,
             "Timeout": size.timeout,
@@ -168,16 +211,13 @@ class LambdaTarget:
 
     def remove(self, services: Sequence[str]) -> None:
         """Delete the functions with their secrets and Batch sides."""
-        for name in services:
+        for service in services:
+            name = self._function(service)
             if self._has_batch_side(name):
-                self._batch.remove([name])
+                self._batch.remove([service])
             with contextlib.suppress(NotFoundError), translated(f"function {name}"):
                 self._account.client("lambda").delete_function(FunctionName=name)
-            secret = secret_name(self._account.settings.name, name)
-            with contextlib.suppress(NotFoundError), translated(f"secret {secret}"):
-                self._account.client("secretsmanager").delete_secret(
-                    SecretId=secret, ForceDeleteWithoutRecovery=True
-                )
+            delete_secret(self._account, service, self.spec.kind)
 
     def _has_batch_side(self, name: str) -> bool:
         try:
@@ -202,8 +242,7 @@ class LambdaTarget:
                 FunctionName=self._function(job.service), InvocationType="Event", Payload=payload
             )
         if not self._pushed:
-            with self._lock:
-                self._services[job.id] = job.service
+            self._groups.put(job.id, self._group(job.service))
         return str(answer["ResponseMetadata"]["RequestId"])
 
     def run(self, service: str, request: Mapping[str, Any]) -> Reply:
@@ -211,13 +250,8 @@ class LambdaTarget:
 
         There is no record, no report is read and nothing is tried again.
         """
-        if self._patient is None:
-            self._patient = self._account.asking_once("lambda", _LONGEST_RUN)
         with translated(f"invoke {service}"):
-            answer = self._patient.invoke(
-                FunctionName=self._function(service), Payload=json.dumps(request).encode()
-            )
-            body = answer["Payload"].read()
+            answer, body = self._asked(service, json.dumps(request).encode(), _LONGEST_RUN)
         try:
             value = json.loads(body) if body else None
         except ValueError:
@@ -225,9 +259,56 @@ class LambdaTarget:
         failed, handle = "FunctionError" in answer, str(answer["ResponseMetadata"]["RequestId"])
         return Reply(value, failed, handle)
 
+    def _asked(self, service: str, payload: bytes, timeout: float) -> tuple[Any, bytes]:
+        """Lambda's answer and what is in it; botocore's own errors."""
+        with self._lock:
+            client = self._patient.get(timeout)
+            if client is None:
+                client = self._account.asking_once("lambda", timeout)
+                self._patient[timeout] = client
+        answer = client.invoke(FunctionName=self._function(service), Payload=payload)
+        return answer, answer["Payload"].read()
+
+    def invoke(
+        self,
+        service: str,
+        body: bytes | Iterator[bytes],
+        headers: Mapping[str, str],
+        timeout: float,
+        *,
+        query: str = "",
+        gone: Callable[[], bool] | None = None,
+    ) -> protocol.Reply:
+        """See `Invokes.invoke`. 413 for what Lambda does not take, TemporaryError when it has no
+        room for the call.
+
+        An invocation that has begun cannot be ended: with a caller who leaves, and after the time,
+        it goes on to its own end, and nobody asks again.
+        """
+        del gone
+        whole = body if isinstance(body, bytes) else b"".join(body)
+        payload = gateway_request(
+            f"/run/{service}", whole, headers, secrets.token_hex(16), query=query
+        )
+        if len(payload) > (most := most_of_request()):
+            return refusal(
+                413,
+                f"a request of {len(whole)} bytes is too large: Lambda takes {most}, encoded. "
+                f"POST /job/{service} and objects in its input have no such limit",
+            )
+        try:
+            with translated(f"invoke {service}"):
+                answer, said = self._asked(service, payload, timeout)
+        except TargetUnavailable as error:
+            return unanswered(error, timeout)
+        return reply_of(said, failed="FunctionError" in answer)
+
+    def _group(self, service: str) -> str:
+        return f"/aws/lambda/{self._function(service)}"
+
     def _function(self, service: str) -> str:
         if not self._pushed:
-            return service
+            return self._account.name_of(service)
         if service not in self._functions:
             raise NotFoundError(f"service {service} is not deployed on Lambda")
         return self._functions[service]
@@ -243,19 +324,27 @@ class LambdaTarget:
     def poll(self) -> Iterable[JobUpdate]:
         """News that the functions' destinations have sent since the last call, and Batch's.
 
-        Messages are deleted at the call after the one that told of them: what was not recorded
-        in between is told again.
+        A message of the end of a job is deleted after `forget`, others at the next call. What was
+        not recorded by then is told again soon, to whoever asks: another process may have the job.
         """
         url = self._account.queue("states")[0]
-        self._delete_read(url)
+        self._tidy(url)
         updates: list[JobUpdate] = []
-        read: list[Mapping[str, Any]] = []
         while messages := self._receive(url):
-            updates += [u for m in messages if (u := self._news(json.loads(m["Body"])))]
-            read += messages
+            for message in messages:
+                update = self._news(json.loads(message["Body"]))
+                final = update is not None and update.state.final
+                receipt = str(message["ReceiptHandle"])
+                self._read.append(_Read(receipt, update.job if update and final else ""))
+                updates += [update] if update else []
         updates += self._news_of_batch()
-        self._read = read
         return updates
+
+    def forget(self, job: str) -> None:
+        """The end of the job is recorded."""
+        with self._lock:
+            self._recorded.add(job)
+        self._batch.forget(job)
 
     def _receive(self, url: str) -> Sequence[Mapping[str, Any]]:
         with translated("queue of job states"):
@@ -265,15 +354,20 @@ class LambdaTarget:
         found: Sequence[Mapping[str, Any]] = answer.get("Messages", ())
         return found
 
-    def _delete_read(self, url: str) -> None:
-        while self._read:
-            entries = [
-                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]}
-                for i, m in enumerate(self._read[:10])
-            ]
-            with translated("queue of job states"):
-                self._account.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
-            self._read = self._read[10:]
+    def _tidy(self, url: str) -> None:
+        """Delete the messages that nobody needs any more, and put the others back."""
+        with self._lock:
+            recorded, self._recorded = self._recorded, set()
+        done = [one.receipt for one in self._read if not one.job or one.job in recorded]
+        left = [one.receipt for one in self._read if one.job and one.job not in recorded]
+        self._read = []
+        client = self._account.client("sqs")
+        with translated("queue of job states"):
+            for some in _tens(done):
+                client.delete_message_batch(QueueUrl=url, Entries=some)
+            for some in _tens(left):
+                again = [{**one, "VisibilityTimeout": _AGAIN} for one in some]
+                client.change_message_visibility_batch(QueueUrl=url, Entries=again)
 
     def _news_of_batch(self) -> Iterator[JobUpdate]:
         for update in self._batch.poll():
@@ -287,9 +381,7 @@ class LambdaTarget:
         done = Destination.read(message)
         if not done.job:
             return None
-        with self._lock:
-            self._services.setdefault(done.job, done.service)
-            self._ended.add(done.job)
+        self._groups.put(done.job, done.log_group)
         update = self._said(done)
         if update is not None and not update.state.final:
             self._batch.follow(done.job, done.attempt, update.handle)
@@ -357,30 +449,18 @@ class LambdaTarget:
     def logs(self, job: str) -> Iterator[str]:
         """Lines that the job's invocation wrote, from the function's log group; then Batch's.
 
-        CloudWatch lags behind: of an invocation that has ended, the end of its log is waited for a
-        few seconds.
+        CloudWatch lags behind: the end of the log of an invocation is waited for a few seconds.
         """
-        service = self._services.get(job)
-        if service is None:
-            return
-        deadline = time.monotonic() + (_LOG_LAG if job in self._ended else 0.0)
-        lines = list(self._lines(service, job))
-        while not _is_whole(lines) and time.monotonic() < deadline:
-            time.sleep(_WAIT)
-            lines = list(self._lines(service, job))
-        yield from lines
-        yield from self._batch.logs(job)
+        if group := self._groups.get(job):
+            yield from invocation_lines(self._account, group, job)
+            yield from self._batch.logs(job)
 
-    def _lines(self, service: str, job: str) -> Iterator[str]:
-        client = self._account.client("logs")
-        group = f"/aws/lambda/{service}"
-        with contextlib.suppress(NotFoundError), translated(f"logs of {service}"):
-            pages = client.get_paginator("filter_log_events").paginate(
-                logGroupName=group, filterPattern=f'"{job}"'
-            )
-            hits = (hit["logStreamName"] for page in pages for hit in page["events"])
-            for stream in dict.fromkeys(hits):
-                yield from _invocation(log_lines(self._account, group, stream), job)
+    def logs_at(self, job: str, log: str) -> Iterator[str]:
+        """See `FindsLogs`."""
+        if log.startswith(GROUPS):
+            yield from invocation_lines(self._account, log, job)
+        else:
+            yield from self._batch.logs_at(job, log)
 
     def close(self) -> None:
         """Nothing to stop on this machine."""
@@ -394,20 +474,8 @@ def _in_batch(done: Destination, batch_job: str) -> JobUpdate | None:
     return JobUpdate(done.job, state, handle=batch_job, log=log, attempt=done.attempt)
 
 
-def _is_whole(lines: Sequence[str]) -> bool:
-    return any(line.startswith("REPORT RequestId:") for line in lines)
-
-
-def _invocation(lines: Iterable[str], job: str) -> Iterator[str]:
-    """The lines from START to REPORT of the invocation that names the job."""
-    block: list[str] = []
-    for line in lines:
-        if line.startswith("START RequestId:"):
-            block = []
-        block.append(line)
-        if line.startswith("REPORT RequestId:"):
-            if any(job in entry for entry in block):
-                yield from block
-            block = []
-    if any(job in entry for entry in block):
-        yield from block
+def _tens(receipts: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """As the queue takes them."""
+    for start in range(0, len(receipts), 10):
+        some = receipts[start : start + 10]
+        yield [{"Id": str(number), "ReceiptHandle": one} for number, one in enumerate(some)]

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from bridge.errors import AccessError, BridgeError, NotFoundError
 from bridge.fdl.model import Service
-from bridge.scheduler import Machines, Room, TargetState
+from bridge.scheduler import Image, Machines, Room, TargetState
+from bridge.targets.kubernetes._images import image_of
 from bridge.targets.kubernetes._queues import YUNIKORN_LABEL, kueue_limits, yunikorn_limits
 from bridge.targets.kubernetes._room import (
     Capacity,
@@ -123,6 +124,16 @@ class _Reading:
     machines: Machines | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a reading says of some services."""
+
+    reading: _Reading
+    services: Sequence[Service]
+    rooms: Mapping[str, Room]
+    images: Mapping[str, Image]
+
+
 class ClusterCapacity:
     """The capacity of one cluster, at most about the settings' `capacity_age` seconds old while
     anybody asks for it; nobody asks, nothing is read. Safe to use from several threads.
@@ -137,7 +148,7 @@ class ClusterCapacity:
         self._last: _Reading | None = None
         self._tried = clock() - connection.settings.capacity_age
         self._reader: threading.Thread | None = None
-        self._rooms: tuple[_Reading | None, Sequence[Service], Mapping[str, Room]] = (None, (), {})
+        self._found: _Found | None = None
 
     def refresh(self) -> None:
         """Read it now; errors are the connection's."""
@@ -147,7 +158,8 @@ class ClusterCapacity:
             self._last = _Reading(capacity, self._tried, machines(capacity))
 
     def state(self, known: TargetState, services: Sequence[Service]) -> TargetState:
-        """`known` with the room for each service, the machines and their age; returns at once.
+        """`known` with the room for each service, whose image is there, the machines and their
+        age; returns at once.
 
         When it is too old, a reading is begun beside. What cannot be read stays as it was, and
         ages; before the first reading `known` is the answer.
@@ -157,11 +169,12 @@ class ClusterCapacity:
             self._renew(now)
             if self._last is None:
                 return known
-            if self._rooms[0] is not self._last or self._rooms[1] is not services:
-                self._rooms = (self._last, services, _rooms(services, self._last.capacity))
+            found = self._found
+            if found is None or found.reading is not self._last or found.services is not services:
+                found = self._found = _found(self._last, services)
             age = max(known.age, now - self._last.taken)
             machines = self._last.machines
-            return replace(known, room=self._rooms[2], machines=machines, age=age)
+            return replace(known, room=found.rooms, image=found.images, machines=machines, age=age)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that take jobs, as they were read last; returns at once, and a reading is begun
@@ -190,6 +203,13 @@ class ClusterCapacity:
             self.refresh()
         except BridgeError as error:
             LOG.warning("the capacity of %s is not known anew: %s", self._connection.name, error)
+
+
+def _found(reading: _Reading, services: Sequence[Service]) -> _Found:
+    nodes = reading.capacity.nodes or ()
+    images = {service.name: image_of(service, nodes) for service in services}
+    known = {name: one for name, one in images.items() if one is not None}
+    return _Found(reading, services, _rooms(services, reading.capacity), known)
 
 
 def _rooms(services: Sequence[Service], capacity: Capacity) -> Mapping[str, Room]:

@@ -33,6 +33,9 @@ _ARCH: Final = "kubernetes.io/arch"
 # Taints that a node gets while it is not well, such as node.kubernetes.io/disk-pressure.
 _PASSING: Final = "node.kubernetes.io/"
 _JOBS: Final = "jobs"
+# A kubelet names no more images unless it is told to, the largest first (nodeStatusMaxImages of
+# KubeletConfiguration v1beta1).
+_NAMED: Final = 50
 _COUNTED: Final = {"count/pods": "pods", "count/jobs.batch": _JOBS}
 # Quotas that are for pods of other kinds than our jobs'.
 _SCOPES: Final = frozenset({"NotBestEffort", "NotTerminating"})
@@ -42,7 +45,8 @@ _SCOPES: Final = frozenset({"NotBestEffort", "NotTerminating"})
 class Node:
     """A node that takes such jobs. `out` says in a sentence why it takes none now, "" when it does.
 
-    `total` is allocatable, `free` what live pods have left of it.
+    `total` is allocatable, `free` what live pods have left of it. `images` are the bytes of those
+    that it has, by name; None where it names none. It may have more than it names when `cut`.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Node:
     free: Amounts
     arch: str = ""
     out: str = ""
+    images: Mapping[str, int] | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,16 @@ def nodes_of(
         has = held.get(name, {})
         free = {key: max(_NONE, amount - has.get(key, _NONE)) for key, amount in total.items()}
         arch = (node["metadata"].get("labels") or {}).get(_ARCH, "")
-        found.append(Node(name, total, free, arch, _absent(node, taints)))
+        out, (images, cut) = _absent(node, taints), _images(node)
+        found.append(Node(name, total, free, arch, out, images, cut))
     return tuple(found), tuple(others)
+
+
+def _images(node: Mapping[str, Any]) -> tuple[Mapping[str, int] | None, bool]:
+    """The bytes of each image by every name that it has, and whether there may be more."""
+    listed = node.get("status", {}).get("images") or ()
+    sizes = {name: one.get("sizeBytes") or 0 for one in listed for name in one.get("names") or ()}
+    return sizes or None, len(listed) >= _NAMED
 
 
 def _taints(

@@ -15,6 +15,7 @@ from bridge.errors import (
     TargetUnavailable,
 )
 from bridge.secret import HIDDEN, Secret
+from bridge.targets.oscar._agent import AgentTokens
 from bridge.targets.oscar._tokens import AccessTokens
 from bridge.targets.oscar.access import ClusterAccess
 
@@ -76,11 +77,7 @@ class Requests:
             timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),
             transport=transport,
         )
-        self._tokens = (
-            AccessTokens(access.refresh_token, self._http)
-            if access.refresh_token and not access.token
-            else None
-        )
+        self._tokens = _tokens_of(access, self._http)
         self._lock = threading.Lock()
         self._hidden = {
             one.reveal() for one in (access.password, access.token, access.refresh_token) if one
@@ -216,6 +213,15 @@ class Requests:
         for value in reversed(hidden):
             text = text.replace(value, HIDDEN)
         return text
+
+
+def _tokens_of(access: ClusterAccess, http: httpx.Client) -> AccessTokens | AgentTokens | None:
+    """What gives access tokens; None where the access has one, or a password."""
+    if access.token:
+        return None
+    if access.refresh_token:
+        return AccessTokens(access.refresh_token, http)
+    return AgentTokens(access.account) if access.account else None
 
 
 def _delay(answer: httpx.Response) -> float:

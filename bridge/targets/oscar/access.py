@@ -7,14 +7,15 @@ the file's `clusters:`  →  OSCAR_ENDPOINT, OSCAR_USERNAME, OSCAR_PASSWORD, OSC
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.errors import AccessError, PermanentError, UsageError
+from bridge.errors import AccessError, UsageError
 from bridge.fdl.model import Cluster, Document
 from bridge.secret import Secret
+from bridge.targets.oscar.profiles import DEFAULT, Profiles
 
 __all__ = [
     "ENVIRONMENT",
@@ -22,10 +23,11 @@ __all__ = [
     "access_in",
     "access_to",
     "chosen_cluster",
+    "default_cluster",
     "known_clusters",
+    "url_of",
 ]
 
-_DEFAULT: Final = "default-cluster"
 ENVIRONMENT: Final = "the environment"
 _OWN_NAME: Final = "oscar"
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
@@ -36,8 +38,8 @@ class ClusterAccess:
     """The REST API of one cluster and the credentials for it.
 
     `endpoint` may have a path, which is kept. Of several credentials the first counts: `token` (an
-    OIDC access token), `refresh_token` (exchanged at its issuer), `user` with `password`. `source`
-    says where they were found.
+    OIDC access token), `refresh_token` (exchanged at its issuer), `account` (of oidc-agent), `user`
+    with `password`. `source` says where they were found.
     """
 
     id: str
@@ -46,6 +48,7 @@ class ClusterAccess:
     password: Secret | None = None
     token: Secret | None = None
     refresh_token: Secret | None = None
+    account: str = ""
     ssl_verify: bool = True
     source: str = ""
 
@@ -56,6 +59,8 @@ class ClusterAccess:
             return "OIDC access token"
         if self.refresh_token:
             return "OIDC refresh token"
+        if self.account:
+            return f"oidc-agent account {self.account}"
         return f"user {self.user}" if self.user and self.password else ""
 
 
@@ -85,7 +90,7 @@ def access_to(
         password = cluster.auth_password or None
         found = replace(
             found,
-            endpoint=_url(name, cluster.endpoint),
+            endpoint=url_of(name, cluster.endpoint),
             user=cluster.auth_user,
             password=password,
             ssl_verify=cluster.ssl_verify,
@@ -106,7 +111,13 @@ def known_clusters(
     if own is not None and own.endpoint:
         return (own,)
     found = _of_oscar_cli(home)
-    return tuple(one for name, one in found.items() if name != _DEFAULT and one.endpoint)
+    return tuple(one for name, one in found.items() if name != DEFAULT and one.endpoint)
+
+
+def default_cluster(known: Iterable[ClusterAccess]) -> ClusterAccess | None:
+    """The one of these clusters that oscar-cli's file calls the default; None for none."""
+    name = Profiles().default
+    return next((one for one in known if one.id == name), None)
 
 
 def chosen_cluster(cluster: str, manager: str) -> ClusterAccess | None:
@@ -118,7 +129,7 @@ def chosen_cluster(cluster: str, manager: str) -> ClusterAccess | None:
     if cluster and manager:
         raise UsageError("--cluster and --manager name two clusters", hint="leave one of them out")
     if manager:
-        url = _url("--manager", manager)
+        url = url_of("--manager", manager)
         named = (name for name, one in _of_oscar_cli(None).items() if one.endpoint == url)
         name = next(named, _OWN_NAME)
         return access_to(name, Cluster(name, endpoint=url))
@@ -172,7 +183,7 @@ def _of_settings(name: str, settings: Mapping[str, Any]) -> Cluster:
 def _of_environment(name: str, environ: Mapping[str, str]) -> ClusterAccess | None:
     found = ClusterAccess(
         name,
-        _url(name, environ.get("OSCAR_ENDPOINT", "")),
+        url_of(name, environ.get("OSCAR_ENDPOINT", "")),
         user=environ.get("OSCAR_USERNAME", ""),
         password=_secret(environ.get("OSCAR_PASSWORD")),
         token=_secret(environ.get("OSCAR_TOKEN")),
@@ -183,41 +194,26 @@ def _of_environment(name: str, environ: Mapping[str, str]) -> ClusterAccess | No
 
 def _of_oscar_cli(home: Path | None) -> dict[str, ClusterAccess]:
     """The clusters of oscar-cli's file by id; its default stands under `default-cluster` too."""
-    path = (home or Path.home()) / ".oscar-cli" / "config.yaml"
-    if not path.is_file():
-        return {}
-    import yaml  # noqa: PLC0415  most users have no such file
-
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        # Its text may hold secrets, and YAML's own messages quote it.
-        raise PermanentError(f"{path} cannot be read: {type(error).__name__}") from None
-    clusters = content.get("oscar") if isinstance(content, dict) else None
-    if not isinstance(clusters, dict):
-        return {}
-    found = {
-        str(name): _of_entry(str(name), one, path)
-        for name, one in clusters.items()
-        if isinstance(one, dict)
-    }
-    default = found.get(str(content.get("default")))
-    return found | ({_DEFAULT: default} if default else {})
+    profiles = Profiles(home)
+    found = {name: _of_entry(name, one, profiles.path) for name, one in profiles.clusters.items()}
+    default = found.get(profiles.default)
+    return found | ({DEFAULT: default} if default else {})
 
 
 def _of_entry(name: str, entry: Mapping[str, Any], path: Path) -> ClusterAccess:
     return ClusterAccess(
         name,
-        _url(name, str(entry.get("endpoint") or "")),
+        url_of(name, str(entry.get("endpoint") or "")),
         user=str(entry.get("auth_user") or ""),
         password=_secret(entry.get("auth_password")),
         refresh_token=_secret(entry.get("oidc_refresh_token")),
+        account=str(entry.get("oidc_account_name") or ""),
         ssl_verify=_flag(entry.get("ssl_verify")),
         source=str(path),
     )
 
 
-def _url(name: str, text: str) -> str:
+def url_of(name: str, text: str) -> str:
     """The endpoint without a slash at its end; credentials in it are refused, as URLs are shown."""
     url = text.strip().rstrip("/")
     if url and not url.startswith(("http://", "https://")):

@@ -56,6 +56,11 @@ class OscarClient:
         found = self._requests.json("/system/info")
         return found if isinstance(found, Mapping) else {}
 
+    def status(self) -> Mapping[str, Any]:
+        """The cluster's nodes and what is free of them, its manager, and its object store."""
+        found = self._requests.json("/system/status")
+        return found if isinstance(found, Mapping) else {}
+
     def storage(self) -> tuple[dict[str, Any], dict[str, Secret]]:
         """Settings and this user's credentials of the cluster's own MinIO."""
         return storage_in(self._requests.json("/system/config"))
@@ -105,6 +110,18 @@ class OscarClient:
             self._requests.send("DELETE", f"{_SERVICES}/{quote(name, safe='')}")
         except NotFoundError:
             return
+
+    def rotate_token(self, name: str) -> Secret:
+        """Give a service a new token, in the old one's place; only our own manager can.
+
+        NotFoundError where there is no such service, or where the manager is OSCAR's.
+        """
+        path = f"/api/v1/services/{quote(name, safe='')}/token"
+        found = self._requests.json(path, posted={})
+        token = Secret(str(found["token"]))
+        self._tokens[name] = token
+        self._requests.hide([token])
+        return token
 
     def retire(self, name: str) -> None:
         """Delete a service and keep its data; nothing when it is not there.

@@ -237,10 +237,13 @@ def test_through_the_managers_api(target: KnativeTarget, tmp_path: Path) -> None
         assert log["available"] is True
         assert len(log["entries"]) == 1
         assert log["entries"][0]["timestamp"].startswith("20")
-        secret = target.connection.get(SECRETS, f"{one.name}-auth-expose")
-        token = client.get(path).json()["token"]
-        line = b64decode(secret["data"]["auth"]).decode()
-        assert line == f"{one.name}:{apr1(token, line.split('$')[2])}"
+        for rotated in (False, True):
+            if rotated:
+                assert client.post(f"/api/v1/services/{one.name}/token").status_code == 200
+            secret = target.connection.get(SECRETS, f"{one.name}-auth-expose")
+            token = client.get(path).json()["token"]
+            line = b64decode(secret["data"]["auth"]).decode()
+            assert line == f"{one.name}:{apr1(token, line.split('$')[2])}"
         assert client.post(f"{path}/stop").json()["state"] == "stopped"
         assert client.get(f"{path}?include=deployment").json()["deployment"]["state"] == "stopped"
         assert client.post(f"{path}/start").json()["affected_instances"] == 1

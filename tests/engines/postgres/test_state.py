@@ -3,11 +3,13 @@ when they share it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,14 @@ from tests.waiting import eventually
 from .server import PASSWORD, Server
 
 TARGETS = [TargetSpec("here", "local")]
+KEY = Secret("the key of all managers on a database")
+OLD = """
+CREATE TABLE services (name TEXT PRIMARY KEY, source TEXT NOT NULL, token TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL, owner_name TEXT NOT NULL, created DOUBLE PRECISION NOT NULL);
+CREATE TABLE buckets (name TEXT PRIMARY KEY, owner TEXT NOT NULL, visibility TEXT NOT NULL,
+    allowed_users TEXT NOT NULL, service TEXT NOT NULL);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
 
 
 @pytest.fixture(params=["file", "server"])
@@ -38,7 +48,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
         else:
             server: Server = request.getfixturevalue("server")
             schema = server.schema()
-            yield lambda: stack.enter_context(ServiceStore(server.database(schema)))
+            yield lambda: stack.enter_context(ServiceStore(server.database(schema), KEY))
 
 
 def service(name: str = "one", **more: object) -> Deployed:
@@ -113,24 +123,68 @@ def test_of_settings_that_are_made_at_once_one_is_kept(reopen: Callable[[], Serv
         assert len(set(pool.map(keep, range(4)))) == 1
 
 
-def test_a_file_of_the_first_version_is_taken_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "manager.sqlite"
-    with ServiceStore(path) as state:
-        state.put_service(row_of(service()))
-    with sqlite3.connect(path) as old:
-        old.execute("DROP TABLE manager_migrations")
-        old.execute("PRAGMA user_version = 1")
-    old.close()
-    with ServiceStore(path) as state:
-        assert [row.name for row in state.services()] == ["one"]
+def filled(script: str) -> str:
+    """A state of the first version with a service and a setting, all of it readable."""
+    one = row_of(service(script=f"echo {script}"))
+    row = (one.name, json.dumps(one.source), one.token.reveal(), "me", "My Self", "1000.25")
+    values = ", ".join("'" + value.replace("'", "''") + "'" for value in row)
+    rows = f"INSERT INTO services VALUES ({values}); INSERT INTO settings VALUES"
+    return f"{OLD}{rows} ('webhook_token', '\"{script}\"'), ('services_version', '7')"
+
+
+def test_a_file_of_the_first_version_is_sealed_when_it_is_opened(tmp_path: Path) -> None:
+    path, key = tmp_path / "manager.sqlite", tmp_path / "state.key"
+    script, one = "a-word-of-the-script", row_of(service(script="echo a-word-of-the-script"))
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(filled(script))
+    for _ in range(2):
+        with ServiceStore(path) as state:
+            assert state.services() == [one]
+            assert (state.setting("webhook_token", ""), state.version()) == (script, 7)
+    assert key.stat().st_mode & 0o077 == 0
+    held = b"".join(one.read_bytes() for one in tmp_path.iterdir() if one != key)
+    assert hashlib.sha256(one.token.reveal().encode()).hexdigest().encode() in held
+    for secret in (script, one.token.reveal(), key.read_text().strip()):
+        assert secret.encode() not in held
+    # Who has the database but not the key, or another one, has nothing, and nothing changes.
+    for given, said in ((None, "is missing"), (KEY, "with another key"), (Secret("x"), "fewer")):
+        key.rename(tmp_path / "away")
+        with pytest.raises((PermanentError, UsageError), match=said):
+            ServiceStore(path, given)
+        assert not key.exists()
+        (tmp_path / "away").rename(key)
+    with ServiceStore(path, Secret(key.read_text().strip())) as state:
+        assert state.services() == [one]
+        # A row that was put under another name is not that service's.
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE services SET name = 'another'")
+        assert [(row.name, row.source) for row in state.services()] == [("another", {})]
+
+
+def test_a_database_of_the_first_version_is_sealed_with_the_key_of_all(server: Server) -> None:
+    schema, one = server.schema(), row_of(service(script="echo x"))
+    server.do(f"SET search_path = {schema}; {filled('x')}")
+    with pytest.raises(UsageError, match="BRIDGE_STATE_KEY"):
+        ServiceStore(server.database(schema))
+    gate = threading.Barrier(2)
+
+    def opened(_: int) -> list[ServiceRow]:
+        gate.wait()
+        with ServiceStore(server.database(schema), KEY) as state:
+            return state.services()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(opened, range(2))) == [[one], [one]]
+    with pytest.raises(PermanentError, match="with another key"):
+        ServiceStore(server.database(schema), Secret(KEY.reveal()[::-1]))
 
 
 def test_a_state_of_a_newer_program_is_left_alone(server: Server) -> None:
     schema = server.schema()
-    ServiceStore(server.database(schema)).close()
+    ServiceStore(server.database(schema), KEY).close()
     server.do(f"INSERT INTO {schema}.manager_migrations VALUES (99, 'the future', 0)")
     with pytest.raises(PermanentError, match="version 99"):
-        ServiceStore(server.database(schema))
+        ServiceStore(server.database(schema), KEY)
 
 
 # --- several managers ----------------------------------------------------------------------------
@@ -175,8 +229,8 @@ class Manager:
 def pair(server: Server) -> Iterator[tuple[Manager, Manager]]:
     schema = server.schema()
     with (
-        ServiceStore(server.database(schema)) as first,
-        ServiceStore(server.database(schema)) as second,
+        ServiceStore(server.database(schema), KEY) as first,
+        ServiceStore(server.database(schema), KEY) as second,
     ):
         yield Manager(first), Manager(second)
 
@@ -279,7 +333,7 @@ def test_followers_hear_of_it_by_themselves(pair: tuple[Manager, Manager], serve
 
 def test_while_the_database_is_away_what_is_known_has_to_do(server: Server) -> None:
     door = server.folder / ".s.PGSQL.5432"
-    with ServiceStore(server.database()) as state:
+    with ServiceStore(server.database(), KEY) as state:
         mine = Manager(state)
         mine.put(service())
         door.rename(server.folder / "away")
@@ -298,7 +352,10 @@ def test_while_the_database_is_away_what_is_known_has_to_do(server: Server) -> N
 
 
 def test_the_database_of_the_environment_has_both(server: Server, tmp_path: Path) -> None:
-    environment = {"BRIDGE_DATABASE_URL": server.url(server.schema())}
+    environment = {
+        "BRIDGE_DATABASE_URL": server.url(server.schema()),
+        "BRIDGE_STATE_KEY": KEY.reveal(),
+    }
     with ExitStack() as stack:
         state, jobs = open_stores(environment, stack)
         assert isinstance(jobs, SqlStore)

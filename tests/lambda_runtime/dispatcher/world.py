@@ -91,6 +91,40 @@ class Batches(BatchTarget):
         return iter([self.described[one] for one in handles if one in self.described])
 
 
+class Queue:
+    """What Batch itself has: jobs that were submitted and wait, and those that were cancelled."""
+
+    def __init__(self) -> None:
+        self.jobs: list[dict[str, Any]] = []
+        self.cancelled: list[str] = []
+        self.running: set[str] = set()
+        self._lock = threading.Lock()
+
+    def submit_job(self, **call: Any) -> dict[str, str]:
+        with self._lock:
+            self.jobs.append({**call, "jobId": f"b-{len(self.jobs)}"})
+            return {"jobId": self.jobs[-1]["jobId"]}
+
+    def list_jobs(self, *, filters: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+        (name,) = filters[0]["values"]
+        found = [one for one in self.jobs if one["jobName"] == name]
+        return {"jobSummaryList": [{"jobId": one["jobId"], "status": "RUNNABLE"} for one in found]}
+
+    def cancel_job(self, *, jobId: str, **_: Any) -> None:
+        self.cancelled.append(jobId)
+
+    def describe_jobs(self, *, jobs: list[str]) -> dict[str, Any]:
+        names = {one["jobId"]: one["jobName"] for one in self.jobs}
+        return {"jobs": [self.described(one, names[one.partition(":")[0]]) for one in jobs]}
+
+    def described(self, handle: str, name: str) -> dict[str, Any]:
+        status = "FAILED" if handle in self.cancelled else "RUNNABLE"
+        status = "RUNNING" if handle in self.running else status
+        index = handle.partition(":")[2]
+        shape = {"arrayProperties": {"index": int(index), "size": 9}} if index else {}
+        return {"jobId": handle, "jobName": name, "status": status, **shape}
+
+
 class Lab:
     """An account with the dispatcher's resources. `now` is its clock."""
 
@@ -137,6 +171,7 @@ class Lab:
         fallback: tuple[str, ...] = (),
         sides: tuple[str, ...] = ("lambda", "batch"),
         path: str = "",
+        arrays: bool = False,
     ) -> str:
         """Write a service down as its stack does; its name."""
         text = fdl.format(
@@ -156,6 +191,7 @@ class Lab:
             "function": name if "lambda" in sides else "",
             "queue": "lab-queue" if batch else "",
             "definition": name if batch else "",
+            "arrays": arrays,
             "secret": "",
             "targets": list(targets) + [one for one in fallback if one not in targets],
         }

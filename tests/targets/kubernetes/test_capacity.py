@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge.errors import AccessError, NotFoundError, TargetUnavailable
 from bridge.fdl.model import TargetSpec
-from bridge.scheduler import Machines, TargetState
+from bridge.scheduler import Machines, TargetState, offer
 from bridge.targets.kubernetes import ClusterSettings
 from bridge.targets.kubernetes._capacity import ClusterCapacity
 from bridge.targets.kubernetes.resources import NODES, PODS, RESOURCE_QUOTAS, Resource
@@ -113,6 +114,32 @@ def test_what_may_not_be_seen_is_left_out(objects: Objects) -> None:
     objects.broken[RESOURCE_QUOTAS.plural] = AccessError("no right")
     capacity.refresh()
     assert capacity.state(KNOWN, SERVICES).room == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "prefetched", "share", "seconds"),
+    [
+        ((["docker.io/library/tool:1"], ["tool:1"]), False, 1.0, 0.0),
+        ((["docker.io/library/tool:1"], ["tool:2"]), False, 0.5, 32.0),
+        ((["other:1"], ["tool:2"]), False, 0.0, 40.0),  # nobody knows how large: 500 MB
+        ((["tool:1"], ["x"] * 50), False, 1.0, 0.0),  # the other names no more than 50
+        ((["other:1"], ["x"] * 50), True, 0.5, 20.0),
+    ],
+)
+def test_an_image_that_nodes_lack_makes_a_start_longer(
+    names: tuple[list[str], list[str]], prefetched: bool, share: float, seconds: float
+) -> None:
+    nodes = [node("n1"), node("n2"), node("out", ready="False")]
+    for one, has in zip(nodes, names, strict=False):
+        one["status"]["images"] = [{"names": [each], "sizeBytes": 800_000_000} for each in has]
+    nodes[2]["status"]["images"] = [{"names": ["other:1"], "sizeBytes": 1}]
+    capacity = ClusterCapacity(Objects(nodes=nodes))  # type: ignore[arg-type]
+    capacity.refresh()
+    of = service(options={"image_prefetch": prefetched})
+    state = capacity.state(KNOWN, (of,))
+    assert state.image["resize"].present == share
+    plain = offer(of, None, replace(state, image={}))
+    assert offer(of, None, state).start == pytest.approx(plain.start + seconds)
 
 
 def test_before_the_first_reading_nothing_is_known(objects: Objects) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
+import yaml
 
-from bridge.errors import AccessError, PermanentError, UsageError
+from bridge.errors import AccessError, NotFoundError, PermanentError, UsageError
 from bridge.fdl import parse
 from bridge.fdl.model import Cluster
 from bridge.secret import Secret
 from bridge.targets.oscar import access_in, access_to, known_clusters
+from bridge.targets.oscar.profiles import Profiles
 from tests.command import write
 
 OWN = {"OSCAR_ENDPOINT": "https://env.example/", "OSCAR_USERNAME": "u", "OSCAR_PASSWORD": "p"}
@@ -53,6 +56,55 @@ def test_credentials_of_one_place_never_go_to_another(home: Path) -> None:
     with pytest.raises(AccessError, match="no credentials for cluster lab") as found:
         access_to("lab", strange, environ=OWN, home=home)
     assert "OSCAR_TOKEN" in found.value.hint
+
+
+def test_what_the_file_of_oscar_cli_has_else_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / ".oscar-cli" / "config.yaml"
+    Profiles(tmp_path).add("one", "https://one.example", user="u", password=Secret("p"))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    # As oscar-cli writes it, so that it reads it.
+    assert yaml.safe_load(path.read_text()) == {
+        "default": "one",
+        "oscar": {
+            "one": {
+                "memory": "256Mi",
+                "log_level": "INFO",
+                "endpoint": "https://one.example",
+                "auth_user": "u",
+                "auth_password": "p",
+                "oidc_account_name": "",
+                "oidc_refresh_token": "",
+                "ssl_verify": True,
+            }
+        },
+    }
+    elsewhere = write(tmp_path, {"dotfiles/config": CLI + "theirs: {a: [1]}\n"}) / "dotfiles/config"
+    path.unlink()
+    path.symlink_to(elsewhere)
+    profiles = Profiles(tmp_path)
+    before = yaml.safe_load(elsewhere.read_text())
+    profiles.add("lab", "https://new.example", refresh_token=Secret("r"), ssl_verify=False)
+    profiles.set_default("far")
+    profiles.remove("far")
+    left = yaml.safe_load(elsewhere.read_text())
+    assert path.is_symlink() and stat.S_IMODE(elsewhere.stat().st_mode) == 0o600
+    assert left["theirs"] == before["theirs"] and list(left["oscar"]) == ["lab"]
+    found = left["oscar"]["lab"]
+    assert (found["endpoint"], found["auth_user"], found["oidc_refresh_token"]) == (
+        "https://new.example",
+        "",
+        "r",
+    )
+    assert (left["default"], Profiles(tmp_path).default) == ("", "")
+    for name in ("far", "default-cluster"):
+        with pytest.raises((NotFoundError, UsageError)):
+            profiles.remove(name)
+    with pytest.raises(UsageError):
+        profiles.add("default-cluster", "https://x.example")
+    elsewhere.write_text("oscar: [")
+    with pytest.raises(PermanentError):
+        Profiles(tmp_path).add("x", "https://x.example")
+    assert elsewhere.read_text() == "oscar: ["
 
 
 def test_the_file_of_oscar_cli_is_the_last_to_be_asked(home: Path) -> None:

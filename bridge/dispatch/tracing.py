@@ -20,13 +20,13 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from bridge import __version__
-from bridge.dispatch import JobDetail, JobEvent, JobStore, NewJob
-from bridge.dispatch.model import Attempt
+from bridge.dispatch.model import Attempt, JobDetail, JobEvent, NewJob
+from bridge.dispatch.protocol import JobStore
 from bridge.targets import JobState
 
 __all__ = ["Tracing", "tracing_of"]
 
-_LOG: Final = logging.getLogger("manager")
+_LOG: Final = logging.getLogger("bridge.dispatch")
 _NAME: Final = "oscar-bridge"
 _HEADER: Final = "traceparent"
 _CARRIER: Final = TraceContextTextMapPropagator()
@@ -44,6 +44,7 @@ class Tracing:
     """Makes the spans of a manager's jobs; see the module. Thread-safe."""
 
     def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
         self._tracer = provider.get_tracer(_NAME, __version__)
         self._products: OrderedDict[_Object, SpanContext] = OrderedDict()
 
@@ -82,8 +83,19 @@ class Tracing:
 
     def follow(self, store: JobStore, event: JobEvent) -> None:
         """Make the spans of a job that is over; any other news is none."""
-        if event.state.final and (found := store.detail(event.job)) is not None and found.job.trace:
+        if event.state.final and (found := store.detail(event.job)) is not None:
+            self.ended(found)
+
+    def ended(self, found: JobDetail) -> None:
+        """Make the spans of a job that is over, if it is in a trace."""
+        if found.job.trace:
             self._tell(found, _context(found.job.trace))
+
+    def flush(self) -> None:
+        """Send what is made, and wait for that as long as OpenTelemetry does."""
+        flush = getattr(self._provider, "force_flush", None)
+        if flush is not None:
+            flush()
 
     def _tell(self, found: JobDetail, context: Context) -> None:
         begun = found.job.accepted
