@@ -27,7 +27,7 @@ _LOG: Final = logging.getLogger("manager")
 class Tenants:
     """Keeps the buckets of services, their owners and the keys of their jobs together.
 
-    `access` is what targets read, see `manager.core.Parts`. Errors are those of `Buckets` and of
+    `access` is what targets read, see `manager.parts.Parts`. Errors are those of `Buckets` and of
     `Accounts`.
     """
 
