@@ -31,7 +31,7 @@ class BridgeBase(Construct):
     `base` names everything; other stacks find it by those names alone, so there is one for a
     prefix in an account and region. `code` is the folder of the dispatcher (`cdk.code.assemble`),
     `assets` the bucket that services' documents are in, `alarms` the ARN of a topic,
-    `trials` variables for the dispatcher.
+    `variables` and `layer` the dispatcher's own.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class BridgeBase(Construct):
         code: str,
         assets: str,
         alarms: str = "",
-        trials: Mapping[str, str] = MappingProxyType({}),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        layer: str = "",
     ) -> None:
         super().__init__(scope, id)
         self.base = base
@@ -71,7 +72,8 @@ class BridgeBase(Construct):
             code=code,
             assets=assets,
             alarms=alarms,
-            trials=trials,
+            variables=variables,
+            layer=layer,
         )
         api = self.dispatcher.functions["api"].attr_arn
         self.api = Api(self, "Api", base=base, function_arn=api)

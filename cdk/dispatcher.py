@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,6 +26,7 @@ __all__ = ["Dispatcher"]
 
 _RETENTION: Final = 30
 _RATE: Final = "rate(5 minutes)"
+_LOOK: Final = "rate(1 minute)"
 _TOGETHER: Final = 10
 _ENDS: Final = ("RUNNING", "SUCCEEDED", "FAILED")
 _OURS: Final = {"StringEquals": {"aws:ResourceTag/createdby": "oscar-bridge"}}
@@ -51,8 +53,8 @@ _KINDS: Final = (
 class Dispatcher(Construct):
     """Four functions with one role: events, states, reconcile and api.
 
-    The first two read their queues, the third runs on a schedule, the last serves HTTP. `trials`
-    are more of their variables.
+    The first two read their queues, the third runs on a schedule, the last serves HTTP. `variables`
+    are more of theirs, `layer` the ARN of a layer with OpenTelemetry, "" for none.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class Dispatcher(Construct):
         code: str,
         assets: str,
         alarms: str = "",
-        trials: Mapping[str, str] = MappingProxyType({}),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        layer: str = "",
     ) -> None:
         super().__init__(scope, id)
         self._base = base
@@ -78,6 +81,7 @@ class Dispatcher(Construct):
             description=f"The dispatcher of {base.prefix}: places jobs and follows them",
             why_wide=_WHY_ANY,
         )
+        self._layers = [layer] if layer else None
         self._environment = {
             "BRIDGE_PREFIX": base.prefix,
             "BRIDGE_TABLE": base.table,
@@ -85,13 +89,15 @@ class Dispatcher(Construct):
             "BRIDGE_STATES_QUEUE": queues.live["states"].ref,
             "BRIDGE_DEAD_QUEUE": queues.dead["events"].ref,
             "BRIDGE_TOKENS": base.tokens,
-            **trials,
+            **variables,
         }
         self.functions = {kind.name: self._function(kind, alarms) for kind in _KINDS}
         for kind in ("events", "states"):
             self._reads(kind, queues)
         self._on_batch(queues)
-        self._on_schedule()
+        self._on_schedule("Schedule", _RATE, "Look after jobs that nothing was heard of")
+        waiting = json.dumps({"look": "waiting"})
+        self._on_schedule("Waiting", _LOOK, "Look at jobs that wait for too long", waiting)
 
     def _function(self, kind: _Kind, alarms: str) -> lambda_.CfnFunction:
         name = self._base.function(kind.name)
@@ -112,6 +118,7 @@ class Dispatcher(Construct):
             role=self._role.attr_arn,
             timeout=kind.timeout,
             memory_size=512,
+            layers=self._layers,
             environment=lambda_.CfnFunction.EnvironmentProperty(variables=self._environment),
             code=lambda_.CfnFunction.CodeProperty(
                 s3_bucket=self._code.s3_bucket_name, s3_key=self._code.s3_object_key
@@ -155,18 +162,15 @@ class Dispatcher(Construct):
             ],
         )
 
-    def _on_schedule(self) -> None:
+    def _on_schedule(self, name: str, rate: str, why: str, says: str | None = None) -> None:
         function = self.functions["reconcile"]
+        target = events.CfnRule.TargetProperty(id="reconcile", arn=function.attr_arn, input=says)
         rule = events.CfnRule(
-            self,
-            "Schedule",
-            description="Look after jobs that nothing was heard of",
-            schedule_expression=_RATE,
-            targets=[events.CfnRule.TargetProperty(id="reconcile", arn=function.attr_arn)],
+            self, name, description=why, schedule_expression=rate, targets=[target]
         )
         lambda_.CfnPermission(
             self,
-            "ScheduleMay",
+            f"{name}May",
             action="lambda:InvokeFunction",
             function_name=function.ref,
             principal="events.amazonaws.com",

@@ -19,6 +19,17 @@ Images = Literal["push", "as-is"]
 Assets = Literal["bootstrap", "own", "auto"]
 
 _IMAGES: Final = "OSCAR_BRIDGE_IMAGES"
+_LAYER: Final = "BRIDGE_OTEL_LAYER"
+# Not OTEL_EXPORTER_OTLP_HEADERS: there are keys in it, and templates are read by many.
+_TRACES: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+)
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9-]{0,24}[a-z0-9]")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 _MINIO_KEYS: Final = frozenset({"endpoint", "region", "verify"})
@@ -52,8 +63,9 @@ class Settings:
     `minio` is how AWS reaches `minio.default`, where the file does not say it: its endpoint, region
     and verify, as JSON; its keys go into the services' secrets on another way.
     `assets` says where files go: the CDK bootstrap's bucket, one of our own, or whichever there is;
-    who gives it also pushes images, else the app does that (`push`). `trials` are the variables
-    of the policies on trial, for the dispatcher.
+    who gives it also pushes images, else the app does that (`push`). `variables` are
+    for the dispatcher: policies on trial, and where its traces go. `layer` is the ARN of a layer
+    with OpenTelemetry, for the latter.
     """
 
     fdl: Path
@@ -69,7 +81,8 @@ class Settings:
     minio: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = "bootstrap"
     push: bool = True
-    trials: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    layer: str = ""
 
     @classmethod
     def read(cls, context: Mapping[str, object]) -> Settings:
@@ -97,7 +110,8 @@ class Settings:
                 Assets, _one_of(given.get("assets", "bootstrap"), get_args(Assets), "assets")
             ),
             push="assets" not in given,
-            trials=_trials(os.environ),
+            variables=_variables(os.environ),
+            layer=os.environ.get(_LAYER, ""),
         )
 
     @property
@@ -129,10 +143,11 @@ def _matching(text: str, pattern: re.Pattern[str], key: str, hint: str) -> str:
     return text
 
 
-def _trials(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of policies on trial; UsageError for a trial that makes no sense."""
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the dispatcher takes of these; UsageError for a trial that makes no sense."""
     Trial.of(environment)
-    return {name: environment[name] for name in TRIAL_VARIABLES if environment.get(name)}
+    names = (*TRIAL_VARIABLES, *_TRACES)
+    return {name: environment[name] for name in names if environment.get(name)}
 
 
 def _one_of(text: str, allowed: tuple[str, ...], key: str) -> str:

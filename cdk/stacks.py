@@ -51,7 +51,8 @@ class BaseStack(Stack):  # type: ignore[misc]  # mypy does not follow aws_cdk
             code=code,
             assets=assets,
             alarms=settings.alarms,
-            trials=settings.trials,
+            variables=settings.variables,
+            layer=settings.layer,
         )
 
 

@@ -48,7 +48,9 @@ def states(event: Any, context: Any) -> Any:
 
 @app.lambda_function(name="reconcile")
 def reconcile(event: Any, context: Any) -> Any:
-    """On a schedule: jobs of which nothing was heard for a while."""
+    """On a schedule: jobs of which nothing was heard for a while, or that wait for too long."""
+    if isinstance(event, dict) and event.get("look") == "waiting":
+        return dispatcher().waiting()
     return dispatcher().reconcile(context.get_remaining_time_in_millis() / 1000)
 
 

@@ -13,9 +13,9 @@ from bridge.dispatch import steps
 from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._news import Watched, understood, watched
-from bridge.dispatch._waiting import patience
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
+from bridge.dispatch.waiting import patience
 from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.targets import Job, JobState, JobUpdate, Target
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from bridge.dispatch import _waiting, steps
+from bridge.dispatch import steps, waiting
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._lane import Lane
 from bridge.dispatch.model import Change, JobRecord, Waiting
@@ -80,7 +80,7 @@ class Mover:
         """The services by how long their jobs may wait."""
         groups = defaultdict(list)
         for service in self._core.services.values():
-            groups[_waiting.patience(service, self._core.settings)].append(service.name)
+            groups[waiting.patience(service, self._core.settings)].append(service.name)
         return groups
 
     def _look(self) -> None:
@@ -112,10 +112,10 @@ class Mover:
             return ""
         if service.placement.policy == "hedge":
             return self._hedged(job)
-        seen = core.known.informed(_waiting.seen_by(one, snapshot, going), service.name)
+        seen = core.known.informed(waiting.seen_by(one, snapshot, going), service.name)
         if service.placement.budget:
             detail = core.store.detail(job.id)
-            seen = _waiting.unpaid(seen, service.name, steps.cost_on(detail, job.target))
+            seen = waiting.unpaid(seen, service.name, steps.cost_on(detail, job.target))
         return self._decided(one, service, seen)
 
     def _hedged(self, job: JobRecord) -> str:
@@ -123,7 +123,7 @@ class Mover:
         if detail is None or not detail.decisions:
             return ""
         since = job.accepted if job.placed is None else job.placed
-        target = _waiting.hedged(from_json(detail.decisions[-1]), since, self._core.clock())
+        target = waiting.hedged(from_json(detail.decisions[-1]), since, self._core.clock())
         return target if target in self._lanes else ""
 
     def _has_moved_enough(self, job: JobRecord) -> bool:
@@ -132,23 +132,16 @@ class Mover:
 
     def _decided(self, one: Waiting, service: Service, snapshot: Snapshot) -> str:
         core, job = self._core, one.job
-        now = core.clock()
-        pressed = steps.in_time(service, job, now)
         try:
-            decision = self._decide(pressed, job.event, snapshot, seed=steps.seed(job.id))
-            late = _waiting.unexplained(one, decision, snapshot, now)
-            if late is not None:
-                decision = self._decide(pressed, job.event, late, seed=steps.seed(job.id))
+            target = waiting.better(
+                one, service, snapshot, self._decide, settings=core.settings, now=core.clock()
+            )
         except WaitError:
             return ""
         except BridgeError as error:
             LOG.warning("job %s stays on %s: %s", job.id, job.target, error)
             return ""
-        if decision.target not in self._lanes:
-            return ""
-        left = pressed.placement.deadline
-        worth = _waiting.is_worth(decision, job.target, left, core.settings)
-        return decision.target if worth else ""
+        return target if target in self._lanes else ""
 
     # --- taking back ------------------------------------------------------------------------
 

@@ -140,6 +140,27 @@ class JobTable:
         items = self._many(_costs.keys(service, at))
         return _costs.total(items, at)
 
+    def keep(self, name: str, text: str, before: str) -> bool:
+        """Keep a text that is about no job; False when what is kept is not `before` any more.
+
+        No job has such a name: there is a slash in it.
+        """
+        update: dict[str, Any] = {
+            "Item": {"job": {"S": name}, "text": {"S": text}},
+            "ConditionExpression": "attribute_not_exists(#job)",
+            "ExpressionAttributeNames": {"#job": "job"},
+        }
+        if before:
+            update["ConditionExpression"] = "#text = :before"
+            update["ExpressionAttributeNames"] = {"#text": "text"}
+            update["ExpressionAttributeValues"] = {":before": {"S": before}}
+        return self._write("put_item", f"keep {name}", **update)
+
+    def kept(self, name: str) -> str:
+        """What `keep` has kept, "" for nothing."""
+        item = self._item(name) or {}
+        return str(item.get("text", {"S": ""})["S"])
+
     def _again(self, change: Change, costs: Cost | None) -> bool:
         """Begin another attempt; what became of this one is kept beside it."""
         for _ in range(_TRIES):

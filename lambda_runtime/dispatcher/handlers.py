@@ -11,6 +11,7 @@ from typing import Any, Final
 from bridge.errors import BridgeError
 from lambda_runtime.dispatcher.burst import Burst, Part
 from lambda_runtime.dispatcher.intake import Intake
+from lambda_runtime.dispatcher.moving import Moving
 from lambda_runtime.dispatcher.news import News
 from lambda_runtime.dispatcher.reconcile import Reconciliation
 from lambda_runtime.dispatcher.records import Message, Records, messages, parsed
@@ -23,6 +24,8 @@ __all__ = ["Dispatcher"]
 LOG: Final = logging.getLogger("oscar-bridge")
 # What is left of an invocation's time for the last jobs that were begun.
 _MARGIN: Final = 20.0
+# The next look is a minute later.
+_LOOK: Final = 45.0
 
 
 class Dispatcher:
@@ -32,7 +35,8 @@ class Dispatcher:
         self.world = world
         self._worker = worker = Worker(world)
         self._intake = Intake(world, worker)
-        self._news = News(world, worker)
+        self._moving = Moving(world, worker)
+        self._news = News(world, worker, self._moving)
         self._events = Records(world.letters, "events")
         self._states = Records(world.letters, "states")
         self._reconciliation = Reconciliation(world, worker, self._news)
@@ -54,6 +58,11 @@ class Dispatcher:
 
         with self._flushed():
             return self._states.each(list(messages(event)), take, self._burst())
+
+    def waiting(self) -> dict[str, int]:
+        """Look at jobs that wait too long where they are; what was done, by its name."""
+        with self._flushed():
+            return self._moving.run(time.monotonic() + _LOOK)
 
     @contextmanager
     def _flushed(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from bridge.errors import EventError, PermanentError
 from bridge.targets import JobState, JobUpdate
 from bridge.targets.aws.arrays import Member, array_root, child_of, member_of
 from lambda_runtime.dispatcher.burst import Part
+from lambda_runtime.dispatcher.moving import Moving
 from lambda_runtime.dispatcher.worker import GO_ON, Worker
 from lambda_runtime.dispatcher.world import World
 
@@ -24,9 +25,10 @@ _OVER: Final = ("SUCCEEDED", "FAILED")
 class News:
     """Records what messages say. The same message again changes nothing."""
 
-    def __init__(self, world: World, worker: Worker) -> None:
+    def __init__(self, world: World, worker: Worker, moving: Moving) -> None:
         self._world = world
         self._worker = worker
+        self._moving = moving
 
     def take(self, message: object, part: Part) -> None:
         """One message, as its JSON. EventError when it is not one that we know.
@@ -98,6 +100,10 @@ class News:
     def learn_of_batch(self, found: Mapping[str, Any], detail: JobDetail) -> None:
         """The same, when it is known to be about the job's present attempt."""
         world, job = self._world, detail.job
+        if job.moving and found["status"] == "FAILED" and not found.get("startedAt"):
+            # It was cancelled because we asked for it.
+            self._moving.ask(job)
+            return
         known, claim = world.service(job.service), None
         if found["status"] in _OVER and (known is None or known.at.hands_over):
             claim = world.account.claims.read(job.id, job.attempt)

@@ -135,6 +135,8 @@ class Web:
         except Exception:
             LOG.exception("a request for service %s broke", service)
             return _said(500, error="the dispatcher broke; its log says how")
+        finally:
+            self._world.flush()
         return answer
 
     # --- jobs ---------------------------------------------------------------------------------

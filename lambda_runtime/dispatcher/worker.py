@@ -79,7 +79,7 @@ class Worker:
     def resume(self, job: str, attempt: int = 0, *, part: Part | None = None) -> None:
         """Go on with a job that is not with its target yet, as far as anybody knows."""
         record = self._world.table.job(job)
-        if record is None or record.state not in _NOT_WITH_A_TARGET:
+        if record is None or record.state not in _NOT_WITH_A_TARGET or record.moving:
             return
         if attempt in (0, record.attempt):
             self.advance(record, again=True, part=part)
@@ -193,7 +193,9 @@ class Worker:
             if job.handle and (child := self._child(job)):
                 self.submitted(job, child)
             elif not job.handle or self._leaves_array(job):
-                self.submitted(job, target.submit(job_of(job)))
+                with world.breakers.around(job.target):
+                    handle = target.submit(job_of(job))
+                self.submitted(job, handle)
         except (TemporaryError, PermanentError) as error:
             self.not_taken(job, known, error)
 
@@ -246,6 +248,12 @@ class Worker:
         if change.state.final:
             self.end(job, change)
         elif world.table.change(change):
+            self.advance(_next(job, change))
+
+    def place_anew(self, job: JobRecord) -> None:
+        """Its target has given the attempt back: it has not run there, and will not."""
+        change = steps.placed_anew(job, job.reason, self._world.clock())
+        if self._world.table.change(change):
             self.advance(_next(job, change))
 
     def hand_over(self, job: JobRecord) -> None:
@@ -307,7 +315,7 @@ class Worker:
 
 def _next(job: JobRecord, change: Change) -> JobRecord:
     """The job as it is after a change that begins another attempt."""
-    fresh = replace(job, attempt=job.attempt + 1, tries=0, handle="", log="")
+    fresh = replace(job, attempt=job.attempt + 1, tries=0, handle="", log="", moving=False)
     return replace(fresh, state=change.state, target=change.target or "")
 
 

@@ -20,6 +20,7 @@ from bridge.fdl.model import TargetSpec
 from bridge.pipeline import Routes
 from bridge.scheduler import Snapshot, TargetState
 from bridge.targets.aws import Account, AccountSettings, BatchTarget, LambdaTarget
+from lambda_runtime.dispatcher.breakers import Breakers
 from lambda_runtime.dispatcher.environment import Environment
 from lambda_runtime.dispatcher.learned import Learned
 from lambda_runtime.dispatcher.letters import DeadLetters
@@ -61,6 +62,7 @@ class World:
         self.lambdas = LambdaTarget(TargetSpec("aws-lambda", "lambda"), self.account, {})
         self.batches = BatchTarget(TargetSpec("aws-batch", "batch"), self.account, {})
         self.learned = Learned(self.account, self.table, clock)
+        self.breakers = Breakers(self.table, clock)
         self.spending = Spending(self.table, clock)
         self.tracing = _tracing()
         self._adopted: Services | None = None
@@ -92,8 +94,9 @@ class World:
         return self.lambdas if spec.kind == "lambda" else self.batches
 
     def snapshot(self, known: Known) -> Snapshot:
-        """The sides that the service has, with what it has spent where it has a budget."""
-        return self.spending.told(self._standing(known), known.service)
+        """The sides that the service has and their breakers, with what it has spent where it has a
+        budget."""
+        return self.breakers.told(self.spending.told(self._standing(known), known.service))
 
     @contextmanager
     def accepting(self, job: NewJob, parent: str) -> Iterator[NewJob]:

@@ -30,10 +30,17 @@ def test_the_environment_stands_in_for_images(monkeypatch: pytest.MonkeyPatch) -
     assert Settings.read({"fdl": "f", "images": "push"}).images == "push"
 
 
-def test_policies_on_trial_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings.read({"fdl": "f"}).trials == {}
+def test_what_the_dispatcher_takes_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings.read({"fdl": "f"}).variables == {}
     monkeypatch.setenv("BRIDGE_POLICY_CANARY", "cheapest:5%")
-    assert Settings.read({"fdl": "f"}).trials == {"BRIDGE_POLICY_CANARY": "cheapest:5%"}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret")
+    assert Settings.read({"fdl": "f"}).variables == {
+        "BRIDGE_POLICY_CANARY": "cheapest:5%",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+    }
     monkeypatch.setenv("BRIDGE_POLICY_CANARY", "cheapest")
     with pytest.raises(UsageError, match="canary"):
         Settings.read({"fdl": "f"})

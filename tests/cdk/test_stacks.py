@@ -233,6 +233,12 @@ def test_what_the_base_has(scar: Assembly) -> None:
     assert names == ["oscar-bridge-fargate", "oscar-bridge-ec2"]
     assert len(scar.resources(BASE, "AWS::CloudWatch::Alarm")) == 6
     assert not scar.resources(BASE, "AWS::EC2::VPC")
+    schedules = {
+        one["Properties"]["ScheduleExpression"]: one["Properties"]["Targets"][0].get("Input")
+        for one in scar.resources(BASE, "AWS::Events::Rule")
+        if "ScheduleExpression" in one["Properties"]
+    }
+    assert schedules == {"rate(5 minutes)": None, "rate(1 minute)": '{"look": "waiting"}'}
     [role] = [
         one["Properties"]
         for one in scar.resources(BASE, "AWS::IAM::Role")
@@ -313,7 +319,9 @@ def test_buckets_as_the_facts_say(tmp_path: Path) -> None:
 def test_without_a_vpc_one_is_made_and_what_was_kept_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    layer = "arn:aws:lambda:eu-west-1:901920570463:layer:aws-otel-python-amd64:1"
     monkeypatch.setenv("BRIDGE_POLICY_SHADOW", "fastest")
+    monkeypatch.setenv("BRIDGE_OTEL_LAYER", layer)
     kept = (f"oscar-bridge-{ACCOUNT}-eu-west-1", "oscar-bridge-jobs")
     facts = Facts(ACCOUNT, "eu-west-1", kept=kept, assets="own")
     made = synth("functions:\n  aws:" + simple("a"), tmp_path, facts)
@@ -327,6 +335,7 @@ def test_without_a_vpc_one_is_made_and_what_was_kept_is_not_made_again(
     assert buckets == {f"oscar-bridge-assets-{ACCOUNT}-eu-west-1"}
     function = made.resources(BASE, "AWS::Lambda::Function")[0]["Properties"]
     assert function["Code"]["S3Bucket"] == f"oscar-bridge-assets-{ACCOUNT}-eu-west-1"
+    assert function["Layers"] == [layer]
     # A policy on trial is the dispatcher's to know.
     assert function["Environment"]["Variables"]["BRIDGE_POLICY_SHADOW"] == "fastest"
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from bridge.dispatch import Dispatcher, Settings, SqliteStore
-from bridge.dispatch._waiting import patience
 from bridge.dispatch.testing import BusyTarget, FakeTarget, Outcome
+from bridge.dispatch.waiting import patience
 from bridge.errors import TargetUnavailable
 from bridge.fdl.model import Placement, Service
 from bridge.scheduler import Decision, Estimate, Room, Snapshot, TargetState, decide, from_json

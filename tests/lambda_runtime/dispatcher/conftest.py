@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from bridge.targets.aws import Account, AccountSettings
-from tests.lambda_runtime.dispatcher.world import Lab
+from tests.lambda_runtime.dispatcher.world import Lab, Queue
 
 CREDENTIALS = {"aws_access_key_id": "AKIATESTTESTTEST", "aws_secret_access_key": "not-a-secret"}
 
@@ -31,3 +31,11 @@ def lab(server: str) -> Lab:
     return Lab(
         Account(AccountSettings(name="lab", endpoint=server, credentials=CREDENTIALS, poll=0.0))
     )
+
+
+@pytest.fixture
+def queue(lab: Lab) -> Queue:
+    """Batch's queue, with the real target in front of it."""
+    lab.queue = one = Queue()
+    lab.restart()
+    return one

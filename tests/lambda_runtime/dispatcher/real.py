@@ -20,7 +20,7 @@ from tests.lambda_runtime.dispatcher.world import FDL, HYBRID, queued
 from tests.waiting import eventually
 
 DATA = "data"
-QUICK = Settings(max_submits=3, max_attempts=2, backoff=1.0, backoff_cap=2.0)
+QUICK = Settings(max_submits=3, max_attempts=2, backoff=1.0, backoff_cap=2.0, patience=0.2)
 
 
 class Real:
@@ -79,6 +79,7 @@ class Real:
         mode: str = "lambda",
         targets: tuple[str, ...] = ("aws-lambda",),
         timeout: float = 30.0,
+        placement: str = "",
     ) -> None:
         """A service on the sides that its targets need, written down as a stack does."""
         path = StoragePath(ProviderRef("s3"), f"{DATA}/{name}/in")
@@ -100,7 +101,10 @@ class Real:
             lambdas.deploy([service])
         if "aws-batch" in targets:
             batches.deploy([service])
-        text = (HYBRID if both else FDL).format(
+        fdl = HYBRID if both else FDL
+        if placement:
+            fdl = fdl.replace("placement: {{", f"placement: {{{{{placement}, ")
+        text = fdl.format(
             name=name, path=f"{DATA}/{name}", targets=json.dumps(list(targets)), fallback="[]"
         )
         document = {"service": {"name": name}, "script": script, "fdl": text}
@@ -111,13 +115,16 @@ class Real:
             "function": name if "aws-lambda" in targets else "",
             "queue": f"{self.account.settings.name}-fargate" if batch else "",
             "definition": name if batch else "",
+            "arrays": batch,
             "targets": list(targets),
         }
         self.account.client("ssm").put_parameter(
             Name=f"/{self.account.settings.name}/services/{name}",
             Value=json.dumps(value),
             Type="String",
+            Overwrite=True,
         )
+        self.world.registry._least = 0.0
         self.world.services(again=True)
 
     def put(self, key: str, body: bytes = b"text") -> None:

@@ -9,13 +9,9 @@ from typing import Any
 
 from bridge.targets import JobState
 from lambda_runtime.dispatcher import intake, worker
-from tests.lambda_runtime.dispatcher.world import Lab, created, queued, report
+from tests.lambda_runtime.dispatcher.world import Killed, Lab, created, queued, report
 
 FILES = {str(module.__file__) for module in (intake, worker)}
-
-
-class Killed(BaseException):
-    """Nothing of ours may catch it."""
 
 
 def killed_at(line: int, work: Callable[[], object]) -> bool:

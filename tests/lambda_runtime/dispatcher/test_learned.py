@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
 from bridge.dispatch import Change, NewJob
@@ -9,7 +12,7 @@ from bridge.events import decode, job_id
 from bridge.scheduler import decide, run_cost
 from bridge.targets import JobState, JobUpdate
 from lambda_runtime.dispatcher.worker import Worker
-from tests.lambda_runtime.dispatcher.world import FDL, Lab, created
+from tests.lambda_runtime.dispatcher.world import FDL, Killed, Lab, created
 
 FASTEST = FDL.replace("placement: {{", "placement: {{policy: fastest, ")
 
@@ -86,6 +89,57 @@ def test_what_a_service_with_a_budget_has_spent_is_counted_once_for_each_run(lab
     lab.now += 86_400
     assert lab.world.snapshot(known).spent["grey"].day == 0
     assert lab.jobs()[0].id == job, "what was spent is no job"
+
+
+def test_a_run_and_its_cost_are_counted_together_or_not_at_all(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = FDL.replace("placement: {{", "placement: {{budget: {{day: 1 USD}}, ")
+    lab.deploy("grey", fdl=paid)
+    known = lab.world.service("grey")
+    assert known is not None
+    client, table = lab.account.client("dynamodb"), lab.world.table
+    transact, cost = (
+        client.transact_write_items,
+        run_cost(known.service, known.document.targets["aws-lambda"], 100.0),
+    )
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+    conflict = client.exceptions.TransactionCanceledException(
+        {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}, "w"
+    )
+
+    def ends(number: int, *faults: BaseException, late: bool = False) -> JobState:
+        """The end of a run whose record meets these faults, late: when it has been made."""
+        (event,) = decode(created(f"grey/in/{number}"))
+        job, now, left = job_id("grey", event), lab.now, list(faults)
+        table.accept(NewJob(job, "grey", event), now)
+        table.change(Change(job, 1, JobState.SUBMITTED, now, target="aws-lambda"))
+
+        def faulty(**call: Any) -> Any:
+            done = transact(**call) if late else None
+            if left:
+                raise left.pop(0)
+            return done or transact(**call)
+
+        monkeypatch.setattr(client, "transact_write_items", faulty)
+        update = JobUpdate(job, JobState.SUCCEEDED, started=now, ended=now + 100)
+        for _ in range(2):
+            detail = table.detail(job)
+            assert detail is not None
+            with suppress(Killed):
+                Worker(lab.world).learn(update, detail)
+            # What is counted is always what is on record.
+            over = sum(one.state is JobState.SUCCEEDED for one in lab.jobs())
+            assert table.spent("grey", lab.now)[0] == cost * over
+        found = table.job(job)
+        assert found is not None
+        return found.state
+
+    assert ends(0, Killed()) is JobState.SUCCEEDED
+    assert ends(1, Killed(), late=True) is JobState.SUCCEEDED
+    assert ends(2, conflict, conflict) is JobState.SUCCEEDED
+    assert ends(3) is JobState.SUCCEEDED
+    assert table.spent("grey", lab.now) == (cost * 4, cost * 4)
 
 
 def test_a_service_without_a_choice_is_not_looked_at(lab: Lab) -> None:

@@ -11,6 +11,7 @@ from bridge.targets import JobState
 from lambda_runtime.dispatcher import Dispatcher, World
 from tests.lambda_runtime.dispatcher.real import Real, real
 from tests.lambda_runtime.dispatcher.world import created, queued
+from tests.waiting import eventually
 
 UPPER = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
 COUNTED = UPPER + 'echo run >> "{file}"\n'
@@ -41,7 +42,41 @@ def test_an_upload_runs_in_batch_whose_events_tell_of_it(aws: Real) -> None:
     aws.put("heavy/in/x")
     (job,) = aws.until(1, over)
     assert (job.state, job.target) == (JobState.SUCCEEDED, "aws-batch"), job.reason
+    alone = job.handle
     assert aws.get("heavy/out/x") == b"TEXT"
+    # What comes together is one array, whose children are jobs of their own.
+    messages: list[str] = []
+    for name in "abc":
+        aws.put(f"heavy/in/{name}", name.encode())
+    while len(messages) < 3:
+        messages += eventually(lambda: aws.take(aws.events))
+    aws.dispatcher.events(queued(*messages))
+    jobs = aws.until(4, over)
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+    handles = {job.handle for job in jobs if job.handle != alone}
+    (array,) = {handle.partition(":")[0] for handle in handles}
+    assert handles == {f"{array}:{number}" for number in range(3)}
+    assert [aws.get(f"heavy/out/{name}") for name in "abc"] == [b"A", b"B", b"C"]
+
+
+def test_what_waits_in_batch_goes_to_a_function_that_is_free(aws: Real) -> None:
+    paid = "policy: fastest, budget: {{day: 1 USD}}"
+    aws.deploy("mixed", UPPER, targets=("aws-batch",), placement=paid)
+    batch, name = aws.account.client("batch"), f"{aws.account.settings.name}-fargate"
+    batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
+    aws.put("mixed/in/x")
+    aws.until(1, lambda job: job.state is JobState.SUBMITTED)
+    aws.deploy("mixed", UPPER, targets=("aws-batch", "aws-lambda"), placement=paid)
+    eventually(lambda: aws.dispatcher.waiting().get("moved"))
+    (job,) = aws.until(1, over)
+    assert (job.state, job.target, job.attempt) == (JobState.SUCCEEDED, "aws-lambda", 2), job.reason
+    assert aws.get("mixed/out/x") == b"TEXT"
+    detail = aws.world.table.detail(job.id)
+    assert detail is not None
+    assert [one.state for one in detail.attempts] == [JobState.CANCELLED, JobState.SUCCEEDED]
+    assert [one["target"] for one in detail.decisions] == ["aws-batch", "aws-lambda"]
+    # What it has cost is counted with its end.
+    assert job.ended is not None and aws.world.table.spent("mixed", job.ended)[0] > 0
 
 
 def test_a_function_that_comes_to_its_limit_goes_on_in_batch(aws: Real, tmp_path: Path) -> None:
@@ -103,13 +138,12 @@ def test_a_function_deleted_by_hand_is_a_dead_letter(aws: Real) -> None:
     assert job.id in letter
 
 
-@pytest.mark.slow
-def test_a_thousand_events_at_once_are_a_thousand_jobs(aws: Real) -> None:
+def test_hundreds_of_events_at_once_are_as_many_jobs(aws: Real) -> None:
     aws.deploy("upper", UPPER)
     submitted: list[str] = []
     aws.world.lambdas.submit = lambda job: submitted.append(job.id) or job.id  # type: ignore
-    bodies = [created(f"upper/in/{number}") for number in range(1000)]
+    bodies = [created(f"upper/in/{number}") for number in range(200)]
     assert aws.dispatcher.events(queued(*bodies)) == {"batchItemFailures": []}
     jobs = aws.world.table.jobs("upper", limit=5000)
-    assert len(jobs) == len(set(submitted)) == len(submitted) == 1000
+    assert len(jobs) == len(set(submitted)) == len(submitted) == 200
     assert {job.state for job in jobs} == {JobState.SUBMITTED}

@@ -74,7 +74,8 @@ def test_without_a_fallback_it_is_placed_anew_without_the_target_that_gave_it_up
     lab.dispatcher.events(queued(created("grey/in/x")))
     first = lab.job().target
     second = {"aws-lambda": "aws-batch", "aws-batch": "aws-lambda"}[first]
-    {"aws-lambda": lab.lambdas, "aws-batch": lab.batches}[second].noted.faults = []
+    noted = {"aws-lambda": lab.lambdas.noted, "aws-batch": lab.batches.noted}
+    noted[second].faults = []
     go_on(lab)
     go_on(lab)
     job = lab.job()
@@ -144,6 +145,26 @@ def test_a_job_waits_while_a_breaker_is_open(lab: Lab, monkeypatch: pytest.Monke
     lab.now = job.due
     lab.dispatcher.states(queued(json.dumps({GO_ON: {"job": job.id, "attempt": 1}})))
     assert lab.job().state is JobState.SUBMITTED and lab.letters() == []
+
+
+def test_five_refusals_in_a_row_open_the_breaker_of_a_target_for_every_process(lab: Lab) -> None:
+    lab.deploy("grey")
+    lab.lambdas.noted.faults = [THROTTLED] * 5
+    for number in range(5):
+        lab.dispatcher.events(queued(created(f"grey/in/{number}")))
+    lab.restart()
+    lab.dispatcher.events(queued(created("grey/in/late")))
+    late = next(job for job in lab.jobs() if job.event.key.endswith("late"))
+    assert late.state is JobState.ACCEPTED and "jobs failed on aws-lambda lately" in late.reason
+    assert lab.lambdas.noted.asked == 0
+    # After a while one is to try, and what it meets is for all.
+    lab.now += 40.0
+    lab.restart()
+    lab.dispatcher.states(queued(json.dumps({GO_ON: {"job": late.id, "attempt": 1}})))
+    assert lab.lambdas.noted.runs == [(late.id, 1)]
+    lab.restart()
+    lab.dispatcher.events(queued(created("grey/in/later")))
+    assert lab.lambdas.noted.asked == 1 and len(lab.jobs()) == 7
 
 
 def test_a_policy_on_trial_decides_its_share_and_the_record_says_so(lab: Lab) -> None:

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from chalice.test import Client
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from bridge.dispatch.tracing import Tracing
 from bridge.errors import TargetUnavailable
 from bridge.events import s3_record
 from bridge.targets import JobState
@@ -45,6 +49,35 @@ def test_a_body_starts_a_job_that_can_be_asked_for(lab: Lab, client: Client) -> 
     shown = said(client.http.get(f"/jobs/{name}", headers=GREY))
     assert (shown["job"], shown["state"], shown["exit_code"]) == (name, "succeeded", 0)
     assert "data" not in json.dumps(shown)
+
+
+def test_a_callers_trace_goes_with_the_job_and_gets_its_spans(lab: Lab, client: Client) -> None:
+    caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {**GREY, "traceparent": caller}
+    # Without OpenTelemetry it is handed on.
+    client.http.post("/job/grey", headers=headers, body=b"one")
+    assert [job.trace for job in lab.lambdas.noted.jobs] == [caller]
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(spans))
+    lab.world.tracing = Tracing(provider)
+    name = said(client.http.post("/job/grey", headers=headers, body=b"two"))["job"]
+    (accept,) = spans.get_finished_spans()
+    (_, sent) = lab.lambdas.noted.jobs
+    assert accept.context is not None and sent.trace.split("-")[1:3] == [
+        f"{accept.context.trace_id:032x}",
+        f"{accept.context.span_id:016x}",
+    ]
+    job = lab.world.table.job(name)
+    assert job is not None and job.trace == sent.trace
+    phases = {"stage_in": 0.1, "script": 0.5, "stage_out": 0.1}
+    report(lab, job, phases=phases)
+    lab.dispatcher.states(queued(ended(job)))
+    told = spans.get_finished_spans()
+    names = {one.name for one in told}
+    assert names == {"accept", "place", "submit", "run", "stage_in", "script", "stage_out"}
+    traces = {one.context.trace_id for one in told if one.context is not None}
+    assert traces == {int(caller.split("-")[1], 16)}
 
 
 def test_an_event_as_a_body_is_its_object(lab: Lab, client: Client) -> None:

@@ -43,6 +43,10 @@ QUICK = Settings(max_submits=3, max_attempts=2, backoff=1.0, backoff_cap=4.0)
 LETTERS = "lab-events-dead"
 
 
+class Killed(BaseException):
+    """The end of a process: nothing of ours may catch it."""
+
+
 class Noted:
     """The submits of a target: jobs in order, after the faults that are queued."""
 
@@ -126,7 +130,10 @@ class Queue:
 
 
 class Lab:
-    """An account with the dispatcher's resources. `now` is its clock."""
+    """An account with the dispatcher's resources. `now` is its clock.
+
+    With a `queue` its Batch target is the real one, and that stands behind it.
+    """
 
     def __init__(self, account: Account, settings: Settings = QUICK) -> None:
         self.account = account
@@ -146,6 +153,7 @@ class Lab:
             tokens="lab/tokens",
         )
         self.numbers = itertools.count(1)
+        self.queue: Queue | None = None
         self.restart()
         self.world.table.create()
 
@@ -159,6 +167,10 @@ class Lab:
         )
         self.lambdas, self.batches = Lambdas(self.account), Batches(self.account)
         self.world.lambdas, self.world.batches = self.lambdas, self.batches
+        if self.queue is not None:
+            self.account._clients["batch"] = self.queue
+            spec = TargetSpec("aws-batch", "batch")
+            self.world.batches = BatchTarget(spec, self.account, {})
         self.world.registry._least = 0.0
         self.dispatcher = Dispatcher(self.world)
 
@@ -259,6 +271,11 @@ def created(key: str, *, bucket: str = "data", sequencer: str = "1") -> dict[str
             "reason": "PutObject",
         },
     }
+
+
+def burst(number: int, *services: str) -> list[dict[str, Any]]:
+    """So many new objects for each service."""
+    return [created(f"{name}/in/{one}") for name in services for one in range(number)]
 
 
 def queued(*bodies: Any, number: int = 1) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from bridge.dispatch import steps
 from bridge.dispatch.model import Waiting
+from bridge.dispatch.protocol import Decide
 from bridge.dispatch.settings import Settings
 from bridge.fdl.model import Service
 from bridge.scheduler import Decision, Room, Snapshot, TargetState
 
-__all__ = ["hedged", "is_worth", "patience", "seen_by", "unexplained", "unpaid"]
+__all__ = ["better", "hedged", "is_worth", "patience", "seen_by", "unexplained", "unpaid"]
 
 # Of a deadline, before a job that waits is decided about anew.
 _SHARE: Final = 0.25
@@ -79,6 +81,28 @@ def unexplained(
             for state in snapshot.targets
         ),
     )
+
+
+def better(
+    one: Waiting,
+    service: Service,
+    snapshot: Snapshot,
+    decide: Decide,
+    *,
+    settings: Settings,
+    now: float,
+) -> str:
+    """Where the job would be better off than where it waits; "" when it stays.
+
+    `snapshot` is what it sees (`seen_by`). Raises what `decide` does.
+    """
+    pressed, seed = steps.in_time(service, one.job, now), steps.seed(one.job.id)
+    decision = decide(pressed, one.job.event, snapshot, seed=seed)
+    late = unexplained(one, decision, snapshot, now)
+    if late is not None:
+        decision = decide(pressed, one.job.event, late, seed=seed)
+    left = pressed.placement.deadline
+    return decision.target if is_worth(decision, one.job.target, left, settings) else ""
 
 
 def hedged(taken: Decision, since: float, now: float) -> str:
