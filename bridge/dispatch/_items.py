@@ -34,7 +34,7 @@ Item = Mapping[str, Mapping[str, Any]]
 LARGE: Final = 200_000
 # An item may have 400 kB in all; outputs beyond this are left to the report in the work bucket.
 _MOST_OUTPUTS: Final = 60_000
-# Some twenty decisions between two targets.
+# Some sixty decisions between two targets.
 _MOST_DECISIONS: Final = 60_000
 _LONGEST_REASON: Final = 8_000
 # What an attempt has in common with its job, under the same names.

@@ -10,7 +10,7 @@ from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._lane import Lane
 from bridge.dispatch._owner import is_gone
 from bridge.dispatch.model import Change, JobRecord
-from bridge.errors import PermanentError, TemporaryError
+from bridge.errors import PermanentError
 from bridge.targets import JobState
 
 __all__ = ["Keeper"]
@@ -153,10 +153,13 @@ def tell(core: Core, lanes: Mapping[str, Lane], record: JobRecord) -> bool:
     try:
         if lane is not None:
             lane.stop(record)
-    except TemporaryError as error:
-        LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
-        return False
     except PermanentError as error:
         LOG.warning("cannot cancel job %s on %s: %s", record.id, record.target, error)
+        if lane is not None:
+            # What is followed for ever takes a place of those that run.
+            lane.drop(record.id)
+    except Exception as error:
+        LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
+        return False
     core.store.stopped(record.id)
     return True

@@ -102,12 +102,7 @@ class Lane:
         """Tell the target to cancel; raises what the target raises."""
         if isinstance(self._target, Bundles) and record.handle:
             self._target.follow(record.id, record.attempt, record.handle, record.service)
-        try:
-            self._target.cancel(record.id)
-        except PermanentError:
-            # Nobody tells again, and what is followed for ever takes a place of those that run.
-            self.drop(record.id)
-            raise
+        self._target.cancel(record.id)
         self.drop(record.id)
 
     # --- submitting -------------------------------------------------------------------------
@@ -150,7 +145,11 @@ class Lane:
         due = core.store.next_due(JobState.PLACED, now, self.name)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
-        records = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        claimed = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        # Those that the target was asked to give back may have been given back.
+        if held := [record for record in claimed if record.moving]:
+            self.resume(held)
+        records = [record for record in claimed if not record.moving]
         for record in records:
             self._begin(record)
         bundles, alone = self._bundler.sorted(records) if self._bundler else ([], records)

@@ -200,7 +200,8 @@ class Mover:
         core = self._core
         detail = core.store.detail(job.id)
         if detail is None or detail.job.attempt != job.attempt:
-            lane.unhold(job.id)
+            # Another dispatcher took us for dead, and was faster.
+            lane.gone(job.id)
             return
         now, fallback = detail.job, ""
         if now.tries >= core.settings.max_submits:

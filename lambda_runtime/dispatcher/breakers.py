@@ -6,12 +6,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Final
 
 from bridge.dispatch.table import JobTable
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, TemporaryError
 from bridge.estimates import Breaker
 from bridge.scheduler import Snapshot
 
@@ -39,8 +40,17 @@ class Breakers:
         )
         return replace(snapshot, targets=tuple(states))
 
-    def submitted(self, target: str, *, ok: bool) -> None:
-        """A target has taken a job, or refused it for now."""
+    @contextmanager
+    def around(self, target: str) -> Iterator[None]:
+        """Around one submit to a target, of one job or many: it takes it, or refuses it for now."""
+        try:
+            yield
+        except TemporaryError:
+            self._submitted(target, ok=False)
+            raise
+        self._submitted(target, ok=True)
+
+    def _submitted(self, target: str, *, ok: bool) -> None:
         if ok and self._of(target) == Breaker():
             return
         try:

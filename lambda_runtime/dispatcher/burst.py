@@ -115,7 +115,8 @@ class Burst:
                     self._worker.submit(job)
                 return
             try:
-                launched = batches.launch(service, root, len(group))
+                with self._world.breakers.around(mine[0].target):
+                    launched = batches.launch(service, root, len(group))
             except BridgeError as error:
                 for job in mine:
                     self._worker.not_taken(job, group[0].known, error)

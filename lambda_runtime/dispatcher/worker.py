@@ -193,7 +193,9 @@ class Worker:
             if job.handle and (child := self._child(job)):
                 self.submitted(job, child)
             elif not job.handle or self._leaves_array(job):
-                self.submitted(job, target.submit(job_of(job)))
+                with world.breakers.around(job.target):
+                    handle = target.submit(job_of(job))
+                self.submitted(job, handle)
         except (TemporaryError, PermanentError) as error:
             self.not_taken(job, known, error)
 
@@ -218,7 +220,6 @@ class Worker:
     def submitted(self, job: JobRecord, handle: str) -> None:
         """The target has it."""
         world = self._world
-        world.breakers.submitted(job.target, ok=True)
         state, now = JobState.SUBMITTED, world.clock()
         world.table.change(
             Change(job.id, job.attempt, state, now, handle=handle or None, tries=job.tries)
@@ -227,7 +228,6 @@ class Worker:
     def _refused(self, job: JobRecord, known: Known, error: TemporaryError) -> None:
         """Try again after a while; then go to the fallback target, or be dead."""
         world = self._world
-        world.breakers.submitted(job.target, ok=False)
         later = steps.submit_later(job, error, world.clock(), world.settings)
         if later is not None:
             if world.table.change(later):

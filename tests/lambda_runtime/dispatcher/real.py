@@ -79,7 +79,7 @@ class Real:
         mode: str = "lambda",
         targets: tuple[str, ...] = ("aws-lambda",),
         timeout: float = 30.0,
-        policy: str = "",
+        placement: str = "",
     ) -> None:
         """A service on the sides that its targets need, written down as a stack does."""
         path = StoragePath(ProviderRef("s3"), f"{DATA}/{name}/in")
@@ -102,8 +102,8 @@ class Real:
         if "aws-batch" in targets:
             batches.deploy([service])
         fdl = HYBRID if both else FDL
-        if policy:
-            fdl = fdl.replace("placement: {{", f"placement: {{{{policy: {policy}, ")
+        if placement:
+            fdl = fdl.replace("placement: {{", f"placement: {{{{{placement}, ")
         text = fdl.format(
             name=name, path=f"{DATA}/{name}", targets=json.dumps(list(targets)), fallback="[]"
         )

@@ -170,7 +170,7 @@ def test_what_batch_does_not_take_together_is_tried_again_alone(
     lab: Lab, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.deploy("grey", **BATCH)
-    bodies = burst(3, "grey")
+    bodies = burst(6, "grey")
     with monkeypatch.context() as patch:
         launch = TargetUnavailable("submit: Too Many Requests [TooManyRequestsException]")
         patch.setattr(lab.world.batches, "launch", lambda *_: (_ for _ in ()).throw(launch))
@@ -178,6 +178,8 @@ def test_what_batch_does_not_take_together_is_tried_again_alone(
     jobs = lab.jobs()
     assert {(job.state, job.tries) for job in jobs} == {(JobState.PLACED, 1)}
     assert queue.jobs == []
+    # That was one refusal, however many jobs it was about: no breaker opens.
+    assert '"refused": 1' in lab.world.table.kept("breaker/aws-batch")
     lab.now += 500
     lab.dispatcher.reconcile(30.0)
     jobs = lab.jobs()

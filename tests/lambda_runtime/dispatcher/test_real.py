@@ -60,12 +60,13 @@ def test_an_upload_runs_in_batch_whose_events_tell_of_it(aws: Real) -> None:
 
 
 def test_what_waits_in_batch_goes_to_a_function_that_is_free(aws: Real) -> None:
-    aws.deploy("mixed", UPPER, targets=("aws-batch",), policy="fastest")
+    paid = "policy: fastest, budget: {{day: 1 USD}}"
+    aws.deploy("mixed", UPPER, targets=("aws-batch",), placement=paid)
     batch, name = aws.account.client("batch"), f"{aws.account.settings.name}-fargate"
     batch.update_compute_environment(computeEnvironment=name, state="DISABLED")
     aws.put("mixed/in/x")
     aws.until(1, lambda job: job.state is JobState.SUBMITTED)
-    aws.deploy("mixed", UPPER, targets=("aws-batch", "aws-lambda"), policy="fastest")
+    aws.deploy("mixed", UPPER, targets=("aws-batch", "aws-lambda"), placement=paid)
     eventually(lambda: aws.dispatcher.waiting().get("moved"))
     (job,) = aws.until(1, over)
     assert (job.state, job.target, job.attempt) == (JobState.SUCCEEDED, "aws-lambda", 2), job.reason
@@ -74,6 +75,8 @@ def test_what_waits_in_batch_goes_to_a_function_that_is_free(aws: Real) -> None:
     assert detail is not None
     assert [one.state for one in detail.attempts] == [JobState.CANCELLED, JobState.SUCCEEDED]
     assert [one["target"] for one in detail.decisions] == ["aws-batch", "aws-lambda"]
+    # What it has cost is counted with its end.
+    assert job.ended is not None and aws.world.table.spent("mixed", job.ended)[0] > 0
 
 
 def test_a_function_that_comes_to_its_limit_goes_on_in_batch(aws: Real, tmp_path: Path) -> None:
