@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.dispatch import Settings
 from bridge.dispatch._codec import event_from, event_text, outputs_of
+from bridge.dispatch._crew import Crew
 from bridge.dispatch._owner import is_gone, new_owner
 from bridge.events import Event, EventKind
 
@@ -33,6 +35,26 @@ def test_the_backoff_is_repeatable_and_depends_on_the_seed() -> None:
 def test_the_backoff_honours_the_least_delay_and_survives_many_tries() -> None:
     assert Settings(backoff=0.1).delay("job", 1, 5.0) == 5.0
     assert Settings().delay("job", 100_000) <= Settings().backoff_cap
+
+
+def test_a_crew_survives_errors_works_at_once_and_leaves_what_waits_when_it_closes() -> None:
+    crew, together, go, done = Crew(2, "test"), threading.Barrier(3), threading.Event(), []
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ValueError("as any work may")
+        if number < 3:
+            together.wait(30)  # the two of them and the test
+            go.wait(30)
+        done.append(number)
+
+    for number in (0, 0, 1, 2, 3):
+        crew.hand(work, number)
+    together.wait(30)
+    threading.Timer(0.05, go.set).start()
+    crew.close()
+    crew.hand(work, 4)
+    assert sorted(done) == [1, 2]
 
 
 def test_an_owner_is_gone_when_its_process_is() -> None:

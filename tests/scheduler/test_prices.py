@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from math import ceil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.scheduler import list_prices, offer
+from bridge.scheduler._prices import Rate
+from bridge.scheduler.bills import Bill
 from tests.scheduler.make import (
     CLUSTER,
     FUNCTIONS,
@@ -49,6 +54,20 @@ def test_lambda_bills_by_the_millisecond() -> None:
     rate = Decimal("0.0000166667") * 2
     cost = offer(TWO_GB, None, state(FUNCTIONS, run=0.0101)).cost
     assert cost == rate * 11 / 1000 + Decimal("0.0000002")
+
+
+@given(
+    st.floats(0, 1e5)
+    | st.builds(
+        lambda ms, off: max(ms / 1000 + off, 0.0), st.integers(0, 10**8), st.floats(-1e-6, 1e-6)
+    ),
+    st.sampled_from([1, 1000]),
+)
+def test_steps_are_whole_but_for_the_last_digits_of_a_float(seconds: float, step: int) -> None:
+    rate = Rate(second=Decimal(1), step_ms=step)
+    assert rate.cost(seconds) == Decimal(ceil(round(seconds * 1000, 3) / step) * step) / 1000
+    bill = Bill(second=1.0, step=step / 1000)
+    assert bill.cost(seconds) == ceil(round(seconds / (step / 1000), 6)) * (step / 1000)
 
 
 def test_lambda_is_cheaper_for_short_jobs_and_fargate_for_long_ones() -> None:
