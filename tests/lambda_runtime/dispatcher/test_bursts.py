@@ -167,7 +167,7 @@ def test_an_array_with_a_job_that_another_has_placed_is_never_submitted(
     assert in_batch(lab, queue) == Counter({(job.id, job.handle): 1 for job in jobs})
 
 
-def test_what_batch_does_not_take_together_is_tried_again_alone(
+def test_an_array_that_batch_does_not_take_now_is_tried_again_as_it_is(
     lab: Lab, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.deploy("grey", **BATCH)
@@ -184,7 +184,7 @@ def test_what_batch_does_not_take_together_is_tried_again_alone(
     lab.now += 500
     lab.dispatcher.reconcile(30.0)
     jobs = lab.jobs()
-    assert {job.state for job in jobs} == {JobState.SUBMITTED}
+    assert {job.state for job in jobs} == {JobState.SUBMITTED} and arrays_of(queue) == [6]
     assert in_batch(lab, queue) == Counter({(job.id, job.handle): 1 for job in jobs})
 
 
