@@ -1,6 +1,8 @@
 """Events of many senders at once: those that come while others are committed share the next commit.
 
-Each batch goes to one thread and back: a thread for each event costs more than the event.
+Each batch goes to one thread and back: a thread for each event costs more than the event. Before a
+batch goes, those who were answered last have a moment to send again. Without it the first of them
+is committed alone while the others come, and every event waits for two commits.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from bridge.errors import TemporaryError
@@ -18,6 +21,7 @@ __all__ = ["Intake"]
 
 # As many bodies to a commit as the queue's store takes in one statement.
 _BATCH: Final = 128
+_MOMENT: Final = 0.003
 
 _Waiting = tuple[bytes, asyncio.Future[None]]
 
@@ -30,11 +34,15 @@ class Intake:
         self._waiting: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="manager-intake")
         self._worker: asyncio.Task[None] | None = None
+        self._usual = 1
+        self._enough = asyncio.Event()
 
     async def take(self, body: bytes) -> None:
         """Accept the events of a body: durable on return. Errors as `Manager.ingest`'s."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((body, answer))
+        if len(self._waiting) >= self._usual:
+            self._enough.set()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         await answer
@@ -43,15 +51,24 @@ class Intake:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                # Requests that have come together are read by now.
-                await asyncio.sleep(0)
+                await self._gather()
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 bodies = [body for body, _ in batch]
                 errors = await loop.run_in_executor(self._thread, self._accept, bodies)
                 for (_, answer), error in zip(batch, errors, strict=True):
                     _tell(answer, error)
+                self._usual = min(len(batch) + len(self._waiting), _BATCH)
         finally:
             self._worker = None
+
+    async def _gather(self) -> None:
+        """Until as many have come as there were around the last commit, or a moment is over."""
+        # Requests that have come together are read by then.
+        await asyncio.sleep(0)
+        if len(self._waiting) < self._usual:
+            self._enough.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), _MOMENT)
 
     def _accept(self, bodies: list[bytes]) -> list[Exception | None]:
         """Accept all of them at once, or each by itself when one of them is at fault."""

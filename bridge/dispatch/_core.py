@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from bridge.dispatch import steps
 from bridge.dispatch._hooks import Hooks
 from bridge.dispatch._known import Known
 from bridge.dispatch._owner import new_owner
 from bridge.dispatch._tally import Tally
-from bridge.dispatch.model import Accepted, Change, JobEvent, NewJob
+from bridge.dispatch.model import Accepted, Change, JobDetail, JobEvent, JobRecord, NewJob
 from bridge.dispatch.protocol import JobStore, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import TemporaryError
@@ -134,6 +135,18 @@ class Core:
                 LOG.warning("%s; asking again", error)
                 self.stopping.wait(max(_PAUSE, min(error.delay, 1.0)))
         return None
+
+    def give_up(
+        self, job: JobRecord, why: str, fallback: str, detail: JobDetail | None, *, elsewhere: bool
+    ) -> None:
+        """End an attempt that has not run: the job goes to its fallback target, if its service has
+        the money for that, is placed anew, or is dead."""
+        wish = steps.given_up(job, why, fallback, self.clock(), elsewhere=elsewhere)
+        cost = steps.cost_on(detail, fallback) if fallback else None
+        within = self.known.within(job.service) if cost else None
+        done = self.persist([replace(wish, cost=cost, within=within)])
+        if done[0] is None and within is not None:
+            self.persist([steps.given_up(job, why, "", self.clock(), elsewhere=True)])
 
     def loop(self, step: Callable[[], None]) -> None:
         """Run the step until we stop; errors are logged and the next step comes after a pause."""

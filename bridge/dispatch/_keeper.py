@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -9,12 +10,17 @@ from bridge.dispatch._core import LOG, Core
 from bridge.dispatch._lane import Lane
 from bridge.dispatch._owner import is_gone
 from bridge.dispatch.model import Change, JobRecord
-from bridge.errors import PermanentError, TemporaryError
+from bridge.errors import PermanentError
 from bridge.targets import JobState
 
 __all__ = ["Keeper"]
 
 _BATCH: Final = 500
+# Seconds by which clocks may differ, or be set, before a lease runs out by them. Who is dead is
+# told by silence long before that.
+_SKEW: Final = 30 * 86_400.0
+# So that nobody waits long for his turn to write.
+_FEW: Final = 200
 _WITH_TARGET: Final = (JobState.SUBMITTED, JobState.RUNNING)
 
 
@@ -25,11 +31,13 @@ class Keeper:
         self._core = core
         self._lanes = lanes
         self._others = False
+        # Each other's last lease, and when we saw it first, by a clock that nobody sets.
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._steady = time.monotonic
 
     def start(self) -> None:
         """Take the lease and take over orphans, before anything else runs."""
-        core = self._core
-        core.store.lease(core.owner, core.clock() + core.settings.lease)
+        self._lease()
         self._bury()
         self._adopt()
 
@@ -40,7 +48,11 @@ class Keeper:
     def _renew(self) -> None:
         core = self._core
         if not core.stopping.wait(core.settings.lease / 3):
-            core.store.lease(core.owner, core.clock() + core.settings.lease)
+            self._lease()
+
+    def _lease(self) -> None:
+        core = self._core
+        core.store.lease(core.owner, core.clock() + core.settings.lease + _SKEW)
 
     def run(self) -> None:
         """The thread's other work until the dispatcher stops."""
@@ -53,6 +65,13 @@ class Keeper:
         self._bury()
         self._adopt()
         self._tell_targets()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        core = self._core
+        before = core.clock() - core.settings.keep
+        while not core.stopping.is_set() and core.store.tidy(before, _FEW):
+            pass
 
     def _bury(self) -> None:
         """End the leases of the dead; while others live, count anew what they have changed."""
@@ -60,12 +79,23 @@ class Keeper:
         for owner, until in core.store.owners().items():
             if owner == core.owner:
                 continue
-            if until < core.clock() or is_gone(owner):
+            if until < core.clock() or self._is_silent(owner, until) or is_gone(owner):
                 core.store.release(owner)
+                self._seen.pop(owner, None)
             others = True
         if others or self._others:
             core.store.loads(core.tally.load)
         self._others = others
+
+    def _is_silent(self, owner: str, until: float) -> bool:
+        """Whether it has not renewed its lease for as long as one is: what its clock says, or ours,
+        has no part in it."""
+        now = self._steady()
+        lease, since = self._seen.setdefault(owner, (until, now))
+        if lease != until:
+            self._seen[owner] = until, now
+            return False
+        return now - since > self._core.settings.lease
 
     def _adopt(self) -> None:
         """Take over jobs whose dispatcher has died."""
@@ -123,10 +153,13 @@ def tell(core: Core, lanes: Mapping[str, Lane], record: JobRecord) -> bool:
     try:
         if lane is not None:
             lane.stop(record)
-    except TemporaryError as error:
-        LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
-        return False
     except PermanentError as error:
         LOG.warning("cannot cancel job %s on %s: %s", record.id, record.target, error)
+        if lane is not None:
+            # What is followed for ever takes a place of those that run.
+            lane.drop(record.id)
+    except Exception as error:
+        LOG.warning("cannot cancel job %s on %s yet: %s", record.id, record.target, error)
+        return False
     core.store.stopped(record.id)
     return True

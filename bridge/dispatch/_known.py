@@ -15,9 +15,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from bridge.dispatch._busy import Busy
-from bridge.dispatch._promises import Promises
 from bridge.dispatch.lessons import observation
-from bridge.dispatch.model import JobEvent, Lesson
+from bridge.dispatch.model import JobEvent, Lesson, Within
 from bridge.errors import BridgeError
 from bridge.estimates import Accuracy, Estimates
 from bridge.fdl.model import TargetSpec
@@ -44,7 +43,6 @@ class Known:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._book = Estimates()
-        self._promises = Promises()
         self._busy = Busy(name for name, spec in specs.items() if spec.kind == "lambda")
         self._version = 0
         self._swept = 0.0
@@ -55,19 +53,51 @@ class Known:
 
     def informed(self, snapshot: Snapshot, service: str) -> Snapshot:
         """The snapshot with what is known of a service, for a decision about it."""
+        # Before the rest: what is learned in between counts twice then, and not never.
+        spent = self.spent(service) if self._budget(service) else None
         owner, now = self._core.share(service), self._core.clock()
         with self._lock:
             busy = self._busy.of(service)
             informed = self._book.informed(snapshot, service, now, owner=owner, busy=busy)
-            spent = self._promises.added(informed.spent[service], service, owner, now)
+        if spent is None:
+            return informed
         return replace(informed, spent={**informed.spent, service: spent})
 
     def spent(self, service: str) -> Spent:
-        """What the service and its owner have spent, with what their jobs under way will cost."""
+        """What the service and its owner have spent, with what their jobs under way will cost, of
+        every dispatcher on the store."""
         owner, now = self._core.share(service), self._core.clock()
+        under_way = self._core.store.promised(service, owner)
+        if under_way.version > self._version:
+            self._catch_up()
+        own, all_ = under_way.service, under_way.share
         with self._lock:
             spent = self._book.spent(service, now, owner=owner)
-            return self._promises.added(spent, service, owner, now)
+        return Spent(
+            spent.day + own, spent.month + own, spent.owner_day + all_, spent.owner_month + all_
+        )
+
+    def within(self, service: str) -> Within | None:
+        """What jobs of the service may still cost by its budget; None when it has none."""
+        limits, now = self._budget(service), self._core.clock()
+        if not limits:
+            return None
+        with self._lock:
+            spent, version = self._book.spent(service, now), self._version
+        gone = {"day": spent.day, "month": spent.month}
+        return Within(version, min(most - gone[period] for period, most in limits.items()))
+
+    def _budget(self, service: str) -> Mapping[str, Decimal]:
+        one = self._core.services.get(service)
+        return {} if one is None else one.placement.budget
+
+    def _catch_up(self) -> None:
+        """Take what another has learned; while we are learning, that is seen to anyway."""
+        version, theirs = self._core.store.kept(self._version)
+        with self._lock:
+            if version > self._version and not self._unsure:
+                self._submit_again(self._book.restore(theirs))
+                self._version = version
 
     def accuracy(self) -> list[Accuracy]:
         """What is known of each service on each target, and how good it was."""
@@ -86,15 +116,12 @@ class Known:
         """Something has ended: there is something to learn, in a while."""
         self._busy.heard(news)
         if any(event.state.final or event.attempt > 1 for event in news):
-            # Without the lock: whoever commits does not wait for who learns.
-            self._promises.heard(news, self._core.clock())
             self._news.set()
 
-    def placed(self, job: str, service: str, target: str, cost: Decimal) -> None:
-        """A job was placed where it is expected to cost so much."""
+    def placed(self, job: str, service: str, target: str) -> None:
+        """A job was placed there."""
         with self._lock:
             self._busy.placed(job, service, target, self._core.clock())
-            self._promises.make(job, service, self._core.share(service), cost)
 
     def submitted(self, target: str, *, ok: bool) -> None:
         """A target has taken a job, or refused it for now (when it is only full, neither)."""
@@ -167,21 +194,21 @@ class Known:
         version, theirs = store.kept(self._version)
         found = store.lessons(_BATCH)
         with self._lock:
-            if theirs:
+            if version > self._version:
                 self._submit_again(self._book.restore(theirs))
                 self._version = version
+            # Until it is stored, what is in memory may be wrong: then it is read anew.
+            self._unsure = True
             self._sweep()
             drifted = [lesson for lesson in found if self._observe(lesson)]
-            self._promises.settle(self._core.clock())
             changes, submits = self._book.changes(), len(self._submits)
         if not found and not changes:
+            self._unsure = False
             return 0
-        # Until it is stored, what is in memory may be wrong: then it is read anew.
-        self._unsure = True
         if not store.learned(version, changes, found):
             return _BATCH
         with self._lock:
-            self._version += bool(changes)
+            self._version = max(self._version, version + bool(changes))
             del self._submits[:submits]
             self._unsure = False
         for lesson in drifted:

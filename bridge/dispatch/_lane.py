@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.dispatch import steps
 from bridge.dispatch._bundles import Bundler
 from bridge.dispatch._core import LOG, Core
+from bridge.dispatch._crew import Crew
 from bridge.dispatch._news import Watched, understood, watched
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
@@ -68,7 +68,7 @@ class Lane:
         if isinstance(target, Bundles):
             self._bundler = Bundler(core, target, self)
             self._room = max(self._room, target.bundle_sizes[1])
-        self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix=f"submit-{name}")
+        self._crew = Crew(self._parallel, f"submit-{name}")
         if isinstance(target, Notifies):
             target.on_news(self._news.set)
 
@@ -76,7 +76,7 @@ class Lane:
         """Wait for the submits that are under way; the others stay in the store."""
         self.wake.set()
         self._news.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._crew.close()
 
     def resume(self, records: Sequence[JobRecord]) -> None:
         """Follow jobs that were with the target already: ask for news, then submit them again."""
@@ -103,12 +103,7 @@ class Lane:
         """Tell the target to cancel; raises what the target raises."""
         if isinstance(self._target, Bundles) and record.handle:
             self._target.follow(record.id, record.attempt, record.handle, record.service)
-        try:
-            self._target.cancel(record.id)
-        except PermanentError:
-            # Nobody tells again, and what is followed for ever takes a place of those that run.
-            self.drop(record.id)
-            raise
+        self._target.cancel(record.id)
         self.drop(record.id)
 
     # --- submitting -------------------------------------------------------------------------
@@ -151,7 +146,11 @@ class Lane:
         due = core.store.next_due(JobState.PLACED, now, self.name)
         if due is None or due > now:
             return _IDLE if due is None else min(_IDLE, due - now)
-        records = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        claimed = core.store.claim(core.owner, JobState.PLACED, now, room, self.name)
+        # Those that the target was asked to give back may have been given back.
+        if held := [record for record in claimed if record.moving]:
+            self.resume(held)
+        records = [record for record in claimed if not record.moving]
         for record in records:
             self._begin(record)
         bundles, alone = self._bundler.sorted(records) if self._bundler else ([], records)
@@ -240,13 +239,13 @@ class Lane:
         with self._lock:
             self._submitting += 1
             self._flying.add(record.id)
-        self._pool.submit(self._submit, record)
+        self._crew.hand(self._submit, record)
 
     def _hand_over_all(self, bundle: Sequence[JobRecord]) -> None:
         with self._lock:
             self._bundling += 1
             self._flying.update(record.id for record in bundle)
-        self._pool.submit(self._submit_all, bundle)
+        self._crew.hand(self._submit_all, bundle)
 
     def _submit_all(self, bundle: Sequence[JobRecord]) -> None:
         assert self._bundler is not None
@@ -410,7 +409,7 @@ class Lane:
         if elsewhere:
             # A submit that was refused may have arrived all the same.
             self._try_stop(record.id)
-        core.persist([steps.given_up(record, why, fallback, core.clock(), elsewhere=elsewhere)])
+        core.give_up(record, why, fallback, detail, elsewhere=elsewhere)
         self.drop(record.id)
 
     def _has_let_go(self, record: JobRecord) -> bool:

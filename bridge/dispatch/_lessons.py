@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bridge.dispatch import _rows
+from bridge.dispatch import _money, _rows
 from bridge.dispatch.database import Connection, Row, upsert
 from bridge.dispatch.model import Lesson
 
@@ -84,6 +84,7 @@ def learned(
     connection.executemany(_KEEP, kept)
     gone = [(name,) for name, text in changes.items() if not text]
     connection.executemany("DELETE FROM estimates WHERE name = ?", gone)
+    _money.kept(connection, of)
     connection.executemany(
         "DELETE FROM lessons WHERE seq = ? AND number = ?", [(o.seq, o.attempt.number) for o in of]
     )

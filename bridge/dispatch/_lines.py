@@ -14,11 +14,12 @@ __all__ = ["take", "waiting"]
 _FREE: Final = "owner NOT IN (SELECT id FROM owners WHERE until > ?)"
 # The last of each service in each line: who is behind all others has the longest to wait.
 _WAITING: Final = (
-    "WITH line AS (SELECT j.*,"  # noqa: S608  our own words
-    " row_number() OVER (PARTITION BY target ORDER BY due, seq) - 1 AS ahead"
-    f" FROM jobs j WHERE {IS_OPEN} AND state IN ('placed', 'submitted')),"
-    " late AS (SELECT seq, ahead,"
+    # Narrow rows: all that wait are sorted.
+    "WITH line AS (SELECT seq, target, service, state, owner, moving, placed,"  # noqa: S608
     " owner = '' AND tries = 0 AND reason = '' AND handle = '' AS untouched,"
+    " row_number() OVER (PARTITION BY target ORDER BY due, seq) - 1 AS ahead"
+    f" FROM jobs WHERE {IS_OPEN} AND state IN ('placed', 'submitted')),"
+    " late AS (SELECT seq, ahead, untouched,"
     " row_number() OVER (PARTITION BY target, service ORDER BY ahead DESC) AS back"
     " FROM line WHERE moving = 0 AND placed <= ? AND service IN ({services})"
     f" AND (state = 'submitted' AND owner = ? OR state = 'placed' AND {_FREE}))"

@@ -24,6 +24,8 @@ __all__ = ["Mover"]
 _FEW: Final = 16
 _LONGEST: Final = 10.0
 _SHORTEST: Final = 0.005
+# A look takes the longer the more jobs wait: it is not to be most of what the store does.
+_REST: Final = 20.0
 # While a target is being asked for a job.
 _ASKING: Final = 0.5
 
@@ -67,8 +69,10 @@ class Mover:
                     # The others there would fare no better, and those elsewhere must not wait.
                     break
         if len(self._lanes) > 1 and time.monotonic() >= self._next:
-            self._next = time.monotonic() + pause
+            begun = time.monotonic()
             self._look()
+            now = time.monotonic()
+            self._next = now + max(pause, _REST * (now - begun))
 
     # --- who is better off elsewhere --------------------------------------------------------
 
@@ -108,8 +112,11 @@ class Mover:
             return ""
         if service.placement.policy == "hedge":
             return self._hedged(job)
-        seen = waiting.seen_by(one, snapshot, going)
-        return self._decided(one, service, core.known.informed(seen, service.name))
+        seen = core.known.informed(waiting.seen_by(one, snapshot, going), service.name)
+        if service.placement.budget:
+            detail = core.store.detail(job.id)
+            seen = waiting.unpaid(seen, service.name, steps.cost_on(detail, job.target))
+        return self._decided(one, service, seen)
 
     def _hedged(self, job: JobRecord) -> str:
         detail = self._core.store.detail(job.id)
@@ -121,7 +128,7 @@ class Mover:
 
     def _has_moved_enough(self, job: JobRecord) -> bool:
         detail = self._core.store.detail(job.id) if job.attempt > 1 else None
-        return len(steps.left_by(detail)) >= self._core.settings.max_moves
+        return steps.moves(detail) >= self._core.settings.max_moves
 
     def _decided(self, one: Waiting, service: Service, snapshot: Snapshot) -> str:
         core, job = self._core, one.job
@@ -187,11 +194,12 @@ class Mover:
         core = self._core
         detail = core.store.detail(job.id)
         if detail is None or detail.job.attempt != job.attempt:
-            lane.unhold(job.id)
+            # Another dispatcher took us for dead, and was faster.
+            lane.gone(job.id)
             return
         now, fallback = detail.job, ""
         if now.tries >= core.settings.max_submits:
             fallback = steps.next_fallback(detail, self._lanes.keys())
         # Before it is stored: then the next attempt may begin there at any moment.
         lane.gone(job.id)
-        core.persist([steps.given_up(now, now.reason, fallback, core.clock(), elsewhere=True)])
+        core.give_up(now, now.reason, fallback, detail, elsewhere=True)

@@ -52,8 +52,23 @@ class Placer:
             core.placing.wait(_IDLE if due is None else min(_IDLE, due - now))
             return
         jobs = core.store.claim(core.owner, JobState.ACCEPTED, now, _BATCH)
-        core.persist(self._place(jobs))
+        changes = self._place(jobs)
+        answers = core.persist(changes)
+        core.persist(
+            [
+                self._looked_at_again(change)
+                for change, answer in zip(changes, answers, strict=True)
+                if answer is None and change.within is not None
+            ]
+        )
         core.tally.settle()
+
+    def _looked_at_again(self, change: Change) -> Change:
+        """Another dispatcher has spent what was left of the budget, or somebody has learned."""
+        core = self._core
+        now, state = core.clock(), JobState.ACCEPTED
+        due = now + core.settings.delay(change.job, 1)
+        return Change(change.job, change.attempt, state, now, due=due, release=True)
 
     def _place(self, jobs: Sequence[JobRecord]) -> list[Change]:
         """Decide about all of them on one snapshot, so that each sees those before it."""
@@ -98,33 +113,40 @@ class Placer:
         for name in {service.name for _, service in known}:
             snapshot = self._core.known.informed(snapshot, name)
         self._turn += len(known)
-        left = [self._left_by(job) for job, _ in known]
-        first = [one for one, gone in zip(known, left, strict=True) if not gone]
-        jobs = [(service, job.event, steps.seed(job.id)) for job, service in first]
-        burst = iter(decide_all(jobs, snapshot, place=self._taken))
-        return [
-            self._again(job, service, snapshot, gone) if gone else next(burst)
-            for (job, service), gone in zip(known, left, strict=True)
-        ]
+        # Each job has an event of its own, whatever that says.
+        left = {id(job.event): gone for job, _ in known if (gone := self._left_by(job))}
+
+        def place(
+            service: Service, event: Event | None, seen: Snapshot, /, *, seed: int
+        ) -> Decision:
+            gone = left.get(id(event))
+            if gone:
+                return self._again(service, event, seen, gone, seed=seed)
+            return self._taken(service, event, seen, seed=seed)
+
+        jobs = [(service, job.event, steps.seed(job.id)) for job, service in known]
+        return decide_all(jobs, snapshot, place=place)
 
     def _left_by(self, job: JobRecord) -> frozenset[str]:
         """Targets that this job has been to in vain."""
         return steps.left_by(self._core.store.detail(job.id) if job.attempt > 1 else None)
 
     def _again(
-        self, job: JobRecord, service: Service, snapshot: Snapshot, left: frozenset[str]
-    ) -> Decision | BridgeError:
+        self,
+        service: Service,
+        event: Event | None,
+        snapshot: Snapshot,
+        left: frozenset[str],
+        *,
+        seed: int,
+    ) -> Decision:
         """Without the targets that the job has left, if any other can run it."""
-        seed = steps.seed(job.id)
         others = steps.without(snapshot, left)
-        try:
-            with contextlib.suppress(PlacementError):
-                found = self._taken(service, job.event, others, seed=seed)
-                if found.target:
-                    return found
-            return self._taken(service, job.event, snapshot, seed=seed)
-        except BridgeError as error:
-            return error
+        with contextlib.suppress(PlacementError):
+            found = self._taken(service, event, others, seed=seed)
+            if found.target:
+                return found
+        return self._taken(service, event, snapshot, seed=seed)
 
     def _taken(
         self, service: Service, event: Event | None, snapshot: Snapshot, /, *, seed: int
@@ -160,10 +182,10 @@ class Placer:
         if decision.target not in self._targets:
             why = f"placed on {decision.target}, which this dispatcher does not have"
             return self._failed(job, why, decision)
-        if decision.chosen is not None:
-            cost = decision.chosen.offer.cost
-            self._core.known.placed(job.id, job.service, decision.target, cost)
-        return steps.placed(job, decision, self._core.clock())
+        self._core.known.placed(job.id, job.service, decision.target)
+        change = steps.placed(job, decision, self._core.clock())
+        within = self._core.known.within(job.service) if change.cost else None
+        return replace(change, within=within)
 
     def _failed(self, job: JobRecord, why: str, decision: Decision | None = None) -> Change:
         return steps.failed(job, why, self._core.clock(), decision)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from bridge.dispatch import _lessons
+from bridge.dispatch import _lessons, _money
 from bridge.dispatch._codec import dumps, path_key, tag
 from bridge.dispatch._rules import ended_attempt, permits, result
 from bridge.dispatch.database import Connection, upsert
@@ -62,6 +62,8 @@ def _change(connection: Connection, wish: Change) -> JobEvent | None:
     row = connection.execute(_READ, (wish.job,)).fetchone()
     if row is None or not permits(JobState(row["state"]), row["attempt"], wish):
         return None
+    if wish.within and not _money.allows(connection, row["service"], wish.cost, wish.within):
+        return None
     before = dict(row)
     after = result(before, wish)
     if wish.again:
@@ -101,6 +103,8 @@ def _attach(connection: Connection, wish: Change, job: dict[str, Any]) -> None:
     if wish.decision is not None:
         taken = (seq, job["attempt"], wish.at, dumps(wish.decision))
         connection.execute(_DECISION, taken)
+    if wish.cost:
+        _money.promise(connection, wish, seq, job["attempt"])
     if wish.outputs:
         connection.executemany(
             _OUTPUT,

@@ -137,6 +137,26 @@ _V5: Final = """
 ALTER TABLE jobs ADD COLUMN moving INTEGER NOT NULL DEFAULT 0;
 """
 
+# What attempts are expected to cost, in 10^-9 USD, until it is learned what they have cost.
+_V6: Final = """
+CREATE TABLE promises (
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    share TEXT NOT NULL,
+    nano INTEGER NOT NULL,
+    PRIMARY KEY (seq, number)
+) WITHOUT ROWID;
+CREATE INDEX promises_by_service ON promises (service, nano);
+CREATE INDEX promises_by_share ON promises (share, nano);
+"""
+
+# How far the past has been tidied up. The jobs of a service are read in the order they came.
+_V7: Final = """
+CREATE TABLE marks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX jobs_in_service ON jobs (service, seq);
+"""
+
 # Only ever appended to: a released step is never edited.
 MIGRATIONS: Final = (
     ("the first tables", _V1),
@@ -144,4 +164,6 @@ MIGRATIONS: Final = (
     ("jobs by who shares the queue, and their traces", _V3),
     ("what is learned from jobs", _V4),
     ("jobs that are taken back from their target", _V5),
+    ("what jobs under way are expected to cost", _V6),
+    ("how far the past has been tidied up", _V7),
 )

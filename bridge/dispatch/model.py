@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from bridge.events import Event
@@ -23,9 +24,11 @@ __all__ = [
     "Lesson",
     "NewJob",
     "Output",
+    "Promised",
     "Refusal",
     "Usage",
     "Waiting",
+    "Within",
 ]
 
 OPEN_STATES: Final = (JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED, JobState.RUNNING)
@@ -222,12 +225,33 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """USD that jobs of a service, and of a share, are expected to cost by their decisions, of which
+    nothing was learned yet. `version` is that of what was learned (`JobStore.kept`)."""
+
+    version: int
+    service: Decimal
+    share: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What jobs of a service may be expected to cost together, in USD, by what was learned up to
+    `version`: what is left of its budget."""
+
+    version: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A wish to change a job, carried out only when its rules allow (see `JobStore.change`).
 
     `attempt` is the attempt that the wish is about. `again` begins attempt + 1; `unrun` says then
     that the attempt before has not run and will not. `None` leaves a field as it is. `decision` is
-    a JSON value. `release` lets any owner claim the job.
+    a JSON value. `release` lets any owner claim the job. `cost` is what the attempt that is placed
+    is expected to cost, in USD; `within` forbids the change when that is too much, or when more was
+    learned meanwhile.
     """
 
     job: str
@@ -252,6 +276,8 @@ class Change:
     stop: bool = False
     moving: bool | None = None
     unrun: bool = False
+    cost: Decimal | None = None
+    within: Within | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bridge.dispatch.model import (
     JobRecord,
     Lesson,
     NewJob,
+    Promised,
     Refusal,
     Usage,
     Waiting,
@@ -327,6 +328,19 @@ class JobStore(Protocol):
         lessons, both or neither.
 
         False, and nothing is kept, when the version is not `version` any more.
+        """
+        ...
+
+    def promised(self, service: str, share: str) -> Promised:
+        """What attempts of the service, and of the share ("": none), are expected to cost, from
+        their placement until `learned` is done with them."""
+        ...
+
+    def tidy(self, before: float, limit: int) -> int:
+        """Of jobs that ended before that time, keep no more than their records: no decisions,
+        earlier attempts, outputs, reports, and nothing that a caller has sent.
+
+        Looks at `limit` jobs at most; the answer is how many it has looked at, 0 when it is done.
         """
         ...
 

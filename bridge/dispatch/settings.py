@@ -25,7 +25,9 @@ class Settings:
     as it can run, so that it never waits for the next.
     `poll_min`, `poll_max`: the pause between two polls of a target; it doubles while there is no
     news and falls back to the least when there is.
-    `lease`: a dispatcher that gives no sign for this long has lost its jobs to the others.
+    `lease`: a dispatcher that gives no sign for this long has lost its jobs to the others, whatever
+    their clocks say.
+    `keep`: so long after its end, only a job's record is kept: not why it ran where it did.
     `grace`: a follow-up that has not come after this long is looked for by listing.
     `patience`: a target that has not taken a job this long after it was placed is given up with the
     next refusal, where another can run it; and a job that still waits on its target then is decided
@@ -44,6 +46,7 @@ class Settings:
     poll_max: float = 0.5
     lease: float = 15.0
     grace: float = 5.0
+    keep: float = 90 * 86_400.0
     patience: float = 60.0
     gain: float = 0.3
     max_moves: int = 2

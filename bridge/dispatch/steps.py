@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from bridge import scheduler
@@ -25,11 +26,13 @@ __all__ = [
     "Watched",
     "can_go_elsewhere",
     "change_of",
+    "cost_on",
     "ended",
     "failed",
     "given_up",
     "in_time",
     "left_by",
+    "moves",
     "next_fallback",
     "place_later",
     "placed",
@@ -63,6 +66,7 @@ def placed(job: JobRecord, decision: Decision, now: float) -> Change:
         due=now,
         decision=as_json(decision),
         release=True,
+        cost=None if decision.chosen is None else decision.chosen.offer.cost,
     )
 
 
@@ -164,6 +168,15 @@ def next_fallback(detail: JobDetail | None, targets: Collection[str]) -> str:
     return next((name for name in options if name in targets and name not in been), "")
 
 
+def cost_on(detail: JobDetail | None, target: str) -> Decimal | None:
+    """What the job costs on a target, in USD, as the last decision has it; None when it is not in
+    that."""
+    if detail is None or not detail.decisions:
+        return None
+    offers = (one.offer for one in from_json(detail.decisions[-1]).candidates)
+    return next((offer.cost for offer in offers if offer.target == target), None)
+
+
 def can_go_elsewhere(detail: JobDetail | None, targets: Collection[str]) -> bool:
     """Whether the last decision knows a target that can run the job and that it has not been to."""
     if detail is None or not detail.decisions:
@@ -188,3 +201,9 @@ def left_by(detail: JobDetail | None) -> frozenset[str]:
     """Targets that did not take the job, or gave it back: a new decision leaves them out."""
     attempts = () if detail is None else detail.attempts
     return frozenset(a.target for a in attempts if a.state is JobState.CANCELLED)
+
+
+def moves(detail: JobDetail | None) -> int:
+    """How many attempts of the job have not run: their targets did not take it, or gave it back."""
+    attempts = () if detail is None else detail.attempts
+    return sum(one.state is JobState.CANCELLED for one in attempts)

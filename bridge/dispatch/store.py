@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from bridge.dispatch import _intake, _lessons, _lines, _progress, _rows
+from bridge.dispatch import _intake, _lessons, _lines, _money, _past, _progress, _rows
 from bridge.dispatch._schema import MIGRATIONS
 from bridge.dispatch._turns import Turns, next_due
 from bridge.dispatch._writer import Writer
@@ -23,6 +23,7 @@ from bridge.dispatch.model import (
     JobRecord,
     Lesson,
     NewJob,
+    Promised,
     Refusal,
     Usage,
     Waiting,
@@ -128,8 +129,9 @@ class SqlStore:
             wish.state is JobState.CANCELLED or (wish.state is JobState.PLACED and wish.handle)
             for wish in changes
         )
-        # Whether a follow-up has come already must stay so until it is expected.
-        alone = any(wish.expected for wish in changes)
+        # Whether a follow-up has come already must stay so until it is expected, and what is left
+        # of a budget until it is promised.
+        alone = any(wish.expected or wish.within for wish in changes)
 
         def tell(answers: Sequence[JobEvent | None]) -> None:
             self._tell([a for a in answers if a is not None and _has_moved(a)])
@@ -286,6 +288,14 @@ class SqlStore:
     def learned(self, version: int, changes: Mapping[str, str], of: Sequence[Lesson]) -> bool:
         """See JobStore."""
         return self._writer.run(lambda c: _lessons.learned(c, version, changes, of), alone=True)
+
+    def tidy(self, before: float, limit: int) -> int:
+        """See JobStore."""
+        return self._writer.run(lambda c: _past.tidy(c, before, limit))
+
+    def promised(self, service: str, share: str) -> Promised:
+        """See JobStore."""
+        return self._read(lambda c: _money.promised(c, service, share))
 
     def relearn(self, mark: tuple[str, str]) -> None:
         """See JobStore."""

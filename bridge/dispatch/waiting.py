@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from bridge.dispatch import steps
@@ -13,7 +14,7 @@ from bridge.dispatch.settings import Settings
 from bridge.fdl.model import Service
 from bridge.scheduler import Decision, Room, Snapshot, TargetState
 
-__all__ = ["better", "hedged", "is_worth", "patience", "seen_by", "unexplained"]
+__all__ = ["better", "hedged", "is_worth", "patience", "seen_by", "unexplained", "unpaid"]
 
 # Of a deadline, before a job that waits is decided about anew.
 _SHARE: Final = 0.25
@@ -50,6 +51,13 @@ def _ahead_of(one: Waiting, state: TargetState) -> TargetState:
         return replace(state, queued=one.ahead)
     ahead: Room = replace(room, ahead=max(0, room.ahead - behind))
     return replace(state, queued=one.ahead, room={**state.room, one.job.service: ahead})
+
+
+def unpaid(snapshot: Snapshot, service: str, cost: Decimal | None) -> Snapshot:
+    """The snapshot as if the job itself were not promised the money for where it is."""
+    spent = snapshot.spent[service]
+    less = replace(spent, day=spent.day - (cost or 0), month=spent.month - (cost or 0))
+    return replace(snapshot, spent={**snapshot.spent, service: less})
 
 
 def unexplained(

@@ -12,9 +12,11 @@ import queue
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from bridge.errors import BridgeError, NotFoundError, TargetUnavailable, TemporaryError
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
@@ -33,6 +35,9 @@ from bridge.targets.protocol import Job, JobState, JobUpdate, Reply
 from bridge.targets.render import ProviderAccess, used_access
 
 __all__ = ["LocalTarget"]
+
+# Logs of jobs that are over.
+_KEPT: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +95,7 @@ class LocalTarget:
         self._images: dict[str, Image] = {}
         self._written = 0
         self._runs: dict[str, _Run] = {}
+        self._told: deque[str] = deque()
         self._queue: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._open_runs = 0
@@ -176,8 +182,17 @@ class LocalTarget:
         return self._news.take()
 
     def forget(self, job: str) -> None:
-        """Do not report the job's final state any more."""
+        """Do not report the job's final state any more. Of jobs that are over, the newest 10,000
+        keep their logs."""
         self._news.forget(job)
+        with self._lock:
+            self._told.append(job)
+            oldest = self._told.popleft() if len(self._told) > _KEPT else ""
+            run = self._runs.get(oldest)
+            if run is None or not run.over:
+                return
+            del self._runs[oldest]
+        shutil.rmtree(self._folder / "jobs" / safe_name(oldest), ignore_errors=True)
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Call `wake`, from any thread, whenever `poll` has something new; it returns at once."""

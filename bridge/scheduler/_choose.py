@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
 
 from bridge.errors import PlacementError
+from bridge.fdl.model import Service
 from bridge.scheduler._lots import two_of
 from bridge.scheduler._policies import POLICIES, Policy
 from bridge.scheduler._terms import Scale, Seen, TermKind, term_named
 from bridge.scheduler.model import Candidate, Term
 
 Tier = tuple[int, bool, int]
+_T = TypeVar("_T", bound=tuple[Any, ...])
 
 
 class Ranked(NamedTuple):
@@ -63,31 +67,28 @@ def _key(one: Ranked) -> tuple[Tier, float, Decimal, float, str]:
 
 def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     total = sum(policy.weights.values())
-    columns: dict[str, list[float]] = {}
-    terms: list[list[Term]] = []
+    columns: dict[str, Sequence[float]] = {}
+    terms: list[Iterable[Term]] = []
     for name, weight in policy.weights.items():
-        kind, share = _term(name, policy), weight / total
-        points = kind.points(seen, scale)
-        unit = kind.unit
-        terms.append([Term(name, value, raw, unit, share) for value, raw in points])
-        columns[name] = [value for value, _ in points]
+        kind = _term(name, policy)
+        values, raws = zip(*kind.points(seen, scale), strict=True)
+        columns[name] = values
+        terms.append(
+            _each(Term, repeat(name), values, raws, repeat(kind.unit), repeat(weight / total))
+        )
     scores = _scores(columns, policy, seen, scale)
-    said = zip(*terms, strict=True) if terms else iter([()] * len(seen))
-    values = zip(
+    said = zip(*terms, strict=True) if terms else repeat(())
+    candidates = _each(Candidate, [one.offer for one in seen], scores, said)
+    worth = zip(
         [-one.cost for one in seen], [-one.finish for one in seen], *columns.values(), strict=True
     )
-    placement = scale.service.placement
-    order = {name: 1 + place for place, name in enumerate(placement.fallback)}
-    return [
-        Ranked(
-            Candidate(one.offer, score, tuple(own)),
-            one,
-            _tier(one, order, placement.deadline, policy),
-            score,
-            worth,
-        )
-        for one, score, own, worth in zip(seen, scores, said, values, strict=True)
-    ]
+    return list(_each(Ranked, candidates, seen, _tiers(seen, policy, scale.service), scores, worth))
+
+
+def _each(kind: type[_T], *columns: Iterable[Any]) -> Iterable[_T]:
+    """A named tuple of each row, as long as the shortest column is. By far the quickest way to make
+    the many that a decision is made of."""
+    return map(partial(tuple.__new__, kind), zip(*columns, strict=False))
 
 
 def _term(name: str, policy: Policy) -> TermKind:
@@ -121,13 +122,17 @@ def _scores(
     return found
 
 
-def _tier(one: Seen, order: Mapping[str, int], deadline: float | None, policy: Policy) -> Tier:
+def _tiers(seen: Sequence[Seen], policy: Policy, service: Service) -> Iterable[Tier]:
     """Fallbacks come in the file's order, whatever they score."""
-    if not one.first_choice:
-        return order[one.offer.target], False, 0
-    limit = math.inf if deadline is None else deadline
-    late = one.finish > limit
-    return 0, late, policy.tier(one, limit) if policy.tier and not late else 0
+    placement = service.placement
+    order = {name: 1 + place for place, name in enumerate(placement.fallback)}
+    limit = math.inf if placement.deadline is None else placement.deadline
+    for one in seen:
+        late = one.finish > limit
+        if not one.first_choice:
+            yield order[one.offer.target], False, 0
+        else:
+            yield 0, late, policy.tier(one, limit) if policy.tier and not late else 0
 
 
 def _pick(ranked: Sequence[Ranked], policy: Policy, key: str) -> tuple[Ranked | None, int]:

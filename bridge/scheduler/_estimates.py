@@ -7,9 +7,9 @@ Standing; the rest is arithmetic on the target's state and the event.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge.errors import PlacementError
 from bridge.events import Event
@@ -44,14 +44,16 @@ _FREE: Final = Decimal(0)
 _LONGEST: Final = 1e9  # seconds: some thirty years
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """Moving a byte: seconds, and USD when it leaves AWS."""
 
     seconds: float
     price: Decimal = _FREE
 
 
-class Quote(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Quote:
     """The rate that a target asks, how far to trust it, and what to say of it."""
 
     rate: Rate | None
@@ -227,7 +229,7 @@ def _with_egress(quote: Quote, service: Service, spec: TargetSpec, prices: Price
         return quote
     if all(path.provider.type == "s3" for path in service.outputs):
         return quote
-    return quote._replace(notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
+    return replace(quote, notes=(*quote.notes, _borrowed("data that leaves AWS", spec, prices)))
 
 
 def route(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from math import ceil
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from bridge.errors import PlacementError
 from bridge.scheduler._data import table
@@ -85,7 +85,8 @@ class Prices:
         return prices[self.default_region], False
 
 
-class Rate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rate:
     """What a job pays: `fixed`, and `second` for each second, by steps and from a minimum."""
 
     second: Decimal = Decimal(0)
@@ -97,7 +98,10 @@ class Rate(NamedTuple):
         """Price of a job that is billed for so many seconds."""
         if not self.second:
             return self.fixed
-        steps = ceil(round(seconds * 1000, 3) / self.step_ms)
+        exact = seconds * 1000 / self.step_ms
+        steps = ceil(exact)
+        if steps - exact > 0.99:  # perhaps a whole number, but for the last digits
+            steps = ceil(round(seconds * 1000, 3) / self.step_ms)
         return self.fixed + self.second * max(steps * self.step_ms, self.least_ms) / 1000
 
 

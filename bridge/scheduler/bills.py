@@ -38,7 +38,10 @@ class Bill:
         """USD of a run that is billed for so many seconds, without its data."""
         if not self.second:
             return self.fixed
-        steps = ceil(round(seconds / self.step, 6))
+        exact = seconds / self.step
+        steps = ceil(exact)
+        if steps - exact > 0.99:  # perhaps a whole number, but for the last digits
+            steps = ceil(round(exact, 6))
         return self.fixed + self.second * max(steps * self.step, self.least)
 
 

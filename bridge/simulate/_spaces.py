@@ -52,6 +52,8 @@ def fit(cpu: float, memory: float, shape: Shape) -> int:
     """How many jobs of this shape so much takes; none when it is less than nothing."""
     if memory < 0:
         return 0
-    counts = [int(memory / shape[1])] if shape[1] else []
-    counts += [int((cpu + EXACT) / shape[0])] if shape[0] else []
-    return min(counts, default=1_000_000)
+    cores, size = shape
+    if not cores:
+        return int(memory / size) if size else 1_000_000
+    most = int((cpu + EXACT) / cores)
+    return min(most, int(memory / size)) if size else most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +207,33 @@ def test_a_dispatcher_that_hangs_loses_its_jobs_to_another(tmp_path: Path) -> No
         with dispatcher(store, {"fake": target}, settings=Settings(lease=0.1)) as running:
             assert running.wait_quiet(PATIENCE)
         assert store.counts() == {("s", JobState.SUCCEEDED): 2}
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 600.0])
+def test_clocks_that_differ_take_no_job_from_who_lives(store: SqliteStore, ahead: float) -> None:
+    """Whose clock is wrong, or was just set, must not think that the others are dead."""
+    target = FakeTarget(script=outcomes(Outcome(hold=True)))
+    with dispatcher(store, {"fake": target}) as first:
+        first.ingest(PROVIDER, body("in/a"))
+        until(lambda: first.running("fake") == 1)
+        second = dispatcher(store, {"fake": FakeTarget()})
+        second._core.clock = lambda: time.time() + ahead
+        now = [0.0]
+        second._keeper._steady = lambda: now[0]
+        second.restore()
+        assert len(store.owners()) == 2
+        claim = store.claim(second._core.owner, JobState.RUNNING, time.time() + ahead, 9, "fake")
+        assert claim == []
+        # Nor is who was heard of meanwhile; who is silent for as long as a lease is dead.
+        now[0] += 60
+        store.lease(first._core.owner, time.time() + 1e6)
+        second._keeper._bury()
+        assert len(store.owners()) == 2
+        now[0] += 60
+        second._keeper._bury()
+        assert list(store.owners()) == [second._core.owner]
+        target.let_go()
+        second.close()
 
 
 def test_closing_twice_is_fine_and_frees_the_jobs(store: SqliteStore) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.dispatch import Ignored, Refusal, SqliteStore, Usage
+from bridge.dispatch import Ignored, NewJob, Output, Refusal, SqliteStore, Usage
 from bridge.errors import PermanentError, TemporaryError
 from bridge.targets import JobState
-from tests.dispatch.world import NOW, change, event, finish, new_job, open_store
+from tests.dispatch.world import NOW, PROVIDER, change, event, finish, new_job, open_store
 
 # --- what is not a job ---------------------------------------------------------------------------
 
@@ -95,6 +95,8 @@ def test_no_write_looks_through_a_whole_table(file: SqliteStore) -> None:
     finish(file, "in/b")
     file.met(file.expected())
     file.stopped(first.id)
+    file.learned(file.kept()[0], {"a": "b"}, file.lessons(10))
+    file.tidy(NOW + 99, 10)
     plans = [(sql, step) for sql in seen for step in plan_of(file.path, sql)]
     assert len(plans) > 10
     # `owners` has a row for each living dispatcher, so it may be looked through; the others are
@@ -102,6 +104,7 @@ def test_no_write_looks_through_a_whole_table(file: SqliteStore) -> None:
     small = {
         f"SCAN {name}" for name in ("owners", "asked", "CONSTANT ROW", "shares", "behind", "before")
     }
+    small.add("SCAN promises USING COVERING INDEX promises_by_share")  # of which one is read
     assert not [p for p in plans if p[1].startswith("SCAN") and p[1] not in small]
 
 
@@ -118,6 +121,37 @@ def test_open_jobs_are_found_by_index(file: SqliteStore) -> None:
     assert all("INDEX jobs_" in step for step in steps), steps
 
 
+def test_what_is_asked_again_and_again_takes_no_longer_with_a_million_jobs(
+    file: SqliteStore,
+) -> None:
+    """Whatever looks through a table finds it small, or reads what is open, or stops at its limit;
+    and nothing sorts what it has not found by an index."""
+    seen: list[str] = []
+    file._reading.connection.set_trace_callback(seen.append)  # type: ignore[attr-defined]
+    one = finish(file, "in/b")
+    file.detail(one)
+    file.jobs(service="s", newest=True, shown=True)
+    file.jobs(service="s", after=one)
+    file.jobs(service="s", states=[JobState.FAILED])
+    file.jobs(newest=True)
+    file.jobs(caller="ann", newest=True)
+    file.left("s", one)
+    file.waiting("me", ["s", "t"], NOW, NOW, 5)
+    file.promised("s", "ann")
+    file.lessons(5)
+    file.expected(NOW)
+    file.kept(0)
+    small = ("owners", "expected", "l", "late", "line", "CONSTANT ROW", "(subquery")
+    newest_first = "SCAN j"
+    for sql in seen:
+        for step in plan_of(file.path, sql):
+            if step.startswith("SCAN") and not step.removeprefix("SCAN ").startswith(small):
+                assert step == newest_first and "WHERE j.service" not in sql, (sql, step)
+            if "TEMP B-TREE" in step:
+                assert "WITH line" in sql or "SELECT * FROM expected" in sql, (sql, step)
+    assert len(seen) >= 15
+
+
 def plan_of(path: Path, sql: str) -> list[str]:
     """The steps of a statement's plan."""
     if sql.split(maxsplit=1)[0] not in ("SELECT", "UPDATE", "DELETE", "WITH"):
@@ -127,6 +161,44 @@ def plan_of(path: Path, sql: str) -> list[str]:
         return [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {sql}")]
     finally:
         other.close()
+
+
+# --- what is long over ----------------------------------------------------------------------------
+
+
+def test_of_what_is_long_over_only_the_record_is_kept(store: SqliteStore) -> None:
+    """So that its event is still one that has come: an object may lie in its folder for years."""
+    called = event("in/called")
+    old = [
+        NewJob("called", "s", replace(called, body=b"x" * 1000, nonce="n"), "ann"),
+        new_job("in/a", etag="e", sequencer=""),
+    ]
+    young = [new_job(f"in/young{number}") for number in range(3)]
+    store.accept(old, NOW)
+    store.accept(young, NOW + 50)
+    for one in (*old, *young[:2]):
+        change(store, one.id, JobState.PLACED, target="x", decision={"target": "x"})
+        change(store, one.id, JobState.ACCEPTED, again=True)
+        ended = NOW + (60 if one in young else 2)
+        report = {"outputs": []}
+        done = {"outputs": (Output(PROVIDER, "b", "out/a"),), "ended": ended, "report": report}
+        change(store, one.id, JobState.SUCCEEDED, 2, **done)
+    assert [store.tidy(NOW + 40, 1) for _ in range(3)] == [1, 1, 0]
+    gone, kept = store.detail("called"), store.detail(young[0].id)
+    assert gone is not None
+    assert kept is not None
+    assert (gone.decisions, len(gone.attempts), gone.outputs, gone.job.report) == ((), 1, (), {})
+    assert (gone.job.state, gone.job.caller, gone.job.event.body) == (
+        JobState.SUCCEEDED,
+        "ann",
+        None,
+    )
+    assert (len(kept.decisions), len(kept.attempts), len(kept.outputs)) == (1, 2, 1)
+    assert not any(found.new for found in store.accept(old, NOW + 99))
+    # What is open, or over for a short time only, is passed by.
+    assert store.tidy(NOW + 55, 99) == 3
+    assert store.detail(young[0].id) == kept
+    assert store.job(young[2].id) is not None
 
 
 # --- trouble -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 from bridge.errors import NotFoundError, TargetUnavailable, UnsafePathError
 from bridge.events import Event, EventKind, job_id
 from bridge.fdl.model import ProviderRef, Resources, Service, StoragePath, TargetSpec
+from bridge.local import target as local_target
 from bridge.local.executors import ProcessExecutor, _proc
 from bridge.local.objectstore import ObjectStore
 from bridge.local.target import LocalTarget
@@ -171,7 +172,10 @@ def test_the_same_job_is_run_once_and_a_new_attempt_again(place: Place) -> None:
     assert place.end(again).report["attempt"] == 2
 
 
-def test_final_news_come_again_until_they_are_forgotten(place: Place) -> None:
+def test_final_news_come_again_until_they_are_forgotten(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_target, "_KEPT", 1)
     woken = threading.Event()
     place.target.on_news(woken.set)
     job = place.job("in/a")
@@ -180,6 +184,14 @@ def test_final_news_come_again_until_they_are_forgotten(place: Place) -> None:
     assert list(place.target.poll()) == [final]
     place.target.forget(job.id)
     assert list(place.target.poll()) == []
+    # Nothing grows without end: the log of the one before the last goes.
+    assert place.target.has_log(job.id)
+    later = place.job("in/b")
+    place.run(later)
+    place.target.forget(later.id)
+    assert place.target.has_log(later.id)
+    assert not place.target.has_log(job.id)
+    assert not Path(final.log).parent.exists()
 
 
 def test_a_failing_script_is_the_jobs_own_failure(place: Place) -> None:

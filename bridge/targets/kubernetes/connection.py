@@ -205,12 +205,16 @@ class Connection:
         *,
         namespace: str | None = None,
         foreground: bool = False,
+        only: Mapping[str, Any] | None = None,
     ) -> bool:
         """Delete an object and what it owns; False when it was not there.
 
-        With `foreground` it stays, marked as deleted, until what it owns is gone.
+        With `foreground` it stays, marked as deleted, until what it owns is gone. `only` is its
+        metadata as they were seen: where it has changed since, TemporaryError, and it stays.
         """
-        body = {"propagationPolicy": "Foreground"} if foreground else _BACKGROUND
+        body: dict[str, Any] = {"propagationPolicy": "Foreground" if foreground else "Background"}
+        if only is not None:
+            body["preconditions"] = {key: only[key] for key in ("uid", "resourceVersion")}
         try:
             self._ask("delete", resource, name=name, namespace=namespace, body=body)
         except NotFoundError:

@@ -38,6 +38,7 @@ from bridge.targets.kubernetes._prefetch import prefetch, wants_prefetch
 from bridge.targets.kubernetes._standing import job_end
 from bridge.targets.kubernetes._tracker import Followed, Tracker
 from bridge.targets.kubernetes._watch import PodWatch
+from bridge.targets.kubernetes._withdraw import is_fence, let_go, withdraw
 from bridge.targets.kubernetes.connection import (
     MANAGED_BY,
     MANAGER,
@@ -161,11 +162,12 @@ class KubernetesTarget:
         del since  # The Job's name says it all.
         asked = self._unsure.setdefault(job.id, time.monotonic())
         try:
-            gone = self.connection.find(JOBS, job_name(job.id, job.attempt)) is None
+            gone = let_go(self.connection, job, job_name(job.id, job.attempt))
         except BridgeError:
             gone = time.monotonic() - asked >= self.connection.settings.start_timeout
-        if gone:
-            self._unsure.pop(job.id, None)
+            if not gone:
+                return False
+        self._unsure.pop(job.id, None)
         return gone
 
     def _create(self, service: Service, job: Job, followed: Followed) -> None:
@@ -203,6 +205,8 @@ class KubernetesTarget:
         found = self.connection.find(JOBS, followed.name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             raise TargetUnavailable(f"Job {followed.name} is being deleted")
+        if is_fence(found):
+            raise TargetUnavailable(f"attempt {job.attempt} of job {job.id} was withdrawn")
         owner = (found["metadata"].get("annotations") or {}).get(JOB_ID)
         if owner != job.id:
             raise PermanentError(
@@ -245,9 +249,11 @@ class KubernetesTarget:
     def forget(self, job: str) -> None:
         """Do not report the job any more; its Job stays until its time to live is over."""
         self._tracker.drop(job)
+        self._unsure.pop(job, None)
 
     def cancel(self, job: str) -> None:
         """Delete the Job; the news come when its pod has ended."""
+        self._unsure.pop(job, None)
         one = self._tracker.get(job)
         if one is None:
             self.connection.delete_all(JOBS, f"{JOB}={job_label(job)}")
@@ -259,29 +265,11 @@ class KubernetesTarget:
         self._stopped(one)
 
     def withdraw(self, job: Job, handle: str) -> bool | None:
-        """See `bridge.dispatch.protocol.Withdraws`: what has no node yet is given back.
-
-        Where its pod gets one at that very moment, the run is ended before the answer is True.
-        """
+        """See `bridge.dispatch.protocol.Withdraws`: what has no node yet is given back."""
         del handle
         one, name = self._tracker.get(job.id), job_name(job.id, job.attempt)
-        one = one if one is not None and one.name == name else None
-        found = self.connection.find(JOBS, name)
-        if one is not None and one.succeeded:
-            return False
-        if found is None:
-            return True
-        if found["metadata"].get("deletionTimestamp"):
-            return None
-        if job_end(found) is not None or any(
-            pod["spec"].get("nodeName")
-            for pod in self.connection.find_all(PODS, labels=f"job-name={name}")
-        ):
-            return False
-        if one is not None:
-            one.cancelled = True
-        self.connection.delete(JOBS, name, foreground=True)
-        return None
+        followed = one if one is not None and one.name == name else None
+        return withdraw(self.connection, job, name, followed)
 
     def _stopped(self, one: Followed) -> None:
         """A Job is being deleted: the end of its pod is the job's, if it has one."""

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client, config
 
-from bridge.errors import PermanentError
+from bridge.errors import PermanentError, TargetUnavailable
 from bridge.fdl import OscarOptions
 from bridge.fdl.model import Resources
 from bridge.fdl.options import Volume
@@ -75,6 +76,55 @@ def test_a_job_is_one_job_whoever_submits_it_again(
     assert end(place, again).attempt == 2
     place.forget(one.id)
     assert [line for line in place.logs(one.id) if "once" in line] == ["only once"]
+
+
+def test_a_job_is_given_back_before_it_runs_or_not_at_all(
+    place: KubernetesTarget, runtime_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vast = service(resources=Resources(cpu=Decimal(1000), memory=32 * MIB))
+    small = service("sleep 2\necho only once\n")
+    place.deploy([vast, small])
+    waits, runs = job(vast), job(small)
+    name = place.submit(waits)
+    until(lambda: bool(objects(place.connection, vast)["Pod"]), "its pod waits for a node")
+    until(lambda: place.withdraw(waits, name) is True, "it is given back")
+    assert objects(place.connection, vast)["Pod"] == []
+    assert place.withdraw(waits, name) is True
+    place.forget(waits.id)
+    # Whoever comes late with it, from this process or another, finds it withdrawn.
+    with target(place.connection.namespace, runtime_image) as late:
+        late.deploy([vast])
+        for each in (place, late):
+            with pytest.raises(TargetUnavailable, match=r"attempt 1 of job .* was withdrawn"):
+                each.submit(waits)
+        assert late.has_let_go(waits, 1.0)
+
+    place.submit(runs)
+    pods = place.connection.find_all
+
+    def before(*given: Any, **named: Any) -> list[dict[str, Any]]:
+        """The pods as they were before they had a node, and told when they have one."""
+        until(lambda: all("nodeName" in pod["spec"] for pod in pods(*given, **named)), "a node")
+        found = pods(*given, **named)
+        for pod in found:
+            del pod["spec"]["nodeName"]
+            pod["metadata"]["resourceVersion"] = str(int(pod["metadata"]["resourceVersion"]) - 1)
+        return found
+
+    until(lambda: bool(objects(place.connection, small)["Pod"]), "its pod is there")
+    with target(place.connection.namespace, runtime_image) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(other.connection, "find_all", before)
+            assert other.withdraw(runs, "") is None
+        assert other.withdraw(runs, "") is False
+    assert end(place, runs).state is JobState.SUCCEEDED
+    assert place.withdraw(runs, "") is False
+    # A Job that is not there yet cannot be made any more.
+    never = job(small)
+    assert place.withdraw(never, "") is True
+    with pytest.raises(TargetUnavailable, match="was withdrawn"):
+        place.submit(never)
+    assert len(objects(place.connection, small)["Pod"]) == 1
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from bridge.dispatch.postgres import Postgres, _Connection
 from bridge.errors import PermanentError, TemporaryError, UsageError
 from bridge.secret import Secret
 from bridge.targets import JobState
-from tests.dispatch import test_learning, test_store, test_store_asking
+from tests.dispatch import test_budget, test_learning, test_store, test_store_asking
 from tests.dispatch.world import NOW, new_job, until
 
 from .server import PASSWORD, Server
@@ -29,7 +29,7 @@ from .server import PASSWORD, Server
 globals().update(
     {
         name: test
-        for rules in (test_store, test_store_asking, test_learning)
+        for rules in (test_store, test_store_asking, test_learning, test_budget)
         for name, test in vars(rules).items()
         if name.startswith("test_") and "store" in inspect.signature(test).parameters
     }

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from bridge.dispatch.protocol import Leases, Withdraws
-from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.errors import NotFoundError, PermanentError, TargetUnavailable, TemporaryError
 from bridge.fdl.model import TargetSpec
 from bridge.targets import JobState
 from bridge.targets.kubernetes import ClusterSettings, KubernetesTarget
+from bridge.targets.kubernetes.connection import AlreadyThere
 from tests.targets.kubernetes.shapes import job, service
 
+SEEN = {"uid": "u", "resourceVersion": "7"}
 SETTINGS = ClusterSettings(namespace="here", runtime_image="runtime:1", start_timeout=0.0)
 
 
@@ -29,6 +31,7 @@ class Cluster:
         self.pods: list[Any] = []
         self.answers = True
         self.deleted: list[str] = []
+        self.changed: set[str] = set()
 
     def apply(self, manifest: object) -> None:
         """Everything is taken."""
@@ -41,7 +44,9 @@ class Cluster:
     def find_all(self, *_: object, **__: object) -> list[Any]:
         return self.pods
 
-    def delete(self, _: object, name: str, **__: object) -> None:
+    def delete(self, _: object, name: str, *, only: object = None, **__: object) -> None:
+        if only and name in self.changed:
+            raise TemporaryError("it is another one now")
         self.deleted.append(name)
 
     def version(self) -> str:
@@ -59,6 +64,10 @@ def target(cluster: Cluster) -> KubernetesTarget:
 
 def away(_: object) -> Any:
     raise TargetUnavailable("the answer was lost")
+
+
+def there_already(_: object) -> Any:
+    raise AlreadyThere("it exists already")
 
 
 def test_a_job_that_may_be_there_is_not_given_to_another_target() -> None:
@@ -97,24 +106,58 @@ def test_a_job_that_is_cancelled_while_it_is_submitted_does_not_run() -> None:
 
 
 def test_a_job_is_given_back_as_long_as_it_has_no_node() -> None:
-    cluster = Cluster(away)
-    asked: Withdraws = target(cluster)
-    assert asked.withdraw(job(), "") is True
-    cluster.there = {"metadata": {}, "status": {}}
-    cluster.pods = [{"spec": {"nodeName": "n1"}}]
+    def create(manifest: Any) -> Any:
+        cluster.there = {**manifest, "metadata": {**manifest["metadata"], "uid": "fence"}}
+        return cluster.there
+
+    cluster = Cluster(create)
+    place = target(cluster)
+    asked: Withdraws = place
+    cluster.there = {"metadata": {"name": "plain-1", **SEEN}, "status": {}}
+    cluster.pods = [{"metadata": {"name": "pod", **SEEN}, "spec": {"nodeName": "n1"}}]
     assert asked.withdraw(job(), "") is False
     assert cluster.deleted == []
-    cluster.pods = [{"spec": {}}]
+    del cluster.pods[0]["spec"]["nodeName"]
+    # A node has got it since we looked.
+    cluster.changed.add("pod")
     assert asked.withdraw(job(), "") is None
-    assert cluster.deleted == ["plain-1"]
+    assert cluster.deleted == []
+    cluster.changed.clear()
+    assert asked.withdraw(job(), "") is None
+    assert cluster.deleted == ["pod", "plain-1"]
     # It is not gone before the cluster says so, with whatever pod it had.
     cluster.there["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert asked.withdraw(job(), "") is None
     cluster.there = None
     assert asked.withdraw(job(), "") is True
+    # Then its name is taken, for whoever is late with it.
+    fence: Any = cluster.there
+    assert fence["spec"]["completions"] == 0
+    assert asked.withdraw(job(), "") is True
+    assert place.has_let_go(job(), 1.0)
+    cluster.create = there_already
+    with pytest.raises(TargetUnavailable, match="attempt 1 of job plain-1 was withdrawn"):
+        place.submit(job())
     cluster.answers = False
     with pytest.raises(TargetUnavailable):
         asked.withdraw(job(), "")
+    place.close()
+
+
+def test_who_submits_while_it_is_taken_back_is_not_overlooked() -> None:
+    cluster = Cluster(there_already)
+    place = target(cluster)
+    # Made between our look and our fence.
+    assert place.withdraw(job(), "") is None
+    assert not place.has_let_go(job(), None)
+    assert place._unsure == {}
+
+    def forbidden(_: object) -> Any:
+        raise PermanentError("a rule of the cluster wants limits")
+
+    # Where no fence can be, it is as safe as a look.
+    cluster.create = forbidden
+    assert place.withdraw(job(), "") is True
 
 
 def test_a_server_that_drops_a_limit_does_not_get_the_job() -> None:
