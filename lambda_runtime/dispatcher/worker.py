@@ -21,6 +21,7 @@ from bridge.events import Event, job_id
 from bridge.scheduler import Decision
 from bridge.targets import JobState, JobUpdate
 from bridge.targets.aws.account import translated
+from bridge.targets.aws.arrays import child_of, members_of
 from bridge.targets.aws.common import update_from_report
 from bridge.targets.aws.submission import find_job
 from lambda_runtime.dispatcher.burst import Part, Placing, job_of
@@ -190,7 +191,7 @@ class Worker:
             self.fail(job, f"service {job.service} is not deployed on {job.target}")
             return
         try:
-            if job.handle and (child := self._child(job)):
+            if job.handle and (child := self._launched(job)):
                 self.submitted(job, child)
             elif not job.handle or self._leaves_array(job):
                 with world.breakers.around(job.target):
@@ -206,8 +207,35 @@ class Worker:
         else:
             self.fail(job, f"{job.target} does not take it: {error.message}")
 
-    def _child(self, job: JobRecord) -> str:
-        """The handle of a job that was placed in an array; "" when that is never submitted."""
+    def _launched(self, job: JobRecord) -> str:
+        """The handle of a job that was placed in an array; "" when that is never submitted.
+
+        An array that is whole is submitted now, whoever has made it and was stopped, or refused.
+        """
+        root = job.handle.rpartition(":")[0]
+        size = self._whole(root)
+        if not size:
+            return self._settled(job)
+        with self._world.breakers.around(job.target):
+            launched = self._world.batches.launch(job.service, root, size)
+        return f"{launched}:{job.handle.rpartition(':')[2]}"
+
+    def _whole(self, root: str) -> int:
+        """How many jobs an array has; 0 unless all are placed in it.
+
+        A job leaves one only when it is settled that this is never submitted.
+        """
+        world = self._world
+        members = members_of(world.account, child_of(root)[0])
+        for number, one in enumerate(members):
+            job = world.table.job(one.job)
+            there = job is not None and job.state is JobState.PLACED and not job.moving
+            if not there or job is None or job.handle != f"{root}:{number}":
+                return 0
+        return len(members)
+
+    def _settled(self, job: JobRecord) -> str:
+        """The handle of a job in an array that was submitted; "" when it never will be."""
         root, _, number = job.handle.rpartition(":")
         launched = self._world.batches.settle(job.service, root)
         return f"{launched}:{number}" if launched else ""
@@ -271,7 +299,7 @@ class Worker:
         world = self._world
         alone = world.target(known, job.target) is world.batches
         if alone and job.handle:
-            return self._child(job) or None
+            return self._settled(job) or None
         claim = world.account.claims.take(
             job.id, job.attempt, _FENCE, world.clock() + _LONGEST_EVENT
         )

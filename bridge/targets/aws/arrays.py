@@ -12,6 +12,7 @@ import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 from bridge.errors import TargetUnavailable
@@ -27,6 +28,7 @@ __all__ = [
     "child_of",
     "make_array",
     "member_of",
+    "members_of",
     "settle_array",
     "variables",
 ]
@@ -100,12 +102,27 @@ class Member(NamedTuple):
 
 def member_of(account: Account, name: str, number: int) -> Member | None:
     """Child `number` of the array that was made under this name; None when it is not written."""
-    text = account.get(f"arrays/{name}/{number // PAGE}.json")
+    page = _members(account, name, number // PAGE)
+    return page[number % PAGE] if number % PAGE < len(page) else None
+
+
+def members_of(account: Account, name: str) -> list[Member]:
+    """All children of an array, in order; none when its events were removed."""
+    found: list[Member] = []
+    for page in count():
+        found += (members := _members(account, name, page))
+        if len(members) < PAGE:
+            return found
+    return found
+
+
+def _members(account: Account, name: str, page: int) -> list[Member]:
+    text = account.get(f"arrays/{name}/{page}.json")
     try:
-        entry = json.loads(text or b"[]")[number % PAGE]
-        return Member(str(entry["job_id"]), int(entry["attempt"]))
+        entries = json.loads(text or b"[]")
+        return [Member(str(one["job_id"]), int(one["attempt"])) for one in entries]
     except (ValueError, LookupError, TypeError):
-        return None
+        return []
 
 
 def settle_array(account: Account, queue: str, name: str) -> str:
