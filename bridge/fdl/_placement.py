@@ -59,6 +59,7 @@ TERMS: Final = (
     "request-price",
     "run",
     "start",
+    "storage-price",
     "transfer",
     "transfer-price",
     "wait",

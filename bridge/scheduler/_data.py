@@ -42,6 +42,18 @@ def start_of(kind: str) -> Start:
     return Start(seconds, billed, None if warm is None else float(warm), kept)
 
 
+@cache
+def carbon_per_hour(region: str) -> float | None:
+    """Grams of CO2e of a busy vCPU of AWS for an hour, by the averages of `carbon.toml`; None for a
+    region that has no figure there."""
+    found = table("carbon")
+    grams, vcpu = found["regions"].get(region), found["vcpu"]
+    if grams is None:
+        return None
+    watts = vcpu["idle"] + vcpu["load"] * (vcpu["full"] - vcpu["idle"])
+    return float(watts * vcpu["pue"] / 1000 * grams)
+
+
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """What is taken for granted where nothing was measured; see `assumptions.toml`."""

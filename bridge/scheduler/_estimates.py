@@ -25,7 +25,7 @@ from bridge.scheduler._filters import (
     refusals,
 )
 from bridge.scheduler._kinds import AWS, batch_platform, is_first_choice, region_of
-from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate
+from bridge.scheduler._prices import Prices, Rate, fargate_rate, lambda_rate, storage_cost
 from bridge.scheduler._sizes import fargate_size, lambda_size
 from bridge.scheduler.model import (
     Cause,
@@ -303,6 +303,7 @@ def estimated(
         quote.rate.fixed,
         moved,
         estimate.late,
+        storage_cost(quote.rate, run + transfer + typical.billed) if quote.rate.storage else _FREE,
     )
 
 

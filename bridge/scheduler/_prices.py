@@ -87,12 +87,16 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a job pays: `fixed`, and `second` for each second, by steps and from a minimum."""
+    """What a job pays: `fixed`, and `second` for each second, by steps and from a minimum.
+
+    Of `second`, `storage` is for its temporary files beyond what is included.
+    """
 
     second: Decimal = Decimal(0)
     fixed: Decimal = Decimal(0)
     step_ms: int = 1
     least_ms: int = 0
+    storage: Decimal = Decimal(0)
 
     def cost(self, seconds: float) -> Decimal:
         """Price of a job that is billed for so many seconds."""
@@ -105,11 +109,17 @@ class Rate:
         return self.fixed + self.second * max(steps * self.step_ms, self.least_ms) / 1000
 
 
+def storage_cost(rate: Rate, seconds: float) -> Decimal:
+    """What of the price is for temporary files."""
+    return Rate(rate.storage, Decimal(0), rate.step_ms, rate.least_ms).cost(seconds)
+
+
 def lambda_rate(price: LambdaPrice, arch: str, memory_mb: int, storage_mb: int) -> Rate:
     """What a function of that size pays. A GB is 1024 MB; no cold starts are counted."""
     more = max(storage_mb - int(table("prices")["lambda"]["included_storage_mb"]), 0)
-    second = price.gb_second[arch] * memory_mb / 1024 + price.storage * more / 1024
-    return Rate(second=second, fixed=price.request)
+    storage = price.storage * more / 1024
+    second = price.gb_second[arch] * memory_mb / 1024 + storage
+    return Rate(second=second, fixed=price.request, storage=storage)
 
 
 def fargate_rate(
@@ -119,8 +129,10 @@ def fargate_rate(
     data = table("prices")["fargate"]
     more = max(Decimal(storage or 0) / _GIB - int(data["included_storage_gb"]), Decimal(0))
     memory = price.gb_hour[arch] * memory_mb / 1024
-    hour = price.vcpu_hour[arch] * vcpu + memory + price.storage * more
-    return Rate(second=hour / 3600, step_ms=1000, least_ms=int(data["minimum_seconds"]) * 1000)
+    files = price.storage * more
+    hour = price.vcpu_hour[arch] * vcpu + memory + files
+    least = int(data["minimum_seconds"]) * 1000
+    return Rate(second=hour / 3600, step_ms=1000, least_ms=least, storage=files / 3600)
 
 
 def _scaled(prices: Mapping[str, Decimal], factor: Decimal) -> dict[str, Decimal]:

@@ -17,7 +17,7 @@ from bridge.errors import PlacementError
 from bridge.fdl import plugins
 from bridge.fdl.model import Service, TargetSpec
 from bridge.scheduler import _plugins
-from bridge.scheduler._data import assumptions
+from bridge.scheduler._data import assumptions, carbon_per_hour
 from bridge.scheduler._estimates import Standing
 from bridge.scheduler._kinds import AWS, arch_of, first_choice, region_of
 from bridge.scheduler.model import Machines, Offer, Spent, TargetState
@@ -111,8 +111,12 @@ def _cost(seen: Sequence[Seen], scale: Scale) -> Points:
 
 
 def _compute_price(seen: Sequence[Seen], scale: Scale) -> Points:
-    times = [float(s.offer.cost - s.offer.request - s.offer.egress) for s in seen]
+    times = [float(s.offer.cost - s.offer.request - s.offer.egress - s.offer.storage) for s in seen]
     return _against_best(times, scale.cost_grain)
+
+
+def _storage_price(seen: Sequence[Seen], scale: Scale) -> Points:
+    return _against_best([float(s.offer.storage) for s in seen], scale.cost_grain)
 
 
 def _request_price(seen: Sequence[Seen], scale: Scale) -> Points:
@@ -157,13 +161,20 @@ def _locality(seen: Sequence[Seen], scale: Scale) -> Points:
 def _carbon(seen: Sequence[Seen], scale: Scale) -> Points:
     """Grams of CO2e of the cores that the job keeps busy."""
     cores = float(scale.service.resources.cpu)
-    rates = [s.state.spec.carbon_per_hour for s in seen]
+    rates = [_grams(s.state.spec) for s in seen]
     return _with_unknown(
         [
             None if rate is None else rate * cores * (s.offer.run + s.offer.transfer) / 3600
             for rate, s in zip(rates, seen, strict=True)
         ]
     )
+
+
+def _grams(spec: TargetSpec) -> float | None:
+    """Of a busy core for an hour: what the target says of itself, else AWS's region."""
+    if spec.carbon_per_hour is not None or spec.kind not in AWS:
+        return spec.carbon_per_hour
+    return carbon_per_hour(region_of(spec))
 
 
 def _reliability(seen: Sequence[Seen], _: Scale) -> Points:
@@ -277,6 +288,7 @@ TERMS: Final[Mapping[str, TermKind]] = MappingProxyType(
             TermKind("request-price", "USD", _request_price),
             TermKind("run", "s", _run),
             TermKind("start", "s", _start),
+            TermKind("storage-price", "USD", _storage_price),
             TermKind("transfer", "s", _transfer),
             TermKind("transfer-price", "USD", _transfer_price),
             TermKind("wait", "s", _wait),

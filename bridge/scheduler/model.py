@@ -189,9 +189,9 @@ class Offer(NamedTuple):
     """What a target offers for one job: feasible or not, seconds, USD, and how sure that is.
 
     Of the cost, `request` is paid for each job however long it runs, `egress` for its data that
-    leaves AWS; the rest is for the time. `notes` say in plain words what the numbers rest on when
-    that is not a measurement. 95 of 100 jobs run for less than `late` seconds, None when that is
-    not known.
+    leaves AWS, `storage` for its temporary files; the rest is for the time. `notes` say in plain
+    words what the numbers rest on when that is not a measurement. 95 of 100 jobs run for less than
+    `late` seconds, None when that is not known.
     """
 
     target: str
@@ -209,6 +209,7 @@ class Offer(NamedTuple):
     request: Decimal = Decimal(0)
     egress: Decimal = Decimal(0)
     late: float | None = None
+    storage: Decimal = Decimal(0)
 
     @property
     def finish(self) -> float:

@@ -485,6 +485,7 @@ _STILL: Final = frozenset(
         "request-price",
         "run",
         "start",
+        "storage-price",
         "transfer",
         "transfer-price",
     }

@@ -22,6 +22,7 @@ def sections() -> list[tuple[str, dict[str, Any]]]:
         (f"prices.{name}", prices[name])
         for name in ("lambda", "fargate", "egress", "between_regions")
     ]
+    found += [("carbon.grid", table("carbon")), ("carbon.vcpu", table("carbon")["vcpu"])]
     return found + [(f"starts.{k}", v) for k, v in starts.items() if isinstance(v, dict)]
 
 

@@ -234,12 +234,37 @@ def test_carbon_counts_where_it_is_known() -> None:
     assert "carbon of west is not known and counts as the worst" in decision.reason
 
 
+def test_carbon_of_aws_is_that_of_its_region_unless_the_target_says_it() -> None:
+    ireland, sweden = (
+        replace(FUNCTIONS, region="eu-west-1"),
+        spec("north", "batch", region="eu-north-1"),
+    )
+    nowhere = spec("moon", "lambda", region="moon-1")
+    asked = placed(service(cpu="1"), weights={"carbon": 1.0})
+    now = snapshot(*(state(of, run=3600.0 / 4) for of in (ireland, sweden, nowhere)))
+    decision = decide(asked, None, now)
+    assert decision.target == "north"
+    # A quarter of an hour at 2.12 W, with what the building takes, of 316 g a kWh.
+    assert term(decision, FUNCTIONS.name, "carbon") == pytest.approx(0.25 * 2.12 * 1.135 * 0.316)
+    assert "carbon of moon is not known" in decision.reason
+    said = replace(ireland, carbon_per_hour=0.0)
+    assert decide(
+        asked, None, snapshot(state(said, run=900.0), state(sweden, run=900.0))
+    ).target == (FUNCTIONS.name)
+
+
 def test_each_part_of_the_price_can_be_weighed() -> None:
-    asked = service(outputs=(path(MINIO),))
+    asked = service(outputs=(path(MINIO),), storage=30 * GIB)
+    lean = service(outputs=(path(MINIO),), storage=GIB)
     now = snapshot(state(FUNCTIONS, run=10.0), state(QUEUE, run=10.0))
-    weights = {"compute-price": 1.0, "request-price": 1.0, "transfer-price": 1.0}
-    decision = decide(placed(asked, weights=weights), event(10**9), now)
-    for candidate in decision.candidates:
+    weights = dict.fromkeys(("compute-price", "request-price", "transfer-price"), 1.0)
+    weights["storage-price"] = 1.0
+    decision = decide(placed(lean, weights=weights), event(10**9), now)
+    large = decide(placed(asked, weights=weights), event(10**9), now)
+    assert (term(decision, "aws-lambda", "storage-price") or 0.0) > 0  # of the half GiB above 0.5
+    assert term(decision, "aws-batch", "storage-price") == 0.0
+    assert (term(large, "aws-batch", "storage-price") or 0.0) > 0
+    for candidate in (*decision.candidates, large.candidates[0]):
         parts = [t.raw for t in candidate.terms]
         assert sum(raw or 0.0 for raw in parts) == pytest.approx(float(candidate.offer.cost))
     assert term(decision, "aws-batch", "request-price") == 0.0
