@@ -10,7 +10,7 @@ from manager.access import may_see, owns
 from manager.auth import Caller
 from manager.core import Manager
 
-__all__ = ["estimates", "states"]
+__all__ = ["estimates", "states", "targets"]
 
 
 def estimates(manager: Manager, caller: Caller, service: str = "") -> dict[str, Any]:
@@ -30,6 +30,28 @@ def estimates(manager: Manager, caller: Caller, service: str = "") -> dict[str, 
         "spent": {one.name: _spent(manager, one.name) for one in shown if owns(caller, one)},
         "dropped": known.dropped,
     }
+
+
+def targets(manager: Manager) -> list[dict[str, Any]]:
+    """The targets as they stand now, and how many services are on their way there."""
+    known = {state.spec.name: state for state in states(manager)}
+    found = []
+    for state in manager.places.snapshot().targets:
+        spec = state.spec
+        found.append(
+            {
+                "target": spec.name,
+                "kind": spec.kind,
+                "region": spec.region,
+                "running": state.running,
+                "queued": state.queued,
+                "slots": spec.slots,
+                "breaker": known[spec.name].breaker,
+                "failures": round(known[spec.name].failures, 6),
+                "coming": len(state.absent),
+            }
+        )
+    return found
 
 
 def states(manager: Manager) -> tuple[TargetState, ...]:

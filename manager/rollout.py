@@ -36,6 +36,7 @@ State = Literal["pending", "ready", "failed"]
 _LOG: Final = logging.getLogger("manager")
 _KEPT: Final = "rollout/"
 _FIRST: Final = 2.0
+_PATIENCE: Final = 10.0  # seconds
 _LAST: Final = 300.0  # seconds between two tries, at most
 
 
@@ -178,11 +179,11 @@ class Rollouts:
         self._worker.start()
 
     def close(self) -> None:
-        """Stop after what is under way."""
+        """Stop; what is under way and takes long is begun anew by the next manager."""
         self._stopping.set()
         self._wake.set()
         if self._worker.is_alive():
-            self._worker.join()
+            self._worker.join(_PATIENCE)
 
     def _work(self) -> None:
         while not self._stopping.is_set():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,10 +16,10 @@ from bridge.errors import (
     TargetUnavailable,
     UsageError,
 )
-from bridge.fdl import limits
 from bridge.operate.bodies import exact
 from bridge.operate.deployed import Deployed
 from bridge.targets.aws.account import Account, translated
+from bridge.targets.aws.requests import gateway_request, most_of_request
 
 __all__ = ["Reply", "invoke"]
 
@@ -51,7 +51,7 @@ def invoke(account: Account, deployed: Deployed, body: bytes) -> Reply:
             hint=f"oscar-bridge submit {deployed.service} FILE, then oscar-bridge jobs",
         )
     payload = _payload(deployed, body)
-    limit = limits()["lambda.payload_sync"].max or 0
+    limit = most_of_request()
     if len(payload) > limit:
         raise UsageError(
             f"a request of {len(body)} bytes is too large: Lambda takes {limit}, encoded",
@@ -61,17 +61,7 @@ def invoke(account: Account, deployed: Deployed, body: bytes) -> Reply:
 
 
 def _payload(deployed: Deployed, body: bytes) -> bytes:
-    """An HTTP request in API Gateway's form: any bytes pass, and failures come with their log."""
-    request = {
-        "httpMethod": "POST",
-        "path": f"/run/{deployed.service}",
-        "headers": {},
-        "queryStringParameters": None,
-        "requestContext": {"requestId": str(uuid.uuid4())},
-        "body": b64encode(exact(body)).decode(),
-        "isBase64Encoded": True,
-    }
-    return json.dumps(request).encode()
+    return gateway_request(f"/run/{deployed.service}", exact(body), {}, str(uuid.uuid4()))
 
 
 def _ask(account: Account, deployed: Deployed, payload: bytes) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from manager._http import NO_CONTENT, empty, json_answer
 from manager.auth import Caller
 from manager.core import Manager
 from manager.cost import costs
-from manager.estimates import estimates
+from manager.estimates import estimates, targets
 from manager.gate import Gate
 from manager.jobs import Query, Sight, detail_view, job_view, read_states
 from manager.metrics import read_window
@@ -129,6 +129,13 @@ def _services(routes: APIRouter, manager: Manager, gate: Gate) -> None:
         """Give the service a new token, which is in the answer; the old one ends at once."""
         made = manager.rotate(gate.owned(name, caller))
         return json_answer({"service": made.name, "token": made.token.reveal()})
+
+    @routes.get(f"{_PATH}/targets")
+    def places(caller: Caller = gate.user) -> Response:
+        """Where jobs may run: how many run and wait there, and how many services are on their way
+        there."""
+        del caller
+        return json_answer({"targets": targets(manager)})
 
     @routes.get(f"{_PATH}/estimates")
     def learned(service: Service = "", caller: Caller = gate.user) -> Response:

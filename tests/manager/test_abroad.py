@@ -146,6 +146,9 @@ def test_a_burst_goes_to_lambda_what_comes_after_it_does_not_and_nothing_runs_tw
     assert "local would wait" in decision["reason"]
     # Its log is there, and its price.
     assert f"job {away}" in live.ask("GET", f"/system/logs/{name}/{away}").text
+    told = live.ask("GET", "/api/v1/targets").json["targets"]
+    kinds = {one["target"]: (one["kind"], one["running"], one["coming"]) for one in told}
+    assert kinds == {name: (name, 0, 0) for name in ("local", "lambda", "batch")}
     told = live.ask("GET", "/api/v1/cost").json
     assert any(one["target"] == "lambda" for one in told["items"]), told
     send(live, "burst", ["in/after"], tmp_path)

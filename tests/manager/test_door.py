@@ -71,6 +71,7 @@ USERS = [
     ("GET", "/api/v1/policies/compare", 200),
     ("GET", "/api/v1/cost", 200),
     ("GET", "/api/v1/estimates", 200),
+    ("GET", "/api/v1/targets", 200),
 ]
 # Its answer has no end; who may read it is in test_stream.py.
 ENDLESS = {("GET", "/api/v1/events")}
