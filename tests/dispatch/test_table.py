@@ -25,8 +25,26 @@ OPEN = [state for state in JobState if not state.final]
 FINAL = [state for state in JobState if state.final]
 
 
+def _one_by_one(patch: pytest.MonkeyPatch) -> None:
+    """AWS checks and writes in one; moto's threads may meet in between."""
+    lock = threading.Lock()
+
+    def held(name: str) -> None:
+        real = getattr(DynamoDBBackend, name)
+
+        def call(*words: Any, **more: Any) -> Any:
+            with lock:
+                return real(*words, **more)
+
+        patch.setattr(DynamoDBBackend, name, call)
+
+    for name in ("put_item", "update_item", "delete_item"):
+        held(name)
+
+
 @pytest.fixture
-def table() -> Iterator[JobTable]:
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobTable]:
+    _one_by_one(monkeypatch)
     with mock_aws():
         account = Account(AccountSettings(credentials=KEYS))
         account.ensure_bucket(account.bucket)
@@ -84,15 +102,7 @@ def test_a_change_of_another_attempt_or_job_is_none(table: JobTable) -> None:
     assert not table.change(Change("none", 1, JobState.RUNNING, 2.0))
 
 
-def test_only_one_places_it(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    # AWS checks and writes in one; moto's threads may meet in between.
-    update, lock = DynamoDBBackend.update_item, threading.Lock()
-
-    def one_by_one(*words: Any, **more: Any) -> Any:
-        with lock:
-            return update(*words, **more)
-
-    monkeypatch.setattr(DynamoDBBackend, "update_item", one_by_one)
+def test_only_one_places_it(table: JobTable) -> None:
     one = job()
     table.accept(one, 1.0)
     change = Change(one.id, 1, JobState.PLACED, 2.0, target="a")
