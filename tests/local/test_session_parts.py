@@ -267,7 +267,7 @@ def test_nothing_begins_after_close_and_close_waits() -> None:
 
     waiting = threading.Thread(target=together.run, args=([slow, ended.clear], 1))
     waiting.start()
-    assert begun.wait(5)
+    assert begun.wait(60)
     together.close()
     assert ended.is_set()
     waiting.join()

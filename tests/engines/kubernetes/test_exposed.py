@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
@@ -132,7 +133,7 @@ def test_the_life_of_an_exposed_service(target: KnativeTarget) -> None:
     until(lambda: target.servers.status(name).state == "ready", "a ready server")
     until(lambda: bool(read(target, name)), "an answer")
     assert read(target, name) == f"hello from /system/services/{name}/exposed\n"
-    assert any("GET / HTTP" in text for _, text in target.servers.logs(name))
+    until(lambda: any("GET / HTTP" in text for _, text in target.servers.logs(name)), "its log")
     with pytest.raises(NotFoundError, match="does not answer synchronous calls"):
         target.invoke(name, b"", {}, 1.0)
 
@@ -201,10 +202,14 @@ def test_why_a_server_does_not_start_is_said(target: KnativeTarget) -> None:
         server("hello", set_auth=False), script_text="echo no such model >&2\nexit 3\n"
     )
     target.deploy([broken])
-    until(lambda: target.servers.status(broken.name).state == "failed", "the failure")
-    status = target.servers.status(broken.name)
-    assert status.reason == "it ended with status 3: no such model"
-    assert (status.active_instances, status.affected_instances) == (0, 1)
+
+    def failed() -> bool:
+        # Now and then it is started again; what it said comes a moment after its end.
+        status = target.servers.status(broken.name)
+        said = status.state == "failed" and status.reason == "it ended with status 3: no such model"
+        return said and (status.active_instances, status.affected_instances) == (0, 1)
+
+    until(failed, "the failure and its reason")
     target.remove([broken.name])
 
 
@@ -233,10 +238,13 @@ def test_through_the_managers_api(target: KnativeTarget, tmp_path: Path) -> None
             "affected_instances": 0,
             "resource_kind": "exposed_service",
         }
-        log = client.get(f"{path}/deployment/logs?timestamps=true&tailLines=1").json()
-        assert log["available"] is True
-        assert len(log["entries"]) == 1
-        assert log["entries"][0]["timestamp"].startswith("20")
+
+        def log() -> Any:
+            return client.get(f"{path}/deployment/logs?timestamps=true&tailLines=1").json()
+
+        until(lambda: len(log()["entries"]) == 1, "a line of its log")
+        assert log()["available"] is True
+        assert log()["entries"][0]["timestamp"].startswith("20")
         for rotated in (False, True):
             if rotated:
                 assert client.post(f"/api/v1/services/{one.name}/token").status_code == 200
@@ -255,7 +263,7 @@ def test_through_the_managers_api(target: KnativeTarget, tmp_path: Path) -> None
         assert client.post(f"{path}/stop", auth=("oscar", "wrong")).status_code == 401
         for name in (one.name, "plain"):
             assert client.delete(f"/system/services/{name}").status_code == 204
-        assert not kinds(target, one.name)
+        until(lambda: not kinds(target, one.name), "the end of all objects")
 
 
 @contextmanager
