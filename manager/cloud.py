@@ -35,10 +35,12 @@ def check_input(
     pulled: bool,
     endpoint: str | None,
     access: Container[ProviderRef],
+    roles: bool,
 ) -> None:
     """UsageError for an input that is not heard, or that the service's jobs could not read.
 
-    `pulled` says whether events of S3 are pulled, `access` whose providers all services may use.
+    `pulled` says whether events of S3 are pulled, `access` whose providers all services may use,
+    `roles` whether the jobs need no keys for S3.
     Other kinds of storage send messages by themselves, or are listed.
     """
     ref = path.provider
@@ -48,7 +50,7 @@ def check_input(
             f"no events come from the storage provider of {path.path}",
             hint=_way_out(pulled=pulled, endpoint=endpoint) if ref.type == "s3" else "",
         )
-    if ref == S3 and S3 not in access and not has_keys(one):
+    if ref == S3 and S3 not in access and not has_keys(one) and not roles:
         raise UsageError(
             f"there are no keys for {S3}, the storage provider of {path.path}",
             hint=f"give access_key and secret_key under storage_providers.{S3}",

@@ -23,6 +23,9 @@ from bridge.targets.aws import Account, AccountSettings, PulledBuckets
 from bridge.targets.kubernetes import ClusterCapacity, ClusterSettings, Connection, Routing
 from bridge.targets.kubernetes.knative import KnativeTarget
 from bridge.targets.render import ProviderAccess
+from manager.abroad import Abroad
+from manager.aws import AwsSide, account_for, made_image, runtime_mark, specs_of
+from manager.cloud import MINIO
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment
@@ -45,7 +48,8 @@ _LONGEST: Final = 48
 
 
 class InCluster:
-    """A manager over one Kubernetes cluster and one MinIO server.
+    """A manager over one Kubernetes cluster and one MinIO server, and over Lambda and Batch of an
+    AWS account where it is told to.
 
     Nothing is asked of either before `start`. What is opened is handed to `stack`. UsageError for a
     variable that is missing or wrong, PermanentError when the state cannot be opened.
@@ -68,12 +72,16 @@ class InCluster:
             spec, self._connection, access, routing=self._routing(), tokens=tokens
         )
         stack.callback(target.close)
+        outside = self._read.text("BRIDGE_AWS_MINIO", "")
+        abroad = Abroad(access, inside=self._server.endpoint, outside=outside)
+        self._beyond = frozenset() if outside else frozenset({str(MINIO)})
+        self._aws = self._away(abroad, state)
         account = account_of(self._read, self.settings.name, state)
         parts = Parts(
             state=state,
             jobs=jobs,
             buckets=self._buckets,
-            targets={spec.name: target},
+            targets={spec.name: target, **(self._aws.targets if self._aws else {})},
             access=access,
             cloud=self._pulled(account, stack) if account else None,
             cloud_endpoint=account.s3_endpoint.rstrip("/") if account else None,
@@ -82,6 +90,9 @@ class InCluster:
             tokens=tokens,
             accounts=MinioAccounts(lambda: self._server),
             tracing=tracing_of(os.environ),
+            abroad=abroad,
+            images=self._aws.image if self._aws else lambda service: service,
+            mark=runtime_mark() if self._aws else "",
         )
         self.manager = Manager(self.settings, parts)
         stack.callback(self.manager.close)
@@ -89,9 +100,25 @@ class InCluster:
     def start(self) -> None:
         """Look at the cluster and the object store, and begin to work."""
         self._capacity.refresh()
+        if self._aws is not None:
+            self._look_at(self._aws)
         if url := self._read.text("BRIDGE_WEBHOOK_URL", ""):
             self._announce(url)
         self.manager.start()
+
+    def _away(self, abroad: Abroad, state: ServiceStore) -> AwsSide | None:
+        """Lambda and Batch, where the environment names them."""
+        if not (specs := specs_of(self._read)):
+            return None
+        account = account_for(self._read, state.kept_setting(_QUEUE, secrets.token_hex(4)))
+        return AwsSide(account, specs, abroad, made_image(self._read, account))
+
+    def _look_at(self, aws: AwsSide) -> None:
+        """What cannot be asked is not known; services say it when they come there."""
+        try:
+            aws.look()
+        except BridgeError as error:
+            _LOG.warning("%s (%s)", error.message, error.hint)
 
     def _announce(self, url: str) -> None:
         """Let the object store send its events; without it they are found by listing."""
@@ -139,16 +166,13 @@ class InCluster:
         return {name: value for name, value in found.items() if value}
 
     def _measured(self, loads: Mapping[str, tuple[int, int]]) -> Snapshot:
-        served = self.manager.served
-        return Snapshot(
-            tuple(
-                self._capacity.state(
-                    TargetState(spec, running=loads[spec.name][0], queued=loads[spec.name][1]),
-                    served,
-                )
-                for spec in self.manager.specs
-            )
-        )
+        return Snapshot(tuple(self._state(spec, *loads[spec.name]) for spec in self.manager.specs))
+
+    def _state(self, spec: TargetSpec, running: int, queued: int) -> TargetState:
+        known = TargetState(spec, running=running, queued=queued)
+        if self._aws is None or spec.name not in self._aws.targets:
+            return self._capacity.state(known, self.manager.served)
+        return replace(self._aws.state(known), beyond=self._beyond)
 
     def _routing(self) -> Routing:
         """How exposed services are reached; the manager's own address is where events come to."""

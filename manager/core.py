@@ -10,45 +10,44 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from bridge.dispatch import Dispatcher, IngestResult, JobStore
+from bridge.dispatch import Dispatcher, IngestResult
 from bridge.dispatch.model import OPEN_STATES
-from bridge.dispatch.tracing import Tracing
 from bridge.errors import (
     BridgeError,
     NotFoundError,
     PlacementError,
     TemporaryError,
     UsageError,
+    WaitError,
 )
 from bridge.events import Event
-from bridge.fdl.model import Document, ProviderRef, Service, StorageProvider, TargetSpec
+from bridge.fdl.model import Document, ProviderRef, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Decision, Snapshot, TargetState, decide
+from bridge.scheduler import decide
 from bridge.secret import Secret
-from bridge.targets import Target
-from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
 from manager.access import ConflictError
 from manager.accounts import Accounts
 from manager.auth import Caller
-from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
 from manager.cloud import S3, check_input, has_keys, is_cloud
 from manager.handed import named_job
 from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
-from manager.minio_accounts import AccountServer
+from manager.parts import Parts
+from manager.places import Places
 from manager.pulling import heard, listed_source, made_at, routes_of
 from manager.quotas import Quotas
+from manager.rollout import Ground, Rollouts
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
-from manager.store import ServiceRow, ServiceStore
+from manager.store import ServiceRow
 from manager.stored import Stored
 from manager.tenants import Tenants
 from manager.trials import Trials
@@ -58,40 +57,10 @@ from manager.volumes import check_volume, end_volume, give_volume
 __all__ = ["ConflictError", "Manager", "Parts"]
 
 LOG: Final = logging.getLogger("manager")
+_A_WHILE: Final = 2.0
 _SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _IMAGES: Final = "allowed_image_repositories"
-
-Measure = Callable[[Mapping[str, tuple[int, int]]], Snapshot]
-"""Jobs running and queued, by target → the snapshot that decisions are made on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a manager is made of. The first of `targets` is where services are without a placement.
-
-    `access` is how jobs reach the storage providers; targets hold the same mapping, and services
-    add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled; a service brings
-    its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
-    where no service may). `measure` says how the targets stand; by default only their load is
-    known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
-    may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
-    reach a service's buckets only, see `manager.accounts`. `tracing` makes spans of jobs. Nothing
-    of it is closed here.
-    """
-
-    state: ServiceStore
-    jobs: JobStore
-    buckets: Buckets
-    targets: Mapping[str, Target]
-    access: dict[ProviderRef, ProviderAccess] = field(default_factory=dict)
-    cloud: CloudBuckets | None = None
-    cloud_endpoint: str | None = None
-    measure: Measure | None = None
-    nodes: Callable[[], Sequence[Node]] = tuple
-    tokens: dict[str, Secret] = field(default_factory=dict)
-    accounts: AccountServer | None = None
-    tracing: Tracing | None = None
 
 
 class Manager:
@@ -112,6 +81,9 @@ class Manager:
             lambda: self._services, self._deployed, self._serve, self._runnable, self._forget
         )
         self._sharing = Sharing(parts.state, hands)
+        ground = Ground(parts, self._sharing.change, self._is_wanted)
+        self.rollouts = Rollouts(parts.targets, ground)
+        self.places = Places(parts, self.rollouts, lambda: self.dispatcher)
         self._services = self._sharing.kept()
         document = self._document(self._services)
         self._routes = routes_of(document)
@@ -132,17 +104,15 @@ class Manager:
             self._routes,
             parts.targets,
             decide=self.quotas.decide,
-            snapshot=self.snapshot,
+            snapshot=self.places.snapshot,
             listing=self.inputs.listing,
             clock=clock,
-            prepare=self._sharing.prepare,
+            prepare=self._prepare,
             share=self._owner_of,
             tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
-        self.tenants = Tenants(
-            parts.buckets, parts.state, self.accounts, parts.access, self.quotas.claim_bucket
-        )
+        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access, self.quotas)
         self.calls = CallLog()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
@@ -155,6 +125,7 @@ class Manager:
     def start(self) -> None:
         """Make all services runnable, begin to work, and look for events that never came."""
         self._sharing.start()
+        self.rollouts.start()
         self.dispatcher.start()
         if (tracing := self.parts.tracing) is not None:
             self.dispatcher.subscribe(partial(tracing.follow, self.parts.jobs))
@@ -178,6 +149,7 @@ class Manager:
         self.stopping.set()
         self._sharing.close()
         self._lister.close()
+        self.rollouts.close()
         self.dispatcher.close()
         if self._sweeper.is_alive():
             self._sweeper.join()
@@ -310,14 +282,15 @@ class Manager:
                 pulled=self.parts.cloud is not None,
                 endpoint=self.parts.cloud_endpoint,
                 access=self.parts.access,
+                roles=self.places.have_roles(one.service),
             )
         self.quotas.check_service(one)
         self.quotas.check_buckets(one.owner, one.buckets)
         self.tenants.check(one, caller)
         targets = self.parts.targets.values()
         check_volume(one, self._services.values(), targets, self.quotas)
-        decision = decide(one.service, None, self.snapshot())
-        if not decision.target:
+        decision = decide(one.service, None, self.places.snapshot())
+        if not decision.target and not decision.waits:
             raise PlacementError(decision.reason)
         # Refuses a service that would start itself, through others or not.
         drawn = replace(one, service=with_outputs_of(one.service, one.users))
@@ -330,8 +303,7 @@ class Manager:
         self.parts.tokens[one.name] = one.token
         self._ensure_cloud(one)
         self.tenants.open(one)
-        for name in self.ranking(one):
-            self.parts.targets[name].deploy([one.service])
+        self.places.install(one)
 
     def _runnable(self, one: Deployed) -> None:
         """What was kept, or came by another manager."""
@@ -367,16 +339,11 @@ class Manager:
         for ref in one.providers:
             self.parts.access.pop(ref, None)
         self.tenants.close(one)
-        for target in self.parts.targets.values():
-            try:
-                target.remove([name])
-            except BridgeError as error:
-                LOG.warning("%s keeps what it has of service %s: %s", target.spec.name, name, error)
+        self.places.forget(name)
 
     def _leave(self, old: Deployed, new: Deployed) -> None:
         """Take a changed service away from where it is no longer placed or fed."""
-        for name in sorted({*self.ranking(old)} - {*self.ranking(new)}):
-            self.parts.targets[name].remove([old.name])
+        self.places.leave(old, new)
         self.tenants.abandon(new)
         self._quiet(old, self._inputs(old) - self._inputs(new))
 
@@ -466,25 +433,16 @@ class Manager:
     @property
     def specs(self) -> list[TargetSpec]:
         """The targets that services may be placed on."""
-        return [target.spec for target in self.parts.targets.values()]
+        return self.places.specs
 
-    def snapshot(self) -> Snapshot:
-        """How the targets stand now."""
-        ask = self.dispatcher
-        loads = {name: (ask.running(name), ask.queued(name)) for name in self.parts.targets}
-        if self.parts.measure is not None:
-            return self.parts.measure(loads)
-        return Snapshot(tuple(TargetState(spec, *loads[spec.name]) for spec in self.specs))
+    def _prepare(self, name: str, target: str) -> None:
+        self._sharing.prepare(name)
+        if why := self.rollouts.absent(target).get(name):
+            raise WaitError(f"{name} is not on {target} yet: {why}", delay=_A_WHILE)
 
-    def decision(self, service: Service) -> Decision:
-        """Where a job of the service would go now, with all that was learned."""
-        now = self.dispatcher.known.informed(self.snapshot(), service.name)
-        return decide(service, None, now)
-
-    def ranking(self, one: Deployed) -> list[str]:
-        """The targets that its jobs may run on, the best one now first."""
-        candidates = self.decision(one.service).candidates
-        return [c.offer.target for c in candidates if c.offer.feasible]
+    def _is_wanted(self, name: str, target: str) -> bool:
+        one = self._services.get(name)
+        return one is not None and target in self.places.all(one)
 
     # --- settings ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from bridge.targets.calls import Address
 from bridge.targets.kubernetes import DeploymentStatus
 from manager.auth import Refused
 from manager.core import Manager
+from manager.rollout import State
 from manager.service import Deployed
 
 __all__ = ["Change", "address_of_server", "change", "is_exposed", "log", "summary"]
@@ -76,16 +78,42 @@ def address_of_server(manager: Manager, one: Deployed) -> Address:
 
 
 def summary(manager: Manager, one: Deployed) -> dict[str, Any]:
-    """State, and copies that run. A service of jobs is ready when a target can take them."""
+    """State, and copies that run. A service of jobs is ready when a target can take them; how it
+    stands on AWS is in `targets`, by name."""
+    there = manager.rollouts.states(one.name)
+    found = _copies(manager, one) or _jobs(manager, one, there)
+    if there:
+        found["targets"] = {name: _rollout(*told) for name, told in there.items()}
+    return found
+
+
+def _copies(manager: Manager, one: Deployed) -> dict[str, Any] | None:
+    """As its copies are doing, None where there are none."""
     servers = _servers(manager, one)
-    if servers is not None:
-        try:
-            status = servers.status(one.name)
-        except TemporaryError as error:
-            return _told("unavailable", one, reason=error.message)
-        if status.resource_kind != "unavailable":
-            return shown(status)
-    return _told("ready" if manager.ranking(one) else "unavailable", one)
+    if servers is None:
+        return None
+    try:
+        status = servers.status(one.name)
+    except TemporaryError as error:
+        return _told("unavailable", one, reason=error.message)
+    return None if status.resource_kind == "unavailable" else shown(status)
+
+
+def _jobs(
+    manager: Manager, one: Deployed, there: Mapping[str, tuple[State, str]]
+) -> dict[str, Any]:
+    """A service that is on some of its targets is ready, or degraded when another has failed."""
+    failed = [f"{name}: {why}" for name, (state, why) in there.items() if state == "failed"]
+    waits = [f"{name}: {why}" for name, (state, why) in there.items() if state == "pending"]
+    if manager.places.ranking(one):
+        return _told("degraded" if failed else "ready", one, reason="; ".join(failed))
+    if waits or failed:
+        return _told("pending" if waits else "failed", one, reason="; ".join(waits or failed))
+    return _told("unavailable", one)
+
+
+def _rollout(state: State, why: str) -> dict[str, str]:
+    return {"state": state, **({"reason": why} if why else {})}
 
 
 def shown(status: DeploymentStatus) -> dict[str, Any]:
@@ -134,7 +162,7 @@ def change(manager: Manager, one: Deployed, what: Change) -> dict[str, Any]:
 
 
 def _servers(manager: Manager, one: Deployed) -> Servers | None:
-    for name in manager.ranking(one):
+    for name in manager.places.ranking(one):
         target = manager.parts.targets[name]
         if isinstance(target, _HasServers):
             return target.servers

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from bridge.dispatch import Attempt, JobDetail, JobRecord
 from bridge.errors import TemporaryError, UsageError
-from bridge.targets import JobState
+from bridge.targets import JobState, Target
+from bridge.targets.protocol import FindsLogs
 from manager.access import may_see, owns
 from manager.auth import Caller, Refused
 from manager.calls import exact
@@ -190,6 +191,15 @@ class Sight:
             return False
         found = job()
         return found is not None and found.caller == self._caller.uid
+
+
+def job_log(target: Target | None, record: JobRecord) -> Iterator[str]:
+    """What a job has said so far, none where its target cannot tell any more."""
+    if target is None:
+        return iter(())
+    if isinstance(target, FindsLogs) and record.log:
+        return target.logs_at(record.id, record.log)
+    return target.logs(record.id)
 
 
 def job_view(record: JobRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bridge.storage import ObjectInfo, open_store
 from manager.cloud import MINIO
 
 if TYPE_CHECKING:
-    from bridge.dispatch._reconcile import Place
+    from bridge.dispatch import Place
     from manager.core import Manager
     from manager.service import Deployed
 

@@ -8,17 +8,20 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from bridge.dispatch import JobRecord
-from bridge.errors import NotFoundError, TargetUnavailable
+from bridge.errors import NotFoundError, TargetUnavailable, TemporaryError
 from bridge.targets import JobState
 from bridge.targets.protocol import Invokes, Reply
 from manager.auth import Refused
 from manager.core import Manager
+from manager.jobs import job_log
 from manager.service import Deployed
 
 __all__ = ["run"]
 
 # Lines of a job's log that are not the script's.
 _NOT_THE_SCRIPTS: Final = re.compile(r"\[supervisor\] ")
+_TOO_LARGE: Final = 413
+_SOON: Final = 3.0
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -34,8 +37,9 @@ def run(
     """Call a service and wait for its answer. Refused (502) when it does not begin in time, or when
     `gone` says that nobody waits any more.
 
-    The places that the service may be on are asked from the best one on; where none of them
-    answers calls, the call is a job that is not listed, and the answer is what its script said.
+    The places that the service may be on are asked from the best one on, until one takes a request
+    of that size. TemporaryError while it is on its way to all of them; where none of them answers
+    calls, the call is a job that is not listed, and the answer is what its script said.
     """
     with _traced(manager, one, headers) as told:
         return _run(manager, one, body, told, query=query, gone=gone)
@@ -58,17 +62,33 @@ def _run(
     gone: Callable[[], bool],
 ) -> Reply:
     wait = manager.settings.run_wait
-    for name in manager.ranking(one):
+    too_large: Reply | None = None
+    ranking = manager.places.ranking(one)
+    for name in ranking:
         target = manager.parts.targets[name]
         if not isinstance(target, Invokes):
             continue
         try:
-            return target.invoke(one.name, body, headers, wait, query=query, gone=gone)
+            reply = target.invoke(one.name, body, headers, wait, query=query, gone=gone)
         except NotFoundError:
             continue
         except TargetUnavailable as error:
             raise Refused(502, f"{one.name} is not ready: {error.message}") from error
+        if reply.status != _TOO_LARGE:
+            return reply
+        too_large = reply
+    if too_large is not None:
+        return too_large
+    if not ranking:
+        _wait_for_rollout(manager, one)
     return _as_job(manager, one, body, headers, gone)
+
+
+def _wait_for_rollout(manager: Manager, one: Deployed) -> None:
+    """TemporaryError while the service comes to where it is to run."""
+    for target, (state, why) in manager.rollouts.states(one.name).items():
+        if state != "ready":
+            raise TemporaryError(f"{one.name} is not on {target} yet: {why}", delay=_SOON)
 
 
 def _as_job(
@@ -99,7 +119,7 @@ def _as_job(
 def _said(manager: Manager, record: JobRecord) -> Iterator[str]:
     """What the script wrote to its outputs, without what we say around it."""
     target = manager.parts.targets.get(record.target)
-    lines = target.logs(record.id) if target else iter(())
+    lines = job_log(target, record)
     return (line for line in lines if not _NOT_THE_SCRIPTS.match(line))
 
 

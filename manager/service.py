@@ -6,7 +6,7 @@ typed `Service` and what a client reads are both made from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -206,7 +206,9 @@ def _renamed(
 
 
 def _document(source: Source, targets: Sequence[TargetSpec]) -> Document:
-    names = {spec.name for spec in targets}
+    # What every file calls Lambda and Batch is what we have of them.
+    kinds = {f"aws-{spec.kind}": spec.name for spec in targets if spec.kind in ("lambda", "batch")}
+    names = kinds | {spec.name: spec.name for spec in targets}
     service = dict(source["service"])
     if "placement" in service:
         service["placement"] = _here(service["placement"], names)
@@ -225,20 +227,28 @@ def _document(source: Source, targets: Sequence[TargetSpec]) -> Document:
         raise UsageError(_sentences(error)) from error
 
 
-def _here(placement: Mapping[str, Any], names: Set[str]) -> dict[str, Any]:
-    """The placement without targets that are not ours: a file names those of its own world."""
+def _here(placement: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The placement without targets that are not ours: a file names those of its own world.
+
+    `names` are ours, by what they may be called."""
     found = dict(placement)
     for key in ("targets", "fallback"):
         said = found.get(key, [])
         if isinstance(said, str):
             said = [said]
         if isinstance(said, list):
-            found[key] = [one for one in said if not isinstance(one, str) or one in names]
+            found[key] = [
+                names[one] if isinstance(one, str) else one
+                for one in said
+                if not isinstance(one, str) or one in names
+            ]
     prefer = found.get("prefer")
     if isinstance(prefer, Mapping):
         target = prefer.get("target")
-        if isinstance(target, str) and target not in names:
+        if isinstance(target, str):
             found["prefer"] = {key: value for key, value in prefer.items() if key != "target"}
+            if target in names:
+                found["prefer"]["target"] = names[target]
     return found
 
 

@@ -12,6 +12,7 @@ from bridge.deploy._destroy import destruction
 from bridge.deploy._drift import Drifted, DriftReport, drift
 from bridge.deploy._executor import Applied, apply
 from bridge.deploy._history import Entry, History
+from bridge.deploy._images import repository, service_images
 from bridge.deploy._names import deployment_name
 from bridge.deploy._planner import plan
 from bridge.deploy._reach import reaching, unreached
@@ -88,8 +89,10 @@ __all__ = [
     "plan",
     "reaching",
     "read_assembly",
+    "repository",
     "restoration",
     "secret_steps",
+    "service_images",
     "synth",
     "unreached",
     "write_secret",

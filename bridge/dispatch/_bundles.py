@@ -66,7 +66,7 @@ class Bundler:
     def submit(self, records: Sequence[JobRecord]) -> None:
         """Hand a bundle over; what goes wrong is told to the lane for each of its jobs."""
         try:
-            self._core.prepare(records[0].service)
+            self._core.prepare(records[0].service, records[0].target)
             if _root(records[0]):
                 self._settle(records)
             else:

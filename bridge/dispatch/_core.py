@@ -53,7 +53,7 @@ class Core:
         self.version = 0
         self.placing = threading.Event()
         self.moving = threading.Event()
-        self.prepare: Callable[[str], None] = lambda service: None
+        self.prepare: Callable[[str, str], None] = lambda service, target: None
         self.tracing: Tracing | None = None
         self.share: Callable[[str], str] = lambda service: ""
         self.lanes: Mapping[str, threading.Event] = {}

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from bridge.dispatch import steps
 from bridge.dispatch._bundles import Bundler
@@ -16,7 +16,7 @@ from bridge.dispatch._news import Watched, understood, watched
 from bridge.dispatch._waiting import patience
 from bridge.dispatch.model import Change, JobRecord
 from bridge.dispatch.protocol import Bundles, Forgets, Leases, Notifies, Withdraws
-from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError
+from bridge.errors import BridgeError, PermanentError, TargetUnavailable, TemporaryError, WaitError
 from bridge.targets import Job, JobState, JobUpdate, Target
 
 __all__ = ["Lane"]
@@ -24,8 +24,7 @@ __all__ = ["Lane"]
 _IDLE: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Resume:
+class _Resume(NamedTuple):
     """A job that was with the target before a restart, to be handed over once more."""
 
     due: float
@@ -278,11 +277,11 @@ class Lane:
 
     def _fly(self, record: JobRecord) -> str:
         try:
-            self._core.prepare(record.service)
             if record.handle and isinstance(self._target, Bundles):
                 # The job may be one of many of a bundle, which `submit` knows nothing of.
                 self._target.follow(record.id, record.attempt, record.handle, record.service)
                 return record.handle
+            self._core.prepare(record.service, self.name)
             return self._target.submit(_job(record))
         finally:
             with self._lock:
@@ -358,9 +357,9 @@ class Lane:
             self._flying.discard(record.id)
         core, now = self._core, self._core.clock()
         busy = isinstance(error, TargetUnavailable) and self._is_busy(record.id)
-        if not busy:
+        if counts := not (busy or isinstance(error, WaitError)):
             core.known.submitted(self.name, ok=False)
-        later = steps.submit_later(record, error, now, core.settings, counts=not busy)
+        later = steps.submit_later(record, error, now, core.settings, counts=counts)
         if later is None or (not busy and self._is_late(record, now)):
             self._give_up(replace(record, tries=record.tries + 1), error)
             return

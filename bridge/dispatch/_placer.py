@@ -149,7 +149,7 @@ class Placer:
     def _service(self, name: str) -> Service | None:
         """The service; one that another dispatcher was given may be new to us."""
         if name not in self._core.services:
-            self._core.prepare(name)
+            self._core.prepare(name, "")
         return self._core.services.get(name)
 
     def _chosen(self, job: JobRecord, decision: Decision) -> Change:

@@ -29,7 +29,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
 )
-from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes, Tracing
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Place, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
 from bridge.events import job_id
@@ -54,10 +54,11 @@ class Dispatcher:
 
     It accepts before `start` too. It closes neither the store nor the targets. All methods are
     thread-safe. `listing`, when given, is asked for follow-ups that do not come within
-    `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the name of a
-    service before a job of it is submitted, or is placed although the service is not known: where
-    others use the store too, it makes known and runnable what came by them. TemporaryError of it
-    means later. `share` says whose a service's jobs are: those of one wait for each other, and as
+    `settings.grace`; it is also the default of `reconcile`. `prepare` is called with the names of
+    a service and of the target before a job is submitted there, and with "" for the target before
+    one is placed although the service is not known: where others use the store too, it makes known
+    and runnable what came by them. TemporaryError of it means later, WaitError that the target is
+    not to blame. `share` says whose a service's jobs are: those of one wait for each other, and as
     many jobs are placed and submitted for any of them while there are some.
     """
 
@@ -73,7 +74,7 @@ class Dispatcher:
         settings: Settings | None = None,
         listing: Listing | None = None,
         clock: Callable[[], float] = time.time,
-        prepare: Callable[[str], None] | None = None,
+        prepare: Callable[[str, str], None] | None = None,
         share: Callable[[str], str] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -279,7 +280,7 @@ class Dispatcher:
     def reconcile(
         self,
         listing: Listing | None = None,
-        places: Sequence[_reconcile.Place] | None = None,
+        places: Sequence[Place] | None = None,
         since: Mapping[str, float] = _NEVER,
     ) -> tuple[str, ...]:
         """Make jobs for objects that lie in input paths and have none; the answer names them.
@@ -295,7 +296,7 @@ class Dispatcher:
         where = self.inputs() if places is None else places
         return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where, since))
 
-    def inputs(self) -> list[_reconcile.Place]:
+    def inputs(self) -> list[Place]:
         """Every (provider, bucket, prefix) that a service takes input from, each once."""
         return _reconcile.inputs(self._core)
 

@@ -9,7 +9,7 @@ from bridge.secret import Secret
 from bridge.targets.aws import Account, AccountSettings
 from bridge.targets.render import ProviderAccess
 
-__all__ = ["account_of", "s3_access"]
+__all__ = ["account_of", "account_settings", "s3_access"]
 
 _POLL: Final = 0.1
 _ROLE: Final = "arn:aws:iam::000000000000:role/oscar-bridge-local"
@@ -17,8 +17,13 @@ _ROLE: Final = "arn:aws:iam::000000000000:role/oscar-bridge-local"
 
 def account_of(endpoint: AwsEndpoint, name: str = "oscar-bridge") -> Account:
     """The endpoint's account; what services share there has the name, and is not made here."""
+    return Account(account_settings(endpoint, name))
+
+
+def account_settings(endpoint: AwsEndpoint, name: str, prefix: str = "") -> AccountSettings:
+    """How the account of an endpoint that has started is reached; see AccountSettings."""
     environment = endpoint.environment()
-    settings = AccountSettings(
+    return AccountSettings(
         name,
         region=environment["AWS_REGION"],
         endpoint=endpoint.url,
@@ -28,8 +33,8 @@ def account_of(endpoint: AwsEndpoint, name: str = "oscar-bridge") -> Account:
         },
         role=_ROLE,
         poll=_POLL,
+        prefix=prefix,
     )
-    return Account(settings)
 
 
 def s3_access(endpoint: AwsEndpoint) -> ProviderAccess:

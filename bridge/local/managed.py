@@ -1,4 +1,5 @@
-"""The manager on this machine: OSCAR's REST API over a target here, or over a real cluster."""
+"""The manager on this machine: OSCAR's REST API over a target here, or over a real cluster; beside
+it Lambda and Batch of the AWS endpoint."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from typing import Final
 from bridge.dispatch import SqliteStore
 from bridge.dispatch.tracing import tracing_of
 from bridge.errors import PermanentError
-from bridge.fdl.model import ProviderRef, TargetSpec
-from bridge.local._cloud import account_of, s3_access
+from bridge.fdl.model import ProviderRef, TargetKind, TargetSpec
+from bridge.local._cloud import account_settings, s3_access
 from bridge.local._clusters import Clusters
 from bridge.local._here import START
 from bridge.local._webhook import BACKLOG, Server
@@ -26,9 +27,11 @@ from bridge.local.target import LocalTarget
 from bridge.scheduler import Snapshot, TargetState, Trial
 from bridge.secret import Secret
 from bridge.targets import Target
-from bridge.targets.aws import PulledBuckets
+from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.render import ProviderAccess
+from manager.abroad import Abroad
 from manager.app import create_app
+from manager.aws import AwsSide
 from manager.cloud import S3
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
@@ -41,8 +44,9 @@ LOCAL: Final = "local"
 CLUSTER: Final = "cluster"
 _WAIT: Final = 1
 _USER: Final = "oscar"
-# What the manager shares on the AWS endpoint; a deployment there has another name.
+# What the manager has on the AWS endpoint; a deployment there has another name.
 _ACCOUNT: Final = "oscar-bridge-manager"
+_AWS: Final[tuple[TargetKind, ...]] = ("lambda", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,11 @@ class Managed:
 
     def _parts(self) -> Parts:
         place, stack = self._place, self._stack
+        account = Account(lambda: account_settings(self._endpoint(), _ACCOUNT, f"{_ACCOUNT}-"))
+        abroad = Abroad(self._access)
+        aws = AwsSide(account, [TargetSpec(kind, kind) for kind in _AWS], abroad)
         cloud = PulledBuckets(
-            lambda: account_of(self._endpoint(), _ACCOUNT),
+            lambda: account,
             lambda body, headers: self._manager.ingest("", body, headers),
             wait=_WAIT,
         )
@@ -134,7 +141,7 @@ class Managed:
             state=stack.enter_context(ServiceStore(place.kept / "manager.sqlite")),
             jobs=stack.enter_context(SqliteStore(place.kept / "jobs.sqlite")),
             buckets=self.store,
-            targets=self._targets(),
+            targets=self._targets(aws.targets),
             access=self._access,
             cloud=cloud,
             measure=self._measured,
@@ -142,10 +149,15 @@ class Managed:
             tokens=self._tokens,
             accounts=MinioAccounts(lambda: self.store.settings),
             tracing=tracing_of(os.environ),
+            abroad=abroad,
+            images=aws.image,
+            # What was on the endpoint ended with it.
+            mark=place.session,
         )
 
-    def _targets(self) -> dict[str, Target]:
+    def _targets(self, aws: Mapping[str, Target]) -> dict[str, Target]:
         made = {CLUSTER: self._clusters()} if self._place.clusters else {LOCAL: self._local()}
+        made |= aws
         for target in made.values():
             self._stack.callback(target.close)
         return made

@@ -22,13 +22,7 @@ from bridge.local.target import LocalTarget
 from bridge.pipeline import NotificationRule
 from bridge.storage import ObjectInfo, Store, open_store
 from bridge.targets import Target
-from bridge.targets.aws import (
-    Account,
-    BatchTarget,
-    Buckets,
-    LambdaTarget,
-    QueueSource,
-)
+from bridge.targets.aws import Account, Buckets, QueueSource, aws_target
 from bridge.targets.render import ProviderAccess
 
 __all__ = ["AWS", "Accept", "Places"]
@@ -152,8 +146,7 @@ class Places:
         assert self._account is not None
         # What runs on AWS has a role: its own S3 needs no keys.
         access = {ref: one for ref, one in self._access.items() if ref != _S3}
-        kind = LambdaTarget if spec.kind == "lambda" else BatchTarget
-        return kind(spec, self._account, access)
+        return aws_target(spec, self._account, access)
 
     def ensure_buckets(self, names: Iterable[tuple[ProviderRef, str]]) -> None:
         """Make the buckets that are not there."""

@@ -56,6 +56,14 @@ def test_nothing_is_installed_before_the_secrets_are_named() -> None:
         {"services": {"backend": "openfaas"}},
         {"state": {"size": "much"}},
         {"aws": {"existingSecret": "oscar-aws"}},
+        {"aws": {"region": "eu-west-1", "targets": ["lambda"]}},
+        {
+            "aws": {
+                "region": "eu-west-1",
+                "targets": ["batch"],
+                "role": "arn:aws:iam::123456789012:role/r",
+            }
+        },
     ],
 )
 def test_wrong_values_are_refused_by_their_schema(wrong: dict[str, Any]) -> None:
@@ -112,6 +120,16 @@ def test_secrets_stay_in_their_secrets() -> None:
         assert found[name]["secretKeyRef"] == {"name": "oscar-admin", "key": name}
     for name in ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"):
         assert found[name]["secretKeyRef"] == {"name": "oscar-minio", "key": name}
+
+
+def test_services_may_run_on_aws_where_it_is_said_how() -> None:
+    role = "arn:aws:iam::123456789012:role/oscar-bridge-jobs"
+    said = {"targets": ["lambda", "batch"], "role": role, "subnets": ["subnet-1", "subnet-2"]}
+    found = variables(aws={"region": "eu-west-1", **said})
+    assert found["BRIDGE_AWS_TARGETS"] == "lambda,batch"
+    assert found["BRIDGE_AWS_ROLE"] == role
+    assert found["BRIDGE_AWS_SUBNETS"] == "subnet-1,subnet-2"
+    assert "BRIDGE_AWS_TARGETS" not in variables(aws={"region": "eu-west-1"})
 
 
 def test_keys_of_aws_come_of_a_secret_where_there_is_a_region() -> None:

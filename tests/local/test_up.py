@@ -60,7 +60,9 @@ def oscar(running: Up, method: str, path: str, body: object = None) -> requests.
     )
 
 
-def test_its_services_take_from_s3_and_write_to_s3_and_are_kept(tmp_path: Path) -> None:
+def test_its_services_here_and_on_lambda_take_from_s3_and_are_kept(
+    tmp_path: Path,
+) -> None:
     kept = tmp_path / "kept"
     with up(tmp_path, "--keep", str(kept)) as running:
         s3 = running.client("s3")
@@ -71,6 +73,8 @@ def test_its_services_take_from_s3_and_write_to_s3_and_are_kept(tmp_path: Path) 
                 "script": SHOUT if name == "one" else SHOUT.replace("a-z A-Z", "A-Z B-ZA"),
                 "input": [{"storage_provider": where, "path": f"{where}-bucket/{name}"}],
                 "output": [{"storage_provider": to, "path": f"{to}-bucket/two"}],
+                # The second one on Lambda: what it writes to S3 it writes by its role.
+                "placement": {"targets": ["local" if name == "one" else "lambda"]},
             }
             made = oscar(running, "POST", "/system/services", service)
             assert made.status_code == 201, made.text
@@ -82,6 +86,12 @@ def test_its_services_take_from_s3_and_write_to_s3_and_are_kept(tmp_path: Path) 
 
         eventually(written)
         assert s3.get_object(Bucket="s3-bucket", Key="two/a.txt")["Body"].read() == b"IBM"
+
+        def recorded() -> bool:
+            (job,) = oscar(running, "GET", "/system/logs/two").json()["jobs"].values()
+            return bool(job["status"] == "Succeeded")
+
+        eventually(recorded)
         token = oscar(running, "GET", "/system/services/one").json()["token"]
         password = running.variables["OSCAR_PASSWORD"]
     again = tmp_path / "again"

@@ -25,11 +25,14 @@ from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
 from bridge.secret import Secret
 from bridge.storage.minio import MinioServer
+from bridge.targets import Target
 from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.kubernetes import HeldVolume
 from bridge.targets.kubernetes.connection import AlreadyThere
 from bridge.targets.render import ProviderAccess
+from manager.abroad import Abroad
 from manager.app import create_app
+from manager.aws import AwsSide
 from manager.core import Manager, Parts
 from manager.minio_accounts import MinioAccounts
 from manager.oidc import OidcSettings
@@ -124,8 +127,10 @@ def serve(
     stack: ExitStack,
     *,
     port: int = 0,
+    objects: int = 0,
     token: str = "",
     account: Account | None = None,
+    aws: Account | None = None,
     volumes: Any = None,
     tracing: Tracing | None = None,
     price: str = "0",
@@ -135,14 +140,17 @@ def serve(
 ) -> Live:
     """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
-    With an account, events of its S3 are pulled; `volumes` is what its target holds. `buckets` take
-    the place of an object store that sends events.
+    With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
+    `volumes` is what its target holds, `objects` the port of its object store. `buckets` take the
+    place of an object store that sends events.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     port = int(listener.getsockname()[1])
     store = ObjectStore(
-        folder / "objects", Webhook(f"http://127.0.0.1:{port}/events", Secret(token))
+        folder / "objects",
+        Webhook(f"http://127.0.0.1:{port}/events", Secret(token)),
+        port=objects,
     )
     access: dict[ProviderRef, ProviderAccess] = {}
     session = secrets.token_hex(6)
@@ -159,6 +167,13 @@ def serve(
     if account:
         cloud = PulledBuckets(lambda: account, lambda b, h: manager.ingest("", b, h), wait=1)
         stack.callback(cloud.close)
+    targets: dict[str, Target] = {"local": target}
+    more: dict[str, Any] = {}
+    if aws:
+        abroad = Abroad(access)
+        side = AwsSide(aws, [TargetSpec("lambda", "lambda"), TargetSpec("batch", "batch")], abroad)
+        targets |= side.targets
+        more = {"abroad": abroad, "images": side.image, "mark": aws.settings.endpoint}
     where = {"BRIDGE_STATE": str(folder), "BRIDGE_DATABASE_URL": database}
     if database:
         where["BRIDGE_STATE_KEY"] = "the key of all managers on a database"
@@ -167,12 +182,13 @@ def serve(
         state=state,
         jobs=jobs,
         buckets=buckets or store,
-        targets={"local": target},
+        targets=targets,
         access=access,
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
         accounts=MinioAccounts(lambda: (buckets or store).settings),
         tracing=tracing,
+        **more,
     )
     # Many tests try what is wrong, from one address.
     settings.setdefault("limits", Limits(10**6, 10**6))

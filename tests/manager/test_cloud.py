@@ -10,17 +10,23 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import TargetUnavailable
+from bridge.errors import TargetUnavailable, UsageError
 from bridge.local._cloud import account_of
 from bridge.local.aws import AwsEndpoint
+from bridge.scheduler import offer
+from bridge.secret import Secret
 from bridge.targets import JobState
 from bridge.targets.aws import Account, PulledBuckets
+from bridge.targets.render import ProviderAccess
+from manager.cloud import MINIO
+from manager.cluster import InCluster
 from manager.cluster import account_of as account_of_manager
+from manager.service import read_source
 from manager.settings import Reader
-from manager.store import ServiceStore
+from manager.store import ServiceRow, ServiceStore
 from tests.waiting import eventually
 
-from .conftest import Live, echo, serve
+from .conftest import Live, echo, minio, serve
 
 SHOUT = 'tr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/$(basename "$INPUT_FILE_PATH")"\n'
 BUCKET = "far-away"
@@ -129,3 +135,56 @@ def test_a_service_whose_account_does_not_answer_waits_and_others_work(
 
 def _no_answer(*_: object) -> bool:
     raise TargetUnavailable("bucket: no route to host")
+
+
+ROLE = {"AWS_REGION": "eu-west-1", "BRIDGE_AWS_ROLE": "arn:aws:iam::123456789012:role/jobs"}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"BRIDGE_AWS_TARGETS": "lambda,ec2", **ROLE}, "'ec2' is no target on AWS"),
+        ({"BRIDGE_AWS_TARGETS": "lambda"}, "AWS_REGION is not"),
+        ({"BRIDGE_AWS_TARGETS": "lambda", "AWS_REGION": "x"}, "BRIDGE_AWS_ROLE is not set"),
+        ({"BRIDGE_AWS_TARGETS": "batch", **ROLE}, "BRIDGE_AWS_SUBNETS is not set"),
+        ({"OSCAR_BRIDGE_IMAGES": "never", "BRIDGE_AWS_TARGETS": "lambda", **ROLE}, "'never'"),
+    ],
+)
+def test_targets_on_aws_that_are_not_told_whole_are_refused(
+    told: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as error, ExitStack() as stack:
+        InCluster(cluster_variables(tmp_path) | told, stack)
+    assert said in error.value.message
+
+
+def cluster_variables(folder: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_STATE": str(folder),
+        "KUBECONFIG": str(folder / "none"),
+        "OSCAR_USERNAME": "oscar",
+        "OSCAR_PASSWORD": "secret",
+        "MINIO_ENDPOINT": "https://minio.minio:9000",
+        "MINIO_ACCESS_KEY": "a",
+        "MINIO_SECRET_KEY": "b",
+    }
+
+
+def test_in_a_cluster_lambda_and_batch_are_beside_it_and_reach_minio_where_it_is_said(
+    tmp_path: Path,
+) -> None:
+    """Nothing is asked of anybody."""
+    told = {"BRIDGE_AWS_TARGETS": "lambda batch", "BRIDGE_AWS_SUBNETS": "subnet-1", **ROLE}
+    for outside, refused in (("", "cannot reach minio.default"), ("https://me.example", "")):
+        more = {"BRIDGE_AWS_MINIO": outside} if outside else {}
+        with ExitStack() as stack:
+            placed = InCluster(cluster_variables(tmp_path) | told | more, stack)
+            made = placed.manager
+            assert [spec.name for spec in made.specs] == ["oscar", "lambda", "batch"]
+            made.parts.access[MINIO] = ProviderAccess({"endpoint": "https://minio.minio:9000"})
+            assert made.parts.abroad[MINIO].settings["endpoint"] == outside or refused
+            source = read_source(echo(input=minio("bucket/in"), placement={"targets": ["lambda"]}))
+            service = made._deployed(ServiceRow("", source, Secret("t"), "o", "o", 0.0)).service
+            found = offer(service, None, placed._state(made.specs[1], 0, 0))
+            assert found.feasible is not bool(refused)
+            assert refused in " ".join(reason.sentence for reason in found.reasons)

@@ -232,3 +232,8 @@ def test_a_name_leads_nowhere(live: Live, name: str) -> None:
         sign = {"object_key": key, "operation": "upload"}
         assert live.ask("POST", f"/system/buckets/{name}/presign", sign).status in (400, 404)
     assert live.ask("POST", f"/job/{name}", b"x").status in (400, 404)
+    # What is asked for is shown as it was asked for: a terminal would obey it.
+    assert live.ask("POST", f"/job/%1b[31m{name}", b"x").status in (400, 404)
+    said = live.ask("GET", "/system/logs").json["logs"]
+    assert any("%1B" in one["path"] for one in said)
+    assert all(one["raw"].isprintable() for one in said)

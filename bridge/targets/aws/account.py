@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import (
@@ -110,21 +110,29 @@ class Account:
 
     Shared: a work bucket (rendered services, large events, job reports) and two SQS queues, one for
     events that S3 sends and one for news of asynchronous invocations. `prepare` makes them and is
-    idempotent. Safe to use from several threads.
+    idempotent. Safe to use from several threads. The settings may be given by a function, which is
+    called when they are needed first.
     """
 
-    def __init__(self, settings: AccountSettings) -> None:
-        found = "" if settings.endpoint else localstack_endpoint(os.environ)
-        if found:
-            keys = settings.credentials or KEYS
-            settings = replace(settings, endpoint=found, credentials=keys)
-        self.settings = settings
+    def __init__(self, settings: AccountSettings | Callable[[], AccountSettings]) -> None:
+        self._given = settings
+        if isinstance(settings, AccountSettings):
+            _ = self.settings
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session: Any = None
         self._id = ""
         self._queues: dict[str, tuple[str, str]] = {}
         self._claims: tuple[object, Claims] | None = None
+
+    @cached_property
+    def settings(self) -> AccountSettings:
+        """How it is reached."""
+        given = self._given
+        settings = given if isinstance(given, AccountSettings) else given()
+        if settings.endpoint or not (found := localstack_endpoint(os.environ)):
+            return settings
+        return replace(settings, endpoint=found, credentials=settings.credentials or KEYS)
 
     @property
     def region(self) -> str:

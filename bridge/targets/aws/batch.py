@@ -8,12 +8,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from bridge.errors import NotFoundError, PermanentError, TargetUnavailable
+from bridge.errors import NotFoundError
 from bridge.fdl import limits
 from bridge.fdl.model import ProviderRef, Service, TargetSpec
 from bridge.fdl.options import ComputeResources
@@ -40,12 +40,12 @@ from bridge.targets.aws.common import (
 from bridge.targets.aws.definitions import (
     BATCH_ENTRY,
     batch_side,
-    compute_resources,
     job_timeout,
     job_variables,
     requirements,
 )
 from bridge.targets.aws.deployed import Deployed
+from bridge.targets.aws.queues import ensure_queue, queue_name
 from bridge.targets.aws.submission import WITHDRAWN, Submission, find_job, submit_once
 from bridge.targets.protocol import Job, JobState, JobUpdate
 from bridge.targets.render import ProviderAccess
@@ -57,7 +57,7 @@ _CONTENT: Final = "content"  # a tag: what a job definition was made of
 _OVERHEAD: Final = 2048
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DESCRIBE: Final = 100
-_READY_TRIES: Final = 600
+_LATE: Final = 60.0  # seconds
 _LONG: Final = 7 * 86_400.0
 # Batch's words. A supervisor that was killed itself is the only one that leaves no report.
 _RECLAIMED: Final = ("Host EC2", "Spot Task was interrupted")
@@ -102,6 +102,7 @@ class BatchTarget:
         self._asked_back: set[str] = set()
         self._arrays = ArrayNews(account)
         self._streams: Recent[str] = Recent()
+        self._missed: dict[str, float] = {}
         self._last = 0.0
 
     def deploy(self, services: Sequence[Service]) -> None:
@@ -112,7 +113,8 @@ class BatchTarget:
         self.know(services)
         services = [batch_side(service) for service in services]
         for platform in sorted({batch_platform(service) for service in services}):
-            self._ensure_queue(platform, [s for s in services if batch_platform(s) == platform])
+            mine = [s for s in services if batch_platform(s) == platform]
+            ensure_queue(self._account, platform, mine, self._usual())
         for service in services:
             self._register(service)
 
@@ -120,7 +122,7 @@ class BatchTarget:
         """Take jobs of these services as if they were deployed, which an earlier process has done;
         nobody is asked."""
         for service in map(batch_side, services):
-            self._queues[service.name] = self._queue(batch_platform(service))
+            self._queues[service.name] = queue_name(self._account, batch_platform(service))
             self._definitions[service.name] = self._account.name_of(service.name)
 
     def adopt(self, services: Sequence[Deployed]) -> None:
@@ -134,49 +136,10 @@ class BatchTarget:
         """The job queue of a deployed service."""
         return self._queues[service]
 
-    def _queue(self, platform: str) -> str:
-        return f"{self._account.settings.name}-{platform.lower()}"
-
-    def _ensure_queue(self, platform: str, services: Sequence[Service]) -> None:
-        client = self._account.client("batch")
-        name = self._queue(platform)
-        with translated(f"compute environment {name}"):
-            found = client.describe_compute_environments(computeEnvironments=[name])
-            if not found["computeEnvironments"]:
-                client.create_compute_environment(
-                    computeEnvironmentName=name,
-                    type="MANAGED",
-                    state="ENABLED",
-                    computeResources=compute_resources(platform, services, self._usual()),
-                )
-        self._wait("compute_environment", name)
-        with translated(f"job queue {name}"):
-            found = client.describe_job_queues(jobQueues=[name])
-            if not found["jobQueues"]:
-                order = [{"order": 1, "computeEnvironment": name}]
-                client.create_job_queue(
-                    jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=order
-                )
-        self._wait("job_queue", name)
-
     def _usual(self) -> ComputeResources:
         """What the target's settings say of machines, in the words of a `compute_resources`."""
         known = {"max_v_cpus", "subnets", "security_group_ids"}
         return ComputeResources(**{k: v for k, v in self.spec.settings.items() if k in known})
-
-    def _wait(self, kind: str, name: str) -> None:
-        client = self._account.client("batch")
-        plural = {"compute_environment": "computeEnvironments", "job_queue": "jobQueues"}[kind]
-        describe = getattr(client, f"describe_{kind}s")
-        for _ in range(_READY_TRIES):
-            with translated(f"{kind} {name}"):
-                found = describe(**{plural: [name]})[plural]
-            if found and found[0]["status"] == "VALID":
-                return
-            if found and found[0]["status"] == "INVALID":
-                raise PermanentError(f"{kind} {name}: {found[0].get('statusReason')}")
-            time.sleep(0.1)
-        raise TargetUnavailable(f"{kind} {name} is still not ready")
 
     def _register(self, service: Service) -> None:
         platform = batch_platform(service)
@@ -206,10 +169,19 @@ class BatchTarget:
         }
         content = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
         with translated(f"job definition {name}"):
-            newest = max(self._revisions(name), key=lambda one: int(one["revision"]), default={})
-            if (newest.get("tags") or {}).get(_CONTENT) != content:
-                tags = {"createdby": "oscar-bridge", _CONTENT: content}
-                self._account.client("batch").register_job_definition(**wanted, tags=tags)
+            there = sorted(self._revisions(name), key=lambda one: int(one["revision"]))
+            if there and (there[-1].get("tags") or {}).get(_CONTENT) == content:
+                return
+            tags = {"createdby": "oscar-bridge", _CONTENT: content}
+            self._account.client("batch").register_job_definition(**wanted, tags=tags)
+            self._deregister(there)
+
+    def _deregister(self, revisions: Iterable[Mapping[str, Any]]) -> None:
+        """Jobs that were submitted with them go on."""
+        for one in revisions:
+            self._account.client("batch").deregister_job_definition(
+                jobDefinition=one["jobDefinitionArn"]
+            )
 
     def _revisions(self, name: str) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self._account.client("batch").describe_job_definitions(
@@ -219,12 +191,10 @@ class BatchTarget:
 
     def remove(self, services: Sequence[str]) -> None:
         """Deregister the services' job definitions, with their secrets; the shared queues stay."""
-        client = self._account.client("batch")
         for service in services:
             name = self._account.name_of(service)
             with contextlib.suppress(NotFoundError), translated(f"job definition {name}"):
-                for found in self._revisions(name):
-                    client.deregister_job_definition(jobDefinition=found["jobDefinitionArn"])
+                self._deregister(self._revisions(name))
             delete_secret(self._account, service, self.spec.kind)
 
     def submit(self, job: Job) -> str:
@@ -299,7 +269,30 @@ class BatchTarget:
         arrays = {root for root, number, named in handles if number and not named}
         changed = [c for one in self.describe(sorted(arrays)) for c in self._arrays.changed(one)]
         mine = [child for child in changed if child in self._open]
-        return [u for found in self.describe([*alone, *mine]) if (u := self._news(found))]
+        found = list(self.describe([*alone, *mine]))
+        lost = self._lost({*alone, *mine} - {str(one["jobId"]) for one in found}, now)
+        return [*(u for one in found if (u := self._news(one))), *lost]
+
+    def _lost(self, handles: Set[str], now: float) -> list[JobUpdate]:
+        """The end of jobs that Batch has not known for a while, which is only late at first."""
+        self._missed = {handle: self._missed.get(handle, now) for handle in handles}
+        gone = [h for h, since in self._missed.items() if now - since > _LATE and h in self._open]
+        updates = []
+        for handle in gone:
+            job = self._open[handle]
+            self._close(handle)
+            reason = "Batch does not know the job any more"
+            updates.append(
+                JobUpdate(
+                    job.name,
+                    JobState.FAILED,
+                    handle=handle,
+                    reason=reason,
+                    temporary=True,
+                    attempt=job.attempt,
+                )
+            )
+        return updates
 
     def describe(self, handles: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Batch's own words about these of its jobs, from one call per hundred."""

@@ -15,7 +15,6 @@ from bridge.targets.protocol import Reply
 __all__ = ["gateway_request", "most_of_request", "refusal", "reply_of", "unanswered"]
 
 _TEXT: Final = "text/plain; charset=utf-8"
-_BYTES: Final = "application/octet-stream"
 _OK: Final = 200
 _FULL: Final = 429
 _PAUSE: Final = 2.0  # seconds after which there may be room again
@@ -61,7 +60,7 @@ def reply_of(payload: bytes, *, failed: bool) -> Reply:
     text = str(said.get("body") or "")
     body = b64decode(text) if said.get("isBase64Encoded") else text.encode()
     if status < 400:
-        kind = _BYTES if status == _OK else "application/json"
+        kind = _TEXT if status == _OK else "application/json"
         return _answer(status, body, kind)
     return refusal(status, str(_object(body).get("message") or text))
 
