@@ -21,6 +21,8 @@ _BATCH: Final = 500
 _SKEW: Final = 30 * 86_400.0
 # So that nobody waits long for his turn to write.
 _FEW: Final = 200
+# At one look, as orphans are looked for by the same thread.
+_ROUNDS: Final = 50
 _WITH_TARGET: Final = (JobState.SUBMITTED, JobState.RUNNING)
 
 
@@ -70,8 +72,9 @@ class Keeper:
     def _tidy(self) -> None:
         core = self._core
         before = core.clock() - core.settings.keep
-        while not core.stopping.is_set() and core.store.tidy(before, _FEW):
-            pass
+        for _ in range(_ROUNDS):
+            if core.stopping.is_set() or not core.store.tidy(before, _FEW):
+                return
 
     def _bury(self) -> None:
         """End the leases of the dead; while others live, count anew what they have changed."""

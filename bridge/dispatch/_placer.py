@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from bridge.dispatch import steps
@@ -111,7 +112,9 @@ class Placer:
     ) -> Sequence[Decision | BridgeError]:
         snapshot = replace(self._snapshot(), turn=self._turn)
         for name in {service.name for _, service in known}:
-            snapshot = self._core.known.informed(snapshot, name)
+            # A store that does not answer now says nothing against the jobs.
+            informed = self._core.ask(partial(self._core.known.informed, snapshot, name))
+            snapshot = informed or snapshot
         self._turn += len(known)
         # Each job has an event of its own, whatever that says.
         left = {id(job.event): gone for job, _ in known if (gone := self._left_by(job))}
@@ -129,7 +132,9 @@ class Placer:
 
     def _left_by(self, job: JobRecord) -> frozenset[str]:
         """Targets that this job has been to in vain."""
-        return steps.left_by(self._core.store.detail(job.id) if job.attempt > 1 else None)
+        core = self._core
+        detail = core.ask(lambda: core.store.detail(job.id)) if job.attempt > 1 else None
+        return steps.left_by(detail)
 
     def _again(
         self,

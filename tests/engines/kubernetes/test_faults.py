@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import yaml
 from kubernetes import client, config, utils
 
 from bridge.errors import AccessError, PermanentError, TargetUnavailable
+from bridge.fdl.model import Resources
 from bridge.targets import JobState
 from bridge.targets.kubernetes import ClusterSettings, Connection
 from bridge.targets.kubernetes.resources import JOBS, NODES, PODS, SECRETS
 from tests.command import ROOT
 from tests.engines.kubernetes.cutter import cutter
-from tests.engines.kubernetes.jobs import end, ends, job, objects, service, target, until
+from tests.engines.kubernetes.jobs import MIB, end, ends, job, objects, service, target, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -133,7 +135,12 @@ def test_a_job_needs_no_more_rights_than_the_role_gives(
         assert "done" in list(place.logs(large.id))
         place.cancel(stopped.id)
         assert end(place, stopped).state is JobState.CANCELLED
-        place.remove([small.name, long.name])
+        vast = service(resources=Resources(cpu=Decimal(1000), memory=32 * MIB))
+        place.deploy([vast])
+        waits = job(vast)
+        place.submit(waits)
+        until(lambda: place.withdraw(waits, "") is True, "it is given back")
+        place.remove([small.name, long.name, vast.name])
         # The parts of the event are the Job's, and go with it.
         until(lambda: not _secrets(api, namespace, large.id), "the event is gone, too")
         with pytest.raises(AccessError, match=r"may not list nodes of cluster \w+: "):
