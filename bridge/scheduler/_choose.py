@@ -14,7 +14,7 @@ from bridge.errors import PlacementError
 from bridge.fdl.model import Service
 from bridge.scheduler._lots import two_of
 from bridge.scheduler._policies import POLICIES, Policy
-from bridge.scheduler._scores import LATE
+from bridge.scheduler._scores import LATE, Columns
 from bridge.scheduler._terms import Scale, Seen, TermKind, term_named
 from bridge.scheduler.model import Candidate, Term
 
@@ -68,16 +68,15 @@ def _key(one: Ranked) -> tuple[Tier, float, Decimal, float, str]:
 
 def _ranked(seen: Sequence[Seen], policy: Policy, scale: Scale) -> list[Ranked]:
     total = sum(policy.weights.values())
+    shares = {name: weight / total for name, weight in policy.weights.items()}
     columns: dict[str, Sequence[float]] = {}
     terms: list[Iterable[Term]] = []
-    for name, weight in policy.weights.items():
+    for name, share in shares.items():
         kind = _term(name, policy)
         values, raws = zip(*kind.points(seen, scale), strict=True)
         columns[name] = values
-        terms.append(
-            _each(Term, repeat(name), values, raws, repeat(kind.unit), repeat(weight / total))
-        )
-    scores = _scores(columns, policy, seen, scale)
+        terms.append(_each(Term, repeat(name), values, raws, repeat(kind.unit), repeat(share)))
+    scores = _scores(columns, shares, policy, seen, scale)
     said = zip(*terms, strict=True) if terms else repeat(())
     candidates = _each(Candidate, [one.offer for one in seen], scores, said)
     worth = zip(
@@ -100,10 +99,12 @@ def _term(name: str, policy: Policy) -> TermKind:
 
 
 def _scores(
-    columns: Mapping[str, Sequence[float]], policy: Policy, seen: Sequence[Seen], scale: Scale
+    columns: Columns,
+    shares: Mapping[str, float],
+    policy: Policy,
+    seen: Sequence[Seen],
+    scale: Scale,
 ) -> list[float]:
-    total = sum(policy.weights.values())
-    shares = {name: weight / total for name, weight in policy.weights.items()}
     if policy.score is None:
         scores = [0.0] * len(seen)
         for name, share in shares.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -17,6 +18,7 @@ import pytest
 
 from bridge.errors import NotFoundError, TargetUnavailable
 from bridge.targets import JobState
+from manager.intake import Intake
 from tests.waiting import eventually
 
 from .conftest import Live, basic, echo
@@ -238,6 +240,34 @@ def test_no_more_is_taken_than_there_is_room_for(
     event = live.ask("POST", "/events", b"{}", {"Authorization": f"Bearer {live.token}"})
     assert event.status == 503
     assert jobs_of(live, name) == {}
+
+
+def test_senders_that_are_answered_together_share_the_next_commit_too(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they come back one after the other; only the very first is alone."""
+    commits: list[int] = []
+    dispatcher, take = live.manager.dispatcher, live.manager.dispatcher.ingest_all
+
+    def counted(provider: str, bodies: list[bytes]) -> Any:
+        commits.append(len(bodies))
+        return take(provider, bodies)
+
+    async def sender(intake: Intake, number: int) -> None:
+        for _ in range(10):
+            for _ in range(number):
+                await asyncio.sleep(0)
+            await intake.take(b"{}")
+
+    async def all_of_them() -> None:
+        intake = Intake(live.manager)
+        await asyncio.gather(*[sender(intake, number) for number in range(8)])
+
+    monkeypatch.setattr(dispatcher, "ingest_all", counted)
+    monkeypatch.setattr("manager.intake._MOMENT", 0.5)
+    asyncio.run(all_of_them())
+    assert sum(commits) == 80
+    assert len(commits) <= 12
 
 
 def test_buckets_from_their_making_to_their_end(live: Live, tmp_path: Path) -> None:
