@@ -3,7 +3,8 @@
 Which jobs are in an array is decided by the same conditional write that places each: `placed` with
 the array's name and a number as its handle, or without a handle, and then it goes alone. So nobody
 else submits a job that is in an array. Who finds one that is only placed submits its array, once,
-where all of its jobs were placed in it; else he settles that it never will be, and the job goes alone.
+where all of its jobs were placed in it; else he settles that it never will be, and the job goes
+alone.
 """
 
 from __future__ import annotations
