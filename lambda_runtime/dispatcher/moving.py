@@ -88,7 +88,7 @@ class Moving:
         detail = world.table.detail(job.id)
         if known is None or detail is None or detail.job.attempt != job.attempt:
             return ""
-        if len(steps.left_by(detail)) >= world.settings.max_moves:
+        if steps.moves(detail) >= world.settings.max_moves:
             return ""
         if known.service.placement.policy == "hedge":
             taken = from_json(detail.decisions[-1]) if detail.decisions else None

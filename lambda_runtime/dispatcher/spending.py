@@ -32,6 +32,15 @@ class Spending:
         day, month = self._table.spent(service.name, self._clock())
         return replace(snapshot, spent={**snapshot.spent, service.name: Spent(day, month)})
 
+    def allows(self, service: Service, cost: Decimal | None) -> bool:
+        """Whether so much, in USD, is left of each of its budgets; None costs nothing."""
+        budget = service.placement.budget
+        if not budget or not cost:
+            return True
+        day, month = self._table.spent(service.name, self._clock())
+        gone = {"day": day, "month": month}
+        return all(gone[period] + cost <= limit for period, limit in budget.items())
+
     @staticmethod
     def of(
         service: Service, specs: Mapping[str, TargetSpec], job: JobRecord, change: Change

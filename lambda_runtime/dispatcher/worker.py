@@ -271,6 +271,9 @@ class Worker:
         names = [name for name in known.document.targets if world.target(known, name)]
         fallback = steps.next_fallback(detail, names)
         elsewhere = steps.can_go_elsewhere(detail, names)
+        if fallback and not world.spending.allows(known.service, steps.cost_on(detail, fallback)):
+            # A new decision knows until when that is so.
+            fallback, elsewhere = "", True
         given = replace(job, tries=tries)
         change = steps.given_up(given, why, fallback, world.clock(), elsewhere=elsewhere)
         if change.state.final:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from bridge.dispatch import Change
+from bridge.dispatch.table import Cost
 from bridge.errors import NotFoundError, TargetUnavailable, UsageError
 from bridge.fdl.model import TargetSpec
 from bridge.scheduler import Snapshot, TargetState, Trial
 from bridge.targets import JobState
 from lambda_runtime.dispatcher.environment import Environment
 from lambda_runtime.dispatcher.worker import GO_ON
-from tests.lambda_runtime.dispatcher.world import Lab, created, queued
+from tests.lambda_runtime.dispatcher.world import FDL, Lab, created, queued
 
 THROTTLED = TargetUnavailable("invoke grey: Rate exceeded [TooManyRequestsException]")
 
@@ -63,6 +66,25 @@ def test_then_it_goes_to_the_fallback_target(lab: Lab) -> None:
     # The invocation that was refused cannot begin any more, should it have arrived.
     claim = lab.account.claims.take(job.id, 1, "late", time.time() + 60)
     assert claim.holder != "late"
+
+
+def test_a_fallback_that_there_is_no_money_for_is_not_taken(lab: Lab) -> None:
+    paid = FDL.replace("placement: {{", "placement: {{budget: {{day: 1 USD}}, ")
+    lab.deploy("grey", fdl=paid, fallback=("aws-batch",))
+    lab.lambdas.noted.faults = [THROTTLED] * 9
+    lab.dispatcher.events(queued(created("grey/in/x"), created("grey/in/other")))
+    job, other = lab.jobs()
+    table = lab.world.table
+    ended = Change(other.id, 1, JobState.SUCCEEDED, lab.now)
+    assert table.change(ended, costs=Cost("grey", Decimal(1), lab.now))
+    for _ in range(2):
+        lab.now += 10
+        message = {GO_ON: {"job": job.id, "attempt": 1}}
+        lab.dispatcher.states(queued(message))
+    found = table.job(job.id)
+    assert found is not None and "budget of 1.00 USD" in found.reason
+    assert (found.state, found.attempt, found.target) == (JobState.ACCEPTED, 2, "")
+    assert lab.batches.noted.asked == 0 and lab.letters() == []
 
 
 def test_without_a_fallback_it_is_placed_anew_without_the_target_that_gave_it_up(
