@@ -64,7 +64,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
                             decision=as_json(decision))  # fmt: skip
             running = Change(job, 1, JobState.RUNNING, at + 1, started=at + 1)
             state = JobState.FAILED if n == 9 else JobState.SUCCEEDED
-            over = Change(job, 1, state, at + 7, ended=at + 7)
+            phases = {"stage_in": 0.5, "script": 5.0, "stage_out": 0.25}
+            over = Change(job, 1, state, at + 7, ended=at + 7, report={"phases": phases})
             assert None not in store.change([placed, running, over])
     return folder
 
@@ -90,6 +91,7 @@ def test_a_stored_decision_is_explained_in_80_columns(kept: Path) -> None:
     for part in (
         f"{job}, a job of anywhere: succeeded",
         "actual on slow, ran after 1.0 s, over after 7.0 s",
+        "of that run 5.0 s (foretold 30.0 s), transfer 750 ms (foretold 0 ms)",
         "policy cheapest, a canary",
         "decided by cheapest, a canary, not by fastest",
         "candidate wait start run transfer finish",
