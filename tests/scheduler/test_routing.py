@@ -25,6 +25,9 @@ policies = st.sampled_from(
         "least-load",
         "locality",
         "hedge",
+        "static",
+        "pinned",
+        "deadline",
         "topsis",
         "round-robin",
     ]
