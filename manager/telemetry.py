@@ -20,6 +20,7 @@ __all__ = ["Measured", "Telemetry"]
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTED: Final = ("run", "job", "events")
+_FORETOLD: Final = {"run": "error", "start": "start_error", "transfer": "transfer_error"}
 _OPEN: Final = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _WAITING: Final = frozenset({JobState.ACCEPTED, JobState.PLACED, JobState.SUBMITTED})
 
@@ -136,8 +137,9 @@ class _Learned:
         known = self._manager.dispatcher.known
         errors = GaugeMetricFamily(
             "bridge_estimate_error",
-            "Mean relative error of foretold run times, of all services on the target.",
-            labels=["target"],
+            "Mean relative error of what was foretold of the services on the target, by what: run, "
+            "start or transfer.",
+            labels=["target", "what"],
         )
         drifts = CounterMetricFamily(
             "bridge_estimate_drifts",
@@ -147,10 +149,12 @@ class _Learned:
         told = known.accuracy()
         for target in sorted({one.target for one in told}):
             here = [one for one in told if one.target == target]
-            compared = sum(one.compared for one in here)
-            if compared:
-                off = sum((one.error or 0.0) * one.compared for one in here)
-                errors.add_metric([target], off / compared)
+            for what, name in _FORETOLD.items():
+                off = [(getattr(one, name), one.compared) for one in here]
+                counted = [(error, count) for error, count in off if error is not None and count]
+                if counted:
+                    mean = sum(e * n for e, n in counted) / sum(n for _, n in counted)
+                    errors.add_metric([target, what], mean)
             drifts.add_metric([target], sum(one.drifts for one in here))
         open_ = GaugeMetricFamily(
             "bridge_breaker_open",

@@ -82,10 +82,33 @@ def _head(found: Explanation) -> Iterator[str]:
         said = [f"{what} {seconds(value)}" for what, value in times if value is not None]
         if said:
             yield f"  actual   on {actual.target}, {', '.join(said)}"
+        yield from _parts(found)
     else:
         yield f"{found.service}: a job that came now"
     for name, value in _flat(found.constraints):
         yield f"  {name:<8} {value}"
+
+
+def _parts(found: Explanation) -> Iterator[str]:
+    """What was foretold of the target where the job ran, beside what it took there."""
+    from bridge.scheduler import from_json
+
+    actual = found.actual
+    last = from_json(found.decisions[-1]).chosen if found.decisions else None
+    if last is None or last.offer.target != actual.target:
+        return
+    parts = (
+        ("start", last.offer.start, actual.start),
+        ("run", last.offer.run, actual.script),
+        ("transfer", last.offer.transfer, actual.transfer),
+    )
+    said = [
+        f"{what} {seconds(came)} (foretold {seconds(foretold)})"
+        for what, foretold, came in parts
+        if came is not None
+    ]
+    if said:
+        yield f"  of that  {', '.join(said)}"
 
 
 def _flat(constraints: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

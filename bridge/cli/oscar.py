@@ -107,7 +107,17 @@ def _show_estimates(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("target", "runs", "median", "95 %", "confidence", "error", "drifts")
+    columns = (
+        "target",
+        "runs",
+        "median",
+        "95 %",
+        "confidence",
+        "error",
+        "start",
+        "transfer",
+        "drifts",
+    )
     rows = [
         (
             str(one["target"]),
@@ -115,12 +125,16 @@ def _show_estimates(found: Mapping[str, Any], *, as_json: bool) -> None:
             seconds(one["run"]),
             seconds(one["late"]),
             f"{one['confidence']:.2f}",
-            "" if one["error"] is None else f"{one['error'] * 100:.0f} %",
+            *(_share(one.get(name)) for name in ("error", "start_error", "transfer_error")),
             f"{one['drifts']} (now)" if one["drifting"] else str(one["drifts"]),
         )
         for one in found.get("runs", ())
     ]
     console().print(table(columns, rows))
+
+
+def _share(error: float | None) -> str:
+    return "" if error is None else f"{error * 100:.0f} %"
 
 
 def _covered(value: Any, name: str = "") -> Any:

@@ -105,9 +105,12 @@ def _chosen(decision: Mapping[str, Any] | None, target: str) -> Mapping[str, Any
 
 
 def _prediction(said: Mapping[str, Any] | None) -> Prediction | None:
-    run, finish = (None, None) if said is None else (said.get("run"), said.get("finish"))
+    if said is None:
+        return None
+    run, finish = said.get("run"), said.get("finish")
     if isinstance(run, int | float) and isinstance(finish, int | float):
-        return Prediction(run, finish)
+        start, transfer = (_number(said.get(name)) for name in ("start", "transfer"))
+        return Prediction(run, finish, start, transfer)
     return None
 
 

@@ -43,13 +43,24 @@ class Mean:
 class Pair:
     """See the module."""
 
-    __slots__ = ("_at", "_estimate", "changed", "containers", "finish", "run", "times")
+    __slots__ = (
+        "_at",
+        "_estimate",
+        "changed",
+        "containers",
+        "finish",
+        "run",
+        "start",
+        "times",
+        "transfer",
+    )
 
     def __init__(self) -> None:
         self.changed = False
         self.times = RunTimes()
         self.run = Mean()
         self.finish = Mean()
+        self.start, self.transfer = Mean(), Mean()
         self.containers = Containers()
         self._at = 0.0
         self._estimate: Estimate | None = None
@@ -72,6 +83,8 @@ class Pair:
             "times": self.times.as_json(),
             "run": [self.run.count, self.run.value],
             "finish": [self.finish.count, self.finish.value],
+            "start": [self.start.count, self.start.value],
+            "transfer": [self.transfer.count, self.transfer.value],
             **self.containers.as_json(),
         }
 
@@ -81,5 +94,7 @@ class Pair:
         made = cls()
         made.times = RunTimes.from_json(data["times"])
         made.run, made.finish = Mean(*data["run"]), Mean(*data["finish"])
+        # Older versions did not compare them.
+        made.start, made.transfer = (Mean(*data.get(name, ())) for name in ("start", "transfer"))
         made.containers = Containers.from_json(data)
         return made

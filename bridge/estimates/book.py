@@ -257,6 +257,8 @@ class Estimates:
                     pair.run.count,
                     pair.times.drifts,
                     pair.times.drifting,
+                    pair.start.known,
+                    pair.transfer.known,
                 )
 
     # --- to keep it ---------------------------------------------------------------------------
@@ -342,8 +344,16 @@ def _changed(state: TargetState, found: Mapping[str, Any]) -> TargetState:
 def _compare(pair: Pair, seen: Observation, said: Prediction, run: float) -> None:
     if 0 <= said.run <= _LONGEST:
         pair.run.add(said.run, run)
-    if seen.finish is not None and 0 <= seen.finish <= _LONGEST and 0 <= said.finish <= _LONGEST:
-        pair.finish.add(said.finish, seen.finish)
+    moved = [one[0] for one in (seen.stage_in, seen.stage_out) if one is not None]
+    for mean, foretold, came in (
+        (pair.finish, said.finish, seen.finish),
+        (pair.start, said.start, None if seen.start is None else max(seen.start, 0.0)),
+        (pair.transfer, said.transfer, sum(moved) if moved else None),
+    ):
+        if foretold is None or came is None:
+            continue
+        if 0 <= came <= _LONGEST and 0 <= foretold <= _LONGEST:
+            mean.add(foretold, came)
 
 
 def _elsewhere(found: Estimate, target: str) -> Estimate:

@@ -11,10 +11,12 @@ __all__ = ["Accuracy", "Observation", "Prediction"]
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What a decision said of the target that it chose: seconds of the script, and until all is
-    over."""
+    over; of the start and of moving data, None where it did not say."""
 
     run: float
     finish: float
+    start: float | None = None
+    transfer: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ class Accuracy:
     """What is known of a service's runs on a target, and how well they were foretold.
 
     `run` and `late` are the median and the 95th percentile in seconds, None below three runs.
-    `samples` counts runs, `confidence` is 0 to 1. `error` and `finish_error` are mean relative
-    errors of what decisions said of the run and of the whole (0.1: 10 % off), None before any was
-    compared. `drifts` counts the times that runs changed for good; `drifting` says that this was
-    lately.
+    `samples` counts runs, `confidence` is 0 to 1. `error`, `start_error`, `transfer_error` and
+    `finish_error` are mean relative errors of what decisions said of the run, the start, moving
+    data and the whole (0.1: 10 % off), None before any was compared. `drifts` counts the times that
+    runs changed for good; `drifting` says that this was lately.
     """
 
     service: str
@@ -69,3 +71,5 @@ class Accuracy:
     compared: int
     drifts: int
     drifting: bool
+    start_error: float | None = None
+    transfer_error: float | None = None

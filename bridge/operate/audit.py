@@ -99,11 +99,17 @@ def explained_now(service: Service, decision: Decision) -> Explanation:
 
 def actual_of(job: JobRecord) -> Actual:
     """What became of a job so far."""
+    phases = job.report.get("phases") or {}
+    moved = [phases[name] for name in ("stage_in", "stage_out") if name in phases]
+    waited = job.started is None or job.submitted is None
     return Actual(
         job.target,
         None if job.started is None else max(job.started - job.accepted, 0.0),
         None if job.ended is None else max(job.ended - job.accepted, 0.0),
         job.state.final and job.state is not JobState.SUCCEEDED,
+        None if waited else max((job.started or 0.0) - (job.submitted or 0.0), 0.0),
+        phases.get("script"),
+        sum(moved) if moved else None,
     )
 
 

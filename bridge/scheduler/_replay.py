@@ -29,12 +29,17 @@ _FREE: Final = Decimal(0)
 @dataclass(frozen=True, slots=True)
 class Actual:
     """What became of a job: seconds from its event until it ran and until it was over, None while
-    that is not known, and between the two. `failed` when it is over and has not succeeded."""
+    that is not known, and between the two. `failed` when it is over and has not succeeded.
+    `start`, `script` and `transfer` are the parts that decisions foretell: from the submit until it
+    ran, the script itself, and moving data."""
 
     target: str = ""
     wait: float | None = None
     seconds: float | None = None
     failed: bool = False
+    start: float | None = None
+    script: float | None = None
+    transfer: float | None = None
 
     @property
     def run(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from bridge.scheduler import Estimate, Snapshot, Trial, as_json, decide, snapsho
 from bridge.targets import JobState
 from manager.jobs import Sight
 from tests.cli.test_clusters import NO_AWS, Lab, inside
-from tests.command import EXAMPLES, Done, plain, terminal, write
+from tests.command import EXAMPLES, ROOT, Done, plain, terminal, write
 from tests.manager.conftest import serve
 from tests.manager.test_jobs import finished
 from tests.scheduler.make import event
@@ -64,7 +65,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
                             decision=as_json(decision))  # fmt: skip
             running = Change(job, 1, JobState.RUNNING, at + 1, started=at + 1)
             state = JobState.FAILED if n == 9 else JobState.SUCCEEDED
-            over = Change(job, 1, state, at + 7, ended=at + 7)
+            phases = {"stage_in": 0.5, "script": 5.0, "stage_out": 0.25}
+            over = Change(job, 1, state, at + 7, ended=at + 7, report={"phases": phases})
             assert None not in store.change([placed, running, over])
     return folder
 
@@ -90,6 +92,7 @@ def test_a_stored_decision_is_explained_in_80_columns(kept: Path) -> None:
     for part in (
         f"{job}, a job of anywhere: succeeded",
         "actual on slow, ran after 1.0 s, over after 7.0 s",
+        "of that run 5.0 s (foretold 30.0 s), transfer 750 ms (foretold 0 ms)",
         "policy cheapest, a canary",
         "decided by cheapest, a canary, not by fastest",
         "candidate wait start run transfer finish",
@@ -109,7 +112,8 @@ def test_json_is_what_is_stored(kept: Path) -> None:
     found = asked(kept, "explain", job, "--state", kept, "--json").json
     assert (found["job"], found["service"], found["state"]) == (job, "anywhere", "succeeded")
     assert found["actual"] == {"target": found["decisions"][0]["target"], "wait": 1.0,
-                               "seconds": 7.0, "failed": False}  # fmt: skip
+                               "seconds": 7.0, "failed": False, "start": None,
+                               "script": 5.0, "transfer": 0.75}  # fmt: skip
     with SqliteStore(kept / "jobs.sqlite") as store:
         detail = store.detail(job)
     assert detail is not None
@@ -117,6 +121,26 @@ def test_json_is_what_is_stored(kept: Path) -> None:
     absent = asked(kept, "explain", "absent", "--state", kept).failed(1)
     assert "no job and no service absent" in absent
     assert "no jobs in" in asked(kept, "explain", "x", "--state", EXAMPLES).failed(1)
+
+
+def test_the_commands_of_the_page_work_as_they_are_written(kept: Path) -> None:
+    """Those of docs/placement.md; what it leaves to the reader is filled in, and where it asks a
+    manager the same is asked of what one has kept."""
+    text = (ROOT / "docs" / "placement.md").read_text()
+    blocks = re.findall(r"^```text\n(oscar-bridge .*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line.partition(" #")[0].split() for block in blocks for line in block.splitlines()]
+    assert {line[1] for line in lines} == {"explain", "replay"}
+    file, store = str(kept / "f.yaml"), ["--state", str(kept)]
+    told = {"JOB": jobs_in(kept)[0], "SERVICE": "anywhere", "resize": "anywhere", "fdl.yaml": file}
+    for _, *words in lines:
+        given = [told.get(word, word) for word in words]
+        for flag in ("--manager", "--state"):
+            if flag in given:
+                del given[given.index(flag) : given.index(flag) + 2]
+        more = store if "--file" in given or given[0] == "explain" else [*store, "--file", file]
+        if given[1:2] == ["anywhere"]:  # what a job would get now: only a manager has the services
+            given[1] = told["JOB"]
+        assert asked(kept, *given, *more).status == 0, given
 
 
 def replayed(kept: Path, *more: str) -> list[str]:

@@ -237,11 +237,18 @@ def test_what_was_spent_is_known_by_day_and_month_of_a_service_and_of_its_owner(
 
 
 def test_the_error_of_what_was_foretold_is_measured() -> None:
-    said = Prediction(run=10.0, finish=20.0)
-    known = book(*[seen(8.0, predicted=said, finish=25.0) for _ in range(10)], seen(8.0))
+    said = Prediction(run=10.0, finish=20.0, start=1.0, transfer=3.0)
+    came: dict[str, Any] = {
+        "finish": 25.0,
+        "start": 2.0,
+        "stage_in": (1.0, 5),
+        "stage_out": (1.0, 5),
+    }
+    known = book(*[seen(8.0, predicted=said, **came) for _ in range(10)], seen(8.0))
     (told,) = known.accuracy(NOW)
     assert told.error == pytest.approx(0.25)
     assert told.finish_error == pytest.approx(0.2)
+    assert (told.start_error, told.transfer_error) == (pytest.approx(0.5), pytest.approx(0.5))
     assert (told.compared, told.samples) == (10, 11)
 
 
@@ -297,7 +304,8 @@ observations = st.builds(
     failed=st.sampled_from([None, True, False]),
     cost=st.decimals(0, 10, places=4),
     owner=st.sampled_from(["", "ann"]),
-    predicted=st.none() | st.builds(Prediction, st.floats(0, 1e4), st.floats(0, 1e4)),
+    predicted=st.none()
+    | st.builds(Prediction, st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0, 9), st.floats(0, 9)),
     held=st.none() | st.floats(-1, 1e4),
     cold=st.sampled_from([None, True, False]),
 )

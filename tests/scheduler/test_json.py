@@ -51,6 +51,7 @@ def test_the_keys() -> None:
         "cost",
         "request",
         "egress",
+        "storage",
         "confidence",
         "age",
         "late",

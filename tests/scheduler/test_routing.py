@@ -25,6 +25,9 @@ policies = st.sampled_from(
         "least-load",
         "locality",
         "hedge",
+        "static",
+        "pinned",
+        "deadline",
         "topsis",
         "round-robin",
     ]
@@ -68,6 +71,18 @@ def twins(draw: st.DrawFn) -> list[TargetState]:
     return [replace(s, spec=replace(s.spec, name=f"t{n}")) for n, s in enumerate(picked)]
 
 
+def saying_enough(asked: Service, policy: str) -> Service:
+    """The service with what the policy needs to be told."""
+    placement = asked.placement
+    if policy == "pinned":
+        return replace(asked, pin="t0")
+    if policy == "static":
+        return replace(asked, placement=replace(placement, targets=("t1", "t0", "t2")))
+    if policy == "deadline" and not placement.deadline:
+        return replace(asked, placement=replace(placement, deadline=100.0))
+    return asked
+
+
 @given(services(), twins(), policies, st.lists(moments, min_size=1, max_size=3), st.booleans())
 def test_it_takes_the_target_that_decide_takes(
     asked: Service,
@@ -77,6 +92,7 @@ def test_it_takes_the_target_that_decide_takes(
     less: bool,
 ) -> None:
     """Also when targets are left out, and when nothing can run the service."""
+    asked = saying_enough(asked, policy)
     now = now_of(len(targets))
     routing = Routing(targets, now, policy=policy, seed=3)
     for number, (each, cause, now.age) in enumerate(times):
