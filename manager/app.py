@@ -15,6 +15,7 @@ from manager._http import Tidy, handle_errors
 from manager.auth import Authenticator, Basic
 from manager.bodies import Bodies
 from manager.core import Manager
+from manager.described import describe
 from manager.gate import Gate
 from manager.oidc import Oidc
 from manager.routes import (
@@ -74,6 +75,13 @@ class _Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         await self.door(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the interface; made once."""
+        if self.openapi_schema is None:
+            describe(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
     async def beyond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What the door lets through to all routes."""

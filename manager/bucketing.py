@@ -45,7 +45,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Presign:
-    """One operation on one object, for `seconds`."""
+    """One operation on one object, for `seconds`.
+
+    `headers` are told to whoever uses the URL; it works without them, too.
+    """
 
     key: str
     operation: Literal["upload", "download"]

@@ -31,6 +31,7 @@ from manager.minio_accounts import MinioAccounts
 from manager.settings import Reader, from_environment
 from manager.store import ServiceStore
 from manager.stores import open_stores
+from manager.topics import ensure_topic
 from manager.webhook import admin_of, ensure_webhook
 
 __all__ = ["InCluster", "account_of"]
@@ -41,6 +42,7 @@ _KEPT: Final = "webhook_token"
 # A digest of the address and the token that the object store was told last.
 _TOLD: Final = "webhook_told"
 _QUEUE: Final = "queue"
+_TOPIC: Final = "topic"
 # Of the name within that of a queue, which may have 80 characters.
 _LONGEST: Final = 48
 
@@ -58,6 +60,7 @@ class InCluster:
         self.settings = from_environment(environment, token=_token(environment, state))
         self._read = Reader(environment)
         self._server = _server_settings(self._read)
+        self._buckets = MinioServer(self._server)
         spec = TargetSpec(self.settings.name, "knative", settings=self._cluster())
         self._connection = Connection(ClusterSettings.of(spec))
         stack.callback(self._connection.close)
@@ -77,7 +80,7 @@ class InCluster:
         parts = Parts(
             state=state,
             jobs=jobs,
-            buckets=MinioServer(self._server),
+            buckets=self._buckets,
             targets={spec.name: target, **(self._aws.targets if self._aws else {})},
             access=access,
             cloud=self._pulled(account, stack) if account else None,
@@ -128,9 +131,22 @@ class InCluster:
             if ensure_webhook(admin_of(self._server), _WEBHOOK, url, token, changed=changed):
                 _LOG.info("the object store sends its events to %s now", url)
         except BridgeError as error:
-            _LOG.warning("%s (%s)", error.message, error.hint)
+            if not self._announce_by_topic(url):
+                _LOG.warning("%s (%s)", error.message, error.hint)
         else:
             state.put_setting(_TOLD, now)
+
+    def _announce_by_topic(self, url: str) -> bool:
+        """Whether the object store, which is no MinIO that lets us, has topics instead."""
+        name = f"oscar-bridge-{self.manager.parts.state.kept_setting(_TOPIC, secrets.token_hex(4))}"
+        try:
+            arn = ensure_topic(self._server, name, url, self.settings.webhook_token)
+        except BridgeError as error:
+            _LOG.info("%s (%s)", error.message, error.hint)
+            return False
+        self._buckets.settings = replace(self._server, topic=arn)
+        _LOG.info("the object store sends its events to %s by the topic %s", url, arn)
+        return True
 
     def _pulled(self, account: Account, stack: ExitStack) -> PulledBuckets:
         """Nothing is asked of AWS before a service takes its input from S3."""

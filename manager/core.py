@@ -10,14 +10,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from bridge.dispatch import Dispatcher, IngestResult, JobStore
+from bridge.dispatch import Dispatcher, IngestResult
 from bridge.dispatch.model import OPEN_STATES
-from bridge.dispatch.tracing import Tracing
 from bridge.errors import (
     BridgeError,
     NotFoundError,
@@ -29,29 +28,26 @@ from bridge.errors import (
 from bridge.events import Event
 from bridge.fdl.model import Document, ProviderRef, StorageProvider, TargetSpec
 from bridge.pipeline import build
-from bridge.scheduler import Spent, decide
+from bridge.scheduler import decide
 from bridge.secret import Secret
-from bridge.targets import Target
-from bridge.targets.kubernetes import Node
 from bridge.targets.render import ProviderAccess
 from manager.access import ConflictError
 from manager.accounts import Accounts
 from manager.auth import Caller
-from manager.buckets import Buckets, CloudBuckets
 from manager.calls import CallLog
 from manager.cloud import S3, check_input, has_keys, is_cloud
 from manager.handed import named_job
 from manager.inputs import Inputs
 from manager.isolation import with_outputs_of
-from manager.minio_accounts import AccountServer
-from manager.places import Measure, Places
+from manager.parts import Parts
+from manager.places import Places
 from manager.pulling import heard, listed_source, made_at, routes_of
 from manager.quotas import Quotas
-from manager.rollout import Ground, Images, Rollouts
+from manager.rollout import Ground, Rollouts
 from manager.service import Deployed, Source, deployed, merged
 from manager.settings import Settings
 from manager.sharing import Hands, Sharing, row_of
-from manager.store import ServiceRow, ServiceStore
+from manager.store import ServiceRow
 from manager.stored import Stored
 from manager.tenants import Tenants
 from manager.trials import Trials
@@ -65,39 +61,6 @@ _A_WHILE: Final = 2.0
 _SOON: Final = 30.0  # seconds until a service that could not be made runnable is tried again
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _IMAGES: Final = "allowed_image_repositories"
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a manager is made of. The first of `targets` is where services are without a placement.
-
-    `access` is how jobs reach the storage providers; targets hold the same mapping, and services
-    add theirs to it. `cloud` are the buckets of S3, where events of S3 are pulled; a service brings
-    its own keys to it as `s3.default` with the endpoint `cloud_endpoint` ("" for AWS's own; None
-    where no service may). `measure` says how the targets stand; by default only their load is
-    known. `nodes` are the machines of a cluster, where there is one. Into `tokens`, which targets
-    may hold too, goes the token of each service before it is deployed. `accounts` makes keys that
-    reach a service's buckets only, see `manager.accounts`. `tracing` makes spans of jobs. Of
-    targets on AWS `abroad` is how their jobs reach providers, `images` makes what they run, and
-    `mark` is another when nothing of what was made there before is left. Nothing of it is closed
-    here.
-    """
-
-    state: ServiceStore
-    jobs: JobStore
-    buckets: Buckets
-    targets: Mapping[str, Target]
-    access: dict[ProviderRef, ProviderAccess] = field(default_factory=dict)
-    cloud: CloudBuckets | None = None
-    cloud_endpoint: str | None = None
-    measure: Measure | None = None
-    nodes: Callable[[], Sequence[Node]] = tuple
-    tokens: dict[str, Secret] = field(default_factory=dict)
-    accounts: AccountServer | None = None
-    tracing: Tracing | None = None
-    abroad: Mapping[ProviderRef, ProviderAccess] = field(default_factory=dict)
-    images: Images = lambda service: service
-    mark: str = ""
 
 
 class Manager:
@@ -131,10 +94,10 @@ class Manager:
             parts.jobs,
             lambda: self._services,
             Stored(parts.buckets),
-            self._spent,
+            lambda name: self.dispatcher.known.spent(name),  # noqa: PLW0108  made later
             place=self.trials.decide,
         )
-        self._inputs_at = Inputs(parts.buckets, parts.cloud)
+        self.inputs = Inputs(parts.buckets, parts.cloud)
         self.dispatcher = Dispatcher(
             parts.jobs,
             document.services,
@@ -142,16 +105,14 @@ class Manager:
             parts.targets,
             decide=self.quotas.decide,
             snapshot=self.places.snapshot,
-            listing=self._inputs_at.listing,
+            listing=self.inputs.listing,
             clock=clock,
             prepare=self._prepare,
             share=self._owner_of,
             tracing=parts.tracing,
         )
         self.accounts = Accounts(parts.accounts, parts.state, parts.buckets.provider)
-        self.tenants = Tenants(
-            parts.buckets, parts.state, self.accounts, parts.access, self.quotas.claim_bucket
-        )
+        self.tenants = Tenants(parts.buckets, parts.state, self.accounts, parts.access, self.quotas)
         self.calls = CallLog()
         # Set when it is about to end: what would go on for ever ends.
         self.stopping = threading.Event()
@@ -286,9 +247,6 @@ class Manager:
                 end_volume(one, self._services.values(), self.parts.targets.values())
             except BridgeError as error:
                 LOG.warning("the volume of service %s stays: %s", name, error)
-
-    def _spent(self, name: str) -> Spent:
-        return self.dispatcher.known.spent(name)
 
     def _owner_of(self, name: str) -> str:
         one = self._services.get(name)
@@ -439,12 +397,12 @@ class Manager:
     def _watch(self, services: Iterable[Deployed]) -> None:
         """Make new objects in the inputs of these services events."""
         places = {place for one in services for place in self._inputs(one)}
-        self._inputs_at.put_rules(places, self._routes.inputs())
+        self.inputs.put_rules(places, self._routes.inputs())
 
     def _quiet(self, one: Deployed, places: set[tuple[ProviderRef, str]]) -> None:
         """Let buckets tell nothing that is of this service only; a store may not answer."""
         try:
-            self._inputs_at.put_rules(places, self._routes.inputs())
+            self.inputs.put_rules(places, self._routes.inputs())
         except BridgeError as error:
             LOG.warning("events of service %s may still be sent: %s", one.name, error)
 
@@ -459,6 +417,7 @@ class Manager:
                 self._sharing.resume()
                 self._settle()
                 self.quotas.recount()
+                self.inputs.ask_again(self._routes.inputs())
                 if found := self.reconcile():
                     LOG.warning("%d events never came; their objects were listed", len(found))
             except BridgeError as error:

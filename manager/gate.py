@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from manager.access import may_see, owns
 from manager.auth import (
@@ -22,28 +22,36 @@ from manager.auth import (
 )
 from manager.core import Manager
 from manager.service import Deployed
+from manager.threads import CapacityLimiter, in_one_of
 from manager.throttle import Throttle
 
 __all__ = ["Gate", "address_of"]
 
+# More than may wait for providers of OpenID Connect at once.
+_THREADS: Final = 32
 # Credentials that are wrong or no credentials at all; not those of somebody who may not.
 _BROKEN: Final = 400
 _WRONG: Final = (_BROKEN, 401)
 _REALM: Final = {"WWW-Authenticate": 'Basic realm="Authentication Required"'}
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Where a request is from, as far as trusted proxies say."""
     return request.client.host if request.client else ""
 
 
 class Gate:
-    """Says who a request is from, and which service it may call."""
+    """Says who a request is from, and which service it may call.
+
+    `threads` are for what is asked before a request is let in: it must not wait for the work of
+    those that were.
+    """
 
     def __init__(self, manager: Manager, authenticators: Sequence[Authenticator]) -> None:
         self._manager = manager
         self._authenticators = authenticators
         self._throttle = Throttle(manager.settings.limits)
+        self.threads = CapacityLimiter(_THREADS)
 
     @property
     def user(self) -> Any:
@@ -65,7 +73,7 @@ class Gate:
 
     async def _who(self, request: Request) -> Caller:
         header = request.headers.get("authorization", "")
-        return await run_in_threadpool(self._caller, header, address_of(request))
+        return await in_one_of(self.threads, self._caller, header, address_of(request))
 
     def _caller(self, authorization: str, address: str) -> Caller:
         with self._limited(authorization, address):

@@ -132,9 +132,10 @@ def shown_usage(manager: Manager, caller: Caller, window: Window) -> list[Usage]
     A service of the same name that was there before is another one, and perhaps another's.
     """
     jobs, fresh = manager.parts.jobs, _created_since(manager, window.start)
-    used = [one for one in jobs.usage(window.start, window.end) if one.service not in fresh]
-    for one in fresh.values():
-        used += jobs.usage(one.created, window.end, service=one.name)
+    every = jobs.usage(window.start, window.end)
+    used = [one for one in every if one.service not in fresh]
+    for name in sorted({one.service for one in every} & fresh.keys()):
+        used += jobs.usage(fresh[name].created, window.end, service=name)
     return [one for one in used if _is_shown(manager, caller, one.service, one.caller)]
 
 

@@ -15,7 +15,7 @@ from starlette.types import Receive
 from bridge.targets.calls import Address
 from manager.auth import Refused
 
-__all__ = ["Answer", "Headers", "Request", "forwarded", "without"]
+__all__ = ["HOP_BY_HOP", "Answer", "Headers", "Request", "connected", "forwarded", "without"]
 
 Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _CONNECT: Final = 5.0
 _BLOCK: Final = 1 << 16
 # Of one connection only, or of the body as it was sent to us.
-_HOP_BY_HOP: Final = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {
         b"connection", b"expect", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
         b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
@@ -59,7 +59,7 @@ async def forwarded(request: Request, address: Address, wait: float) -> Answer:
 
     A pause of `wait` seconds within the answer breaks it off; so does a client that leaves.
     """
-    reader, writer = await _connected(address)
+    reader, writer = await connected(address)
     wire = h11.Connection(h11.CLIENT)
     sending = asyncio.create_task(_send(request, wire, writer))
     try:
@@ -73,11 +73,12 @@ async def forwarded(request: Request, address: Address, wait: float) -> Answer:
         if isinstance(error, OSError | h11.ProtocolError):
             raise Refused(502, f"{address.name} broke the call off") from None
         raise
-    kept = [(name, value) for name, value in head.headers if name not in _HOP_BY_HOP]
+    kept = [(name, value) for name, value in head.headers if name not in HOP_BY_HOP]
     return Answer(head.status_code, kept, _body(wire, reader, writer, sending, wait))
 
 
-async def _connected(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a server. Refused (502) when there is none."""
     try:
         opening = asyncio.open_connection(address.host, address.port)
         return await asyncio.wait_for(opening, _CONNECT)
@@ -137,7 +138,7 @@ def _passed(headers: Headers) -> Headers:
         if name == b"connection"
         for word in value.lower().split(b",")
     }
-    kept = [(n, v) for n, v in headers if n not in _HOP_BY_HOP and n not in named]
+    kept = [(n, v) for n, v in headers if n not in HOP_BY_HOP and n not in named]
     return [*kept, (b"connection", b"close")]
 
 

@@ -1,4 +1,7 @@
-"""Inputs of services on stores that send no events to a manager: they are listed."""
+"""Inputs of services on stores that send no events to a manager: they are listed.
+
+So are those of the manager's own object store whose events it does not send.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from bridge.dispatch import ListedSource
 from bridge.fdl.model import Document
 from bridge.pipeline import Routes, routes
 from bridge.storage import ObjectInfo, open_store
+from manager.cloud import MINIO
 
 if TYPE_CHECKING:
-    from bridge.dispatch._reconcile import Place
+    from bridge.dispatch import Place
     from manager.core import Manager
     from manager.service import Deployed
 
@@ -49,8 +53,14 @@ def listed_source(manager: Manager) -> ListedSource:
     """What lists them; each service's with the keys that it brings."""
     dispatcher, access = manager.dispatcher, manager.parts.access
 
+    def is_listed(place: Place) -> bool:
+        own = place[0] == str(MINIO) and place[1] in manager.inputs.silent
+        return own or _is_listed(place[0])
+
     def listing(provider: str, bucket: str, prefix: str) -> Iterable[ObjectInfo]:
         manager.make_room()
+        if provider == str(MINIO):
+            return manager.inputs.listing(provider, bucket, prefix)
         own = next((one for ref, one in access.copy().items() if str(ref) == provider), None)
         if own is None:  # of a service that is not runnable here yet
             return ()
@@ -59,7 +69,7 @@ def listed_source(manager: Manager) -> ListedSource:
     return ListedSource(
         dispatcher,
         listing,
-        lambda: [place for place in dispatcher.inputs() if _is_listed(place[0])],
+        lambda: [place for place in dispatcher.inputs() if is_listed(place)],
         interval=manager.settings.pull,
         since=lambda: made_at(manager.services()),
     )

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from bridge.dispatch import JobStore
@@ -21,6 +22,7 @@ from bridge.scheduler import decide as decided
 from bridge.targets import JobState
 from manager.auth import ADMIN
 from manager.quota import Load, Quota, Used, from_stored, to_store
+from manager.reserved import Reserved
 from manager.service import Deployed
 from manager.store import BucketRow, ServiceStore
 from manager.stored import Stored
@@ -47,7 +49,8 @@ class QuotaError(UsageError):
 class Quotas:
     """The quotas of a manager's users; the administrator has none. Thread-safe.
 
-    What another manager changes is in force here within a second. `spent` is asked with the name
+    What another manager changes is in force here within a second, and what another places counts
+    here before anything is placed (`manager.reserved`). `spent` is asked with the name
     of a service for what its owner has spent, `place` decides where a job runs that may run.
     """
 
@@ -74,7 +77,8 @@ class Quotas:
         self._kept: dict[str, tuple[float, Quota]] = {}
         self._sizes: dict[str, tuple[float, Mapping[str, int]]] = {}
         self._counts = _Counts()
-        self._placed: deque[tuple[float, Deployed]] = deque()
+        self._placed: deque[tuple[float, Deployed, int]] = deque()
+        self._reserved = Reserved(state)
         self._costs: dict[str, Decimal] = {}
 
     def of(self, uid: str) -> Quota:
@@ -208,19 +212,36 @@ class Quotas:
         if quota.of_money and decision.chosen is not None:
             self._check_money(one, quota, decision.chosen.offer.cost)
         with self._lock:
-            self._placed.append((self._clock(), one))
-            self._counts.add(one, 1)
+            if self._state.shared:
+                self._reserved.place(one.owner, one.name, partial(self._told, one, quota))
+            self._add(one, 1)
         return decision
+
+    def _add(self, one: Deployed, count: int) -> None:
+        self._placed.append((self._clock(), one, count))
+        self._counts.add(one, count)
+
+    def _told(self, one: Deployed, quota: Quota, others: Mapping[str, int] | None) -> None:
+        """Look once more, when what other managers have placed is known. Raises WaitError."""
+        if others is None:
+            raise WaitError("other managers may have placed some of its owner's jobs", delay=_FRESH)
+        services = self._services()
+        for name, count in others.items():
+            if name in services:
+                self._add(services[name], count)
+        self._check_room(one, quota)
 
     def _check_load(self, one: Deployed, quota: Quota) -> None:
         if most := Load().plus(one.service).over(quota):
             raise PlacementError(f"the job needs more than its owner's quota of {most}")
         with self._lock:
-            counts = self._fresh()
-            load = counts.loads[one.owner].plus(one.service)
-            waiting = counts.waiting[one.owner]
+            self._fresh()
+            self._check_room(one, quota)
+
+    def _check_room(self, one: Deployed, quota: Quota) -> None:
+        load = self._counts.loads[one.owner].plus(one.service)
         if most := load.over(quota):
-            delay = min(_LATEST, 1 + waiting / _LOOKS)
+            delay = min(_LATEST, 1 + self._counts.waiting[one.owner] / _LOOKS)
             raise WaitError(f"its owner's quota of {most} is in use", delay=delay)
 
     def _check_money(self, one: Deployed, quota: Quota, cost: Decimal) -> None:
@@ -246,8 +267,8 @@ class Quotas:
             self._counted, self._counts = now, _counts(counts, services)
             while self._placed and self._placed[0][0] < now - _STORED:
                 self._placed.popleft()
-            for _, one in self._placed:
-                self._counts.add(one, 1)
+            for _, one, count in self._placed:
+                self._counts.add(one, count)
         return self._counts
 
 

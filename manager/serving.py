@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from manager.patience import Patient
+from manager.quiet import LARGEST, Silent
 
 __all__ = ["BACKLOG", "StoppingServer", "serve"]
 
@@ -52,22 +53,7 @@ def serve(
     # The server stops by itself on these; what is behind it is stopped afterwards, by the caller.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = StoppingServer(
-        uvicorn.Config(
-            app,
-            http=Patient,
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Whom to believe is a setting of ours.
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=_GRACE,
-        ),
-        stopping,
-    )
+    server = _server(app, stopping)
     failed: list[BaseException] = []
 
     def begin() -> None:
@@ -87,3 +73,23 @@ def serve(
     starter.join()
     if failed:
         raise failed[0]
+
+
+def _server(app: FastAPI, stopping: threading.Event) -> StoppingServer:
+    return StoppingServer(
+        uvicorn.Config(
+            app,
+            http=Patient,
+            lifespan="off",
+            ws=Silent,
+            ws_max_size=LARGEST,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whom to believe is a setting of ours.
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=_GRACE,
+        ),
+        stopping,
+    )

@@ -8,7 +8,7 @@ jobs need secrets, so hashes would not do.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,6 +209,20 @@ class ServiceStore:
             return self._opened(name, connection.execute(_VALUE, (name,)).fetchone()["value"])
 
         return self._desk.write(work)
+
+    def change_setting(self, name: str, default: Any, change: Callable[[Any], Any]) -> None:
+        """Put what is made of a value, or of the default, in turn with all who change it so; what
+        `change` raises leaves it as it is."""
+
+        def work(connection: Connection) -> None:
+            # A row that is not there cannot be waited for.
+            row = (name, self._sealed(name, default))
+            connection.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+            query = f"{_VALUE} /*! FOR UPDATE */"
+            kept = self._opened(name, connection.execute(query, (name,)).fetchone()["value"])
+            connection.execute(_SETTING, (name, self._sealed(name, change(kept))))
+
+        self._desk.write(work)
 
     def settings(self, prefix: str) -> list[str]:
         """Names of the values that were put under names that begin so."""

@@ -15,6 +15,7 @@ from manager.accounts import Accounts
 from manager.auth import Caller
 from manager.buckets import Buckets
 from manager.cloud import MINIO
+from manager.quotas import Quotas
 from manager.service import Deployed
 from manager.store import BucketRow, ServiceStore
 
@@ -26,8 +27,8 @@ _LOG: Final = logging.getLogger("manager")
 class Tenants:
     """Keeps the buckets of services, their owners and the keys of their jobs together.
 
-    `access` is what targets read, see `manager.core.Parts`; `claim` is `Quotas.claim_bucket`.
-    Errors are those of `Buckets` and of `Accounts`.
+    `access` is what targets read, see `manager.parts.Parts`. Errors are those of `Buckets` and of
+    `Accounts`.
     """
 
     def __init__(
@@ -36,9 +37,9 @@ class Tenants:
         state: ServiceStore,
         accounts: Accounts,
         access: dict[ProviderRef, ProviderAccess],
-        claim: Callable[[BucketRow], BucketRow],
+        quotas: Quotas,
     ) -> None:
-        self._claim = claim
+        self._quotas = quotas
         self._buckets = buckets
         self._state = state
         self._accounts = accounts
@@ -62,7 +63,7 @@ class Tenants:
         """Make what is nobody's the service's owner's; `check` again, as another may be quicker."""
         for bucket in sorted(one.buckets):
             if self._state.bucket(bucket) is None and not self._buckets.has_bucket(bucket):
-                self._claim(_wanted(bucket, one))
+                self._quotas.claim_bucket(_wanted(bucket, one))
         self.check(one, caller)
 
     def open(self, one: Deployed) -> None:

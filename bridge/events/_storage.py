@@ -24,14 +24,18 @@ def unquote_key(key: str) -> str:
         raise EventError(f"the object key {key!r} is not UTF-8 when decoded") from error
 
 
-def from_bucket(record: dict[str, Any], kind: EventKind, delivery: Delivery, n: int) -> list[Event]:
-    """A record in S3's form, of S3 or MinIO. Only ObjectCreated events (or unnamed ones) count."""
+def from_bucket(
+    record: dict[str, Any], kind: EventKind, delivery: Delivery, n: int, *, encoded: bool = True
+) -> list[Event]:
+    """A record in S3's form, of S3, MinIO or Ceph, whose keys are not `encoded`. Only ObjectCreated
+    events (or unnamed ones) count."""
     where = f"record {n} ({record.get('eventSource')})"
     name = optional_text(record, "eventName").removeprefix("s3:")
     if name and not name.startswith("ObjectCreated"):
         return []
     item = value_at(record, "s3.object")
-    key = unquote_key(text_at(record, "s3.object.key", where))
+    key = text_at(record, "s3.object.key", where)
+    key = unquote_key(key) if encoded else key
     version = optional_text(item, "versionId")
     return [
         Event(
@@ -151,6 +155,10 @@ Reader = Callable[[dict[str, Any], dict[str, Any], Delivery, int], list[Event]]
 READERS: dict[str, Reader] = {
     "aws:s3": lambda record, _, delivery, n: from_bucket(record, EventKind.S3, delivery, n),
     "minio:s3": lambda record, _, delivery, n: from_bucket(record, EventKind.MINIO, delivery, n),
+    # Ceph's gateway; it takes a MinIO's place, so its events are of the same kind.
+    "ceph:s3": lambda record, _, delivery, n: from_bucket(
+        record, EventKind.MINIO, delivery, n, encoded=False
+    ),
     "OneTrigger": from_onedata,
     "rucio": lambda record, _, delivery, n: from_rucio(record, delivery, f"record {n} (rucio)"),
 }

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from bridge.errors import PermanentError
 from manager.patience import Patient
+from manager.quiet import LARGEST, Silent
 
 BACKLOG: Final = 2048
 # MinIO sends as many events at once as objects are put; each waits for its commit in a thread.
@@ -69,6 +70,8 @@ class Server:
             app,
             loop="asyncio",
             http=Patient,
+            ws=Silent,
+            ws_max_size=LARGEST,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -5,6 +5,7 @@ Importing this module raises MissingToolError where the package minio is not ins
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,12 +28,13 @@ from bridge.storage.protocol import ObjectInfo
 
 try:
     from minio import Minio
-    from minio.error import MinioException, S3Error
+    from minio.error import InvalidResponseError, MinioException, S3Error
     from minio.notificationconfig import (
         NotificationConfig,
         PrefixFilterRule,
         QueueConfig,
         SuffixFilterRule,
+        TopicConfig,
     )
     from urllib3 import PoolManager, Retry, Timeout
     from urllib3.exceptions import HTTPError
@@ -42,12 +44,23 @@ except ImportError as missing:
         hint="pip install 'oscar-bridge[manager]'",
     ) from missing
 
-__all__ = ["MinioServer", "Rule", "ServerSettings"]
+__all__ = ["MinioServer", "Rule", "ServerSettings", "SilentError"]
 
 _CREATED: Final = "s3:ObjectCreated:*"
+_ANSWER: Final = re.compile(r"<(Code|Message)>([^<]*)</")
 _ABSENT: Final = frozenset({"NoSuchBucket", "NoSuchKey"})
 _DENIED: Final = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
+# What servers say that take no rules, or none for our target.
+_SILENT: Final = frozenset(
+    {"MalformedXML", "MethodNotAllowed", "NotImplemented", "NotSupported", "UnsupportedOperation"}
+)
 _PRESENT: Final = frozenset({"BucketAlreadyExists", "BucketAlreadyOwnedByYou"})
+
+
+class SilentError(PermanentError):
+    """A server sends no events of a bucket: whoever needs them must list it."""
+
+    code = "silent"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,7 +74,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How to reach a server. `webhook` is the name of its webhook target that is ours, or ""."""
+    """How to reach a server. `webhook` is the name of its webhook target that is ours, or "";
+    `topic` the ARN of the topic that takes its place where a server has topics."""
 
     endpoint: str
     access_key: Secret
@@ -69,6 +83,7 @@ class ServerSettings:
     region: str = "us-east-1"
     verify: bool = True
     webhook: str = ""
+    topic: str = ""
 
 
 class MinioServer:
@@ -107,8 +122,8 @@ class MinioServer:
         with _translated(f"bucket {bucket!r}"):
             try:
                 self._minio().make_bucket(bucket)
-            except S3Error as error:
-                if error.code not in _PRESENT:
+            except (S3Error, InvalidResponseError) as error:
+                if _said(error)[0] not in _PRESENT:
                     raise
 
     def remove_bucket(self, bucket: str) -> None:
@@ -128,7 +143,12 @@ class MinioServer:
     def ensure_folder(self, bucket: str, folder: str) -> None:
         """Make the folder visible in clients that list folders, by an empty object."""
         with _translated(f"{bucket}/{folder}"):
-            self._minio().put_object(bucket, f"{folder}/", BytesIO(), 0)
+            client = self._minio()
+            client.put_object(bucket, f"{folder}/", BytesIO(), 0)
+            # A server that keeps files has made one of it, which no folder could stand beside.
+            there = client.list_objects(bucket, prefix=folder)
+            if any(one.object_name == folder for one in there):
+                client.remove_object(bucket, folder)
 
     def presign(
         self, bucket: str, key: str, operation: Literal["upload", "download"], seconds: int
@@ -147,12 +167,13 @@ class MinioServer:
         """Make these the rules that feed our webhook, in every bucket that they name.
 
         Our other rules in those buckets go, rules of other targets stay, other buckets are left
-        alone. Idempotent. UsageError without a webhook, NotFoundError when a bucket is not there.
+        alone. Idempotent. UsageError without a webhook, NotFoundError when a bucket is not there,
+        SilentError when the server does not keep the rules.
         """
         by_bucket: dict[str, set[Rule]] = {}
         for rule in rules:
             by_bucket.setdefault(rule.bucket, set()).add(rule)
-        if by_bucket and not self.settings.webhook:
+        if by_bucket and not (self.settings.webhook or self.settings.topic):
             raise UsageError("the object store is without a webhook for its events")
         for bucket, wanted in sorted(by_bucket.items()):
             self._replace_rules(bucket, wanted)
@@ -161,14 +182,18 @@ class MinioServer:
         """Take our rules out of the bucket; no error when it or they are not there."""
         try:
             self._replace_rules(bucket, set())
-        except NotFoundError:
+        except (NotFoundError, SilentError):
             return
 
     def rules(self, bucket: str) -> tuple[Rule, ...]:
         """Our rules that are in the bucket, sorted."""
         with _translated(f"rules of bucket {bucket!r}"):
-            there = self._minio().get_bucket_notification(bucket).queue_config_list
-        return tuple(sorted(_rule(bucket, queue) for queue in there if self._is_ours(queue)))
+            config = self._minio().get_bucket_notification(bucket)
+        there: list[QueueConfig | TopicConfig] = [
+            *config.queue_config_list,
+            *config.topic_config_list,
+        ]
+        return tuple(sorted(_rule(bucket, one) for one in there if self._is_ours(one)))
 
     def put_again(self) -> None:
         """Put the rules of every bucket as they are.
@@ -182,7 +207,7 @@ class MinioServer:
             with _translated(f"rules of bucket {bucket!r}"):
                 config = self._minio().get_bucket_notification(bucket)
                 if config.queue_config_list:
-                    self._put(bucket, config, config.queue_config_list)
+                    self._put(bucket, config, config.queue_config_list, config.topic_config_list)
 
     def listing(
         self, bucket: str, prefix: str = "", *, start_after: str = ""
@@ -208,9 +233,11 @@ class MinioServer:
         with _translated(f"{bucket}/{key}"):
             self._minio().fget_object(bucket, key, str(target))
 
-    def _is_ours(self, queue: QueueConfig) -> bool:
+    def _is_ours(self, one: QueueConfig | TopicConfig) -> bool:
+        if isinstance(one, TopicConfig):
+            return bool(self.settings.topic) and one.topic == self.settings.topic
         # The ARN may name the server's region or not.
-        return (queue.queue or "").endswith(f":{self.settings.webhook}:webhook")
+        return (one.queue or "").endswith(f":{self.settings.webhook}:webhook")
 
     @property
     def _arn(self) -> str:
@@ -218,14 +245,27 @@ class MinioServer:
 
     def _replace_rules(self, bucket: str, wanted: set[Rule]) -> None:
         # Read, change, write: not twice at once.
-        with self._rules, _translated(f"rules of bucket {bucket!r}"):
+        with self._rules, _translated(f"rules of bucket {bucket!r}"), _silent(bucket):
             config = self._minio().get_bucket_notification(bucket)
-            others = [queue for queue in config.queue_config_list if not self._is_ours(queue)]
-            ours = [_queue(rule, self._arn) for rule in sorted(wanted)]
-            self._put(bucket, config, others + ours)
+            queues = [one for one in config.queue_config_list if not self._is_ours(one)]
+            topics = [one for one in config.topic_config_list if not self._is_ours(one)]
+            if topic := self.settings.topic:
+                topics += [_topic(rule, topic, n) for n, rule in enumerate(sorted(wanted))]
+            else:
+                queues += [_queue(rule, self._arn) for rule in sorted(wanted)]
+            self._put(bucket, config, queues, topics)
+        # Some servers take a request that they do not know for another one, and say yes.
+        if wanted != set(self.rules(bucket)):
+            raise _no_events(bucket)
 
-    def _put(self, bucket: str, config: NotificationConfig, queues: list[QueueConfig]) -> None:
-        topics, functions = config.topic_config_list, config.cloud_func_config_list
+    def _put(
+        self,
+        bucket: str,
+        config: NotificationConfig,
+        queues: list[QueueConfig],
+        topics: list[TopicConfig],
+    ) -> None:
+        functions = config.cloud_func_config_list
         self._minio().set_bucket_notification(bucket, NotificationConfig(functions, queues, topics))
 
     def _minio(self) -> Minio:
@@ -268,9 +308,38 @@ def _queue(rule: Rule, arn: str) -> QueueConfig:
     )
 
 
-def _rule(bucket: str, queue: QueueConfig) -> Rule:
-    prefix, suffix = queue.prefix_filter_rule, queue.suffix_filter_rule
+def _topic(rule: Rule, arn: str, number: int) -> TopicConfig:
+    return TopicConfig(
+        events=[_CREATED],
+        config_id=f"oscar-bridge-{number}",
+        prefix_filter_rule=PrefixFilterRule(rule.prefix) if rule.prefix else None,
+        suffix_filter_rule=SuffixFilterRule(rule.suffix) if rule.suffix else None,
+        topic=arn,
+    )
+
+
+def _rule(bucket: str, one: QueueConfig | TopicConfig) -> Rule:
+    prefix, suffix = one.prefix_filter_rule, one.suffix_filter_rule
     return Rule(bucket, prefix.value if prefix else "", suffix.value if suffix else "")
+
+
+def _no_events(bucket: str) -> SilentError:
+    return SilentError(f"the object store sends no events of bucket {bucket!r}")
+
+
+@contextmanager
+def _silent(bucket: str) -> Iterator[None]:
+    """Tell a server that sends no events from one that cannot answer now."""
+    try:
+        yield
+    except (S3Error, InvalidResponseError) as error:
+        code, message = _said(error)
+        # So MinIO and others answer rules for a target that they do not know.
+        unknown = code == "InvalidArgument" and "ARN" in message
+        # So do those who take the request for one that makes a bucket.
+        if unknown or code in _SILENT | _PRESENT:
+            raise _no_events(bucket) from error
+        raise
 
 
 @contextmanager
@@ -279,14 +348,26 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except S3Error as error:
-        raise _ours(what, error.code, error.message or "") from error
+        raise _ours(what, *_said(error)) from error
+    except InvalidResponseError as error:
+        code, message = _said(error)
+        raise _ours(what, code, message or str(error)) from error
     except (HTTPError, MinioException) as error:
         raise StorageUnavailable(f"{what}: the object store did not answer: {error}") from error
     except ValueError as error:
         raise UsageError(f"{what}: {error}") from error
 
 
-def _ours(what: str, code: str | None, message: str) -> PermanentError | StorageUnavailable:
+def _said(error: S3Error | InvalidResponseError) -> tuple[str, str]:
+    """Code and message of an answer, "" for what it has not. Some servers give XML another name, so
+    that minio leaves it unread."""
+    if isinstance(error, S3Error):
+        return error.code or "", error.message or ""
+    found = dict(_ANSWER.findall(str(error)))
+    return found.get("Code", ""), found.get("Message", "")
+
+
+def _ours(what: str, code: str, message: str) -> PermanentError | StorageUnavailable:
     if code in _ABSENT:
         return NotFoundError(f"{what} is not in the object store")
     if code in _DENIED:

@@ -39,9 +39,12 @@ Limit = Annotated[int, Param(ge=1, le=MOST, description="most decisions, the new
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module. Callers see the jobs of their services and those that they called."""
     routes = APIRouter(tags=["v1"])
-    # Thousands of decisions are seconds of work, which jobs would wait for.
-    one_at_a_time = threading.Lock()
+    for part in (_explained, _compared):
+        part(routes, manager, gate)
+    return routes
 
+
+def _explained(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     @routes.get(_PATH + "/jobs/{job}/decision")
     def decision(job: str, caller: Caller = gate.user) -> Response:
         """A job's decisions by attempt, the last one counts, with what its service's file says,
@@ -56,6 +59,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         service = gate.seen(name, caller).service
         found = explained_now(service, manager.places.decision(service))
         return json_answer(found.as_json())
+
+
+def _compared(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+    # Thousands of decisions are seconds of work, which jobs would wait for.
+    one_at_a_time = threading.Lock()
 
     @routes.get(f"{_PATH}/policies/compare")
     def compare(
@@ -80,5 +88,3 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             return json_answer(report_json(replay(past, services, policy), policy, since))
         finally:
             one_at_a_time.release()
-
-    return routes

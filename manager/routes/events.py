@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -15,9 +16,11 @@ from manager.core import Manager
 from manager.gate import Gate, address_of
 from manager.intake import Intake
 
-__all__ = ["Door", "router", "taking"]
+__all__ = ["TOKEN", "Door", "router", "taking"]
 
 _PATH: Final = "/events"
+TOKEN: Final = b"token"
+"""Of the query: the token of a store that has no header for it."""
 _LARGEST: Final = 4 * 2**20
 
 Take = Callable[[Headers, Receive], Awaitable[None]]
@@ -60,7 +63,7 @@ def router(take: Take, gate: Gate) -> APIRouter:
         answered with 200: to send it again would not help.
         """
         headers = request.scope["headers"]
-        gate.store(_authorization(headers), address_of(request))
+        gate.store(_shown(request.scope), address_of(request))
         await take(headers, request.receive)
         return empty(200)
 
@@ -105,10 +108,13 @@ class Door:
     def _is_for_us(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["path"] != _PATH or scope["method"] != "POST":
             return False
-        return self._gate.is_store(_authorization(scope["headers"]))
+        return self._gate.is_store(_shown(scope))
 
 
-def _authorization(headers: Headers) -> str:
-    return next(
-        (value.decode("latin-1") for name, value in headers if name == b"authorization"), ""
-    )
+def _shown(scope: Scope) -> str:
+    """The header with the token; a store that sends no such header has it in its address."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return str(value.decode("latin-1"))
+    tokens = parse_qs(scope["query_string"]).get(TOKEN, ())
+    return f"Bearer {tokens[0].decode('latin-1')}" if tokens else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from manager._http import JSON_BODY, json_answer, object_of, text_answer
@@ -13,21 +12,24 @@ from manager.auth import Caller
 from manager.core import Manager
 from manager.federation import Change, Federations, read_wish
 from manager.gate import Gate
+from manager.threads import CapacityLimiter, in_one_of
 
 __all__ = ["router"]
 
 _PATH: Final = "/system/federation/{name}"
+# They wait for one another, and for members elsewhere.
+_CHANGES: Final = 4
 
 
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["federation"])
-    federations = Federations(manager)
+    federations, changes = Federations(manager), CapacityLimiter(_CHANGES)
 
     async def changed(change: Change, name: str, request: Request, caller: Caller) -> Response:
-        await run_in_threadpool(gate.owned, name, caller)
+        await in_one_of(gate.threads, gate.owned, name, caller)
         wish = read_wish(await object_of(request, manager.settings.max_service))
-        made, warnings = await run_in_threadpool(federations.change, caller, name, change, wish)
+        made, warnings = await in_one_of(changes, federations.change, caller, name, change, wish)
         if warnings:
             said = "; ".join(warnings)
             return text_answer(f"warning: the members are stored, but not all of it worked: {said}")

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from manager._http import empty
@@ -39,7 +40,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     return routes
 
 
-def offered(name: str, request: Request) -> Iterator[str]:
+def offered(name: str, request: HTTPConnection) -> Iterator[str]:
     """The credentials of a request in the form of a header: a server may use the header itself."""
     if header := request.headers.get("authorization", ""):
         yield header

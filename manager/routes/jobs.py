@@ -33,20 +33,18 @@ Flag = Annotated[str, Query(description="true or false")]
 def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["jobs"])
+    for part in (_of_service, _one_job):
+        part(routes, manager, gate)
+    return routes
+
+
+def _whose(gate: Gate, name: str, caller: Caller) -> str:
+    """Whose jobs of the service the caller may see: "" for everyone's."""
+    return "" if owns(caller, gate.seen(name, caller)) else caller.uid
+
+
+def _of_service(routes: APIRouter, manager: Manager, gate: Gate) -> None:
     jobs, size = manager.parts.jobs, manager.settings.page
-
-    def whose(name: str, caller: Caller) -> str:
-        """Whose jobs of the service the caller may see: "" for everyone's."""
-        return "" if owns(caller, gate.seen(name, caller)) else caller.uid
-
-    def one_of(name: str, job: str, caller: Caller) -> JobRecord:
-        """A job that the caller may see and end; raises Refused."""
-        who = whose(name, caller)
-        record = jobs.job(job)
-        known = record is not None and record.service == name and not record.hidden
-        if record is None or not known or (who and record.caller != who):
-            raise Refused(404, f"the service {name} has no job {job}")
-        return record
 
     @routes.get("/system/logs")
     def calls(timestamps: Flag = "", caller: Caller = gate.admin) -> Response:
@@ -57,7 +55,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.get(_PATH)
     def read_all(name: str, page: Page = "", caller: Caller = gate.user) -> Response:
         """A page of the service's jobs, the oldest first; others than its owner see their own."""
-        who = whose(name, caller)
+        who = _whose(gate, name, caller)
         if page and jobs.job(page) is None:
             raise Refused(400, "there is no such page")
         found = jobs.jobs(service=name, caller=who, shown=True, after=page, limit=size)
@@ -79,6 +77,17 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
             jobs.hide(name, states=[JobState.SUCCEEDED])
         return empty(NO_CONTENT)
 
+
+def _one_job(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+    def one_of(name: str, job: str, caller: Caller) -> JobRecord:
+        """A job that the caller may see and end; raises Refused."""
+        who = _whose(gate, name, caller)
+        record = manager.parts.jobs.job(job)
+        known = record is not None and record.service == name and not record.hidden
+        if record is None or not known or (who and record.caller != who):
+            raise Refused(404, f"the service {name} has no job {job}")
+        return record
+
     @routes.get(_PATH + "/{job}", response_class=PlainTextResponse)
     def read(name: str, job: str, timestamps: Flag = "", caller: Caller = gate.user) -> Response:
         """What a job has said so far. Lines have no times of their own: all get its start's."""
@@ -98,10 +107,8 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """Put a job away; an open one is ended."""
         record = one_of(name, job, caller)
         manager.dispatcher.cancel(record.id)
-        jobs.hide(name, job=record.id)
+        manager.parts.jobs.hide(name, job=record.id)
         return empty(NO_CONTENT)
-
-    return routes
 
 
 def _is_kept(target: Target | None, job: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Annotated, Any, Final
@@ -25,7 +26,9 @@ from manager.jobs import Sight
 
 __all__ = ["router"]
 
+# Streams at once, and of one user.
 _MOST: Final = 64
+_EACH: Final = 16
 _BATCH: Final = 500
 # Seconds: between two looks whether we stop, until a line without news, until credentials must be
 # shown again.
@@ -45,7 +48,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["v1"])
     feed = Feed(manager.parts.jobs, time.time)
-    open_: set[object] = set()
+    open_ = Counter[str]()
 
     @routes.get("/api/v1/events", response_class=StreamingResponse, responses=_EVENTS)
     async def events(
@@ -58,11 +61,11 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
         """
         if service:
             await run_in_threadpool(gate.seen, service, caller)
-        if len(open_) >= _MOST:
-            raise TemporaryError(f"{_MOST} streams are open already", delay=_BEAT)
+        if open_.total() >= _MOST or open_[caller.uid] >= _EACH:
+            raise TemporaryError("too many streams are open already", delay=_BEAT)
         stream = _Stream(manager, feed, Sight(manager, caller), service)
         return StreamingResponse(
-            _counted(open_, stream.read(Place.read(last))),
+            _counted(open_, caller.uid, stream.read(Place.read(last))),
             media_type="text/event-stream",
             headers=_HEADERS,
         )
@@ -70,14 +73,15 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     return routes
 
 
-async def _counted(open_: set[object], lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    mark = object()
-    open_.add(mark)
+async def _counted(open_: Counter[str], uid: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    open_[uid] += 1
     try:
         async for line in lines:
             yield line
     finally:
-        open_.discard(mark)
+        open_[uid] -= 1
+        if not open_[uid]:
+            del open_[uid]
 
 
 class _Stream:

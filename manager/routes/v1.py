@@ -22,12 +22,15 @@ from manager.estimates import estimates, targets
 from manager.gate import Gate
 from manager.jobs import Query, Sight, detail_view, job_view, read_states
 from manager.metrics import read_window
+from manager.threads import CapacityLimiter, in_one_of
 
 __all__ = ["router"]
 
 _PATH: Final = "/api/v1"
 _DEAD: Final = f"{_PATH}/dead-letters"
 _LONGEST: Final = 500
+# As in `manager.routes.metrics`.
+_REPORTS: Final = 2
 Service = Annotated[str, Param(description="only of this service")]
 State = Annotated[str, Param(description="states with commas between them: failed,dead")]
 Target = Annotated[str, Param(description="only on this target")]
@@ -114,6 +117,8 @@ def _dead_letters(routes: APIRouter, manager: Manager, gate: Gate) -> None:
 
 
 def _services(routes: APIRouter, manager: Manager, gate: Gate) -> None:
+    reports = CapacityLimiter(_REPORTS)
+
     @routes.get(_PATH + "/services/{name}/plan")
     def plan(name: str, caller: Caller = gate.user) -> Response:
         """Where a job of the service would go now, and why not elsewhere."""
@@ -141,9 +146,10 @@ def _services(routes: APIRouter, manager: Manager, gate: Gate) -> None:
         return json_answer(estimates(manager, caller, service))
 
     @routes.get(f"{_PATH}/cost")
-    def cost(start: Start = "", end: End = "", caller: Caller = gate.user) -> Response:
+    async def cost(start: Start = "", end: End = "", caller: Caller = gate.user) -> Response:
         """What jobs cost at list prices, by service and target."""
-        return json_answer(costs(manager, caller, read_window(start, end, time.time())))
+        window = read_window(start, end, time.time())
+        return json_answer(await in_one_of(reports, costs, manager, caller, window))
 
 
 def _listed(manager: Manager, caller: Caller, query: Query) -> Response:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from manager._http import JSON_BODY, NO_CONTENT, empty, json_answer, object_of
 from manager.auth import Caller, Refused
 from manager.core import Manager
 from manager.gate import Gate
+from manager.threads import CapacityLimiter, in_one_of
 from manager.volumes import Volumery, held, read_volume
 
 __all__ = ["router"]
@@ -23,7 +23,7 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     """See the module."""
     routes = APIRouter(tags=["volumes"])
     settings = manager.settings
-    volumes = held(manager.parts.targets.values())
+    volumes, changes = held(manager.parts.targets.values()), CapacityLimiter(1)
 
     def there() -> Volumery:
         if volumes is None:
@@ -38,9 +38,16 @@ def router(manager: Manager, gate: Gate) -> APIRouter:
     @routes.post(_PATH, status_code=201, openapi_extra=JSON_BODY)
     async def create(request: Request, caller: Caller = gate.user) -> Response:
         """Make a volume of a name and a size."""
-        found = await run_in_threadpool(there)
+        if volumes is None:
+            there()
         wish = read_volume(await object_of(request, settings.max_service))
-        return json_answer(await run_in_threadpool(found.create, caller, wish, manager.quotas), 201)
+
+        def make() -> dict[str, Any]:
+            # One after the other, with services too: else two would fit where one does.
+            with manager.parts.state.exclusive():
+                return there().create(caller, wish, manager.quotas)
+
+        return json_answer(await in_one_of(changes, make), 201)
 
     @routes.get(_PATH + "/{name}")
     def read(name: str, caller: Caller = gate.user) -> Response:

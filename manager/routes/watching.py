@@ -31,9 +31,13 @@ def router(manager: Manager, gate: Gate, telemetry: Telemetry) -> APIRouter:
 
     @routes.get("/ready", response_class=PlainTextResponse)
     def ready() -> Response:
-        """Whether jobs run and what is accepted can be kept; 503 when not."""
-        why = probe.missing()
-        return text_answer(f"not ready: {why}", 503) if why else text_answer("Ok")
+        """Whether jobs run and what is accepted can be kept; 503 when not. `Ok` and more, where the
+        object store sends no events."""
+        if why := probe.missing():
+            return text_answer(f"not ready: {why}", 503)
+        silent = len(manager.inputs.silent)
+        more = f"; {silent} buckets are listed, as no events of them come" if silent else ""
+        return text_answer(f"Ok{more}")
 
     @routes.get("/metrics", response_class=PlainTextResponse)
     def metrics(caller: Caller = gate.admin) -> Response:
@@ -56,11 +60,15 @@ class _Probe:
         """What is missing, "" for nothing."""
         if not self._manager.ready or self._manager.stopping.is_set():
             return "services are not loaded yet, or it is about to end"
-        with self._lock:
-            if time.monotonic() - self._looked >= _PAUSE:
+        # While one looks, the others hear what was seen before: a database that hangs holds one
+        # thread, not all that are asked for.
+        if time.monotonic() - self._looked >= _PAUSE and self._lock.acquire(blocking=False):
+            try:
                 self._writable = self._write()
                 self._looked = time.monotonic()
-            return "" if self._writable else "the state cannot be written"
+            finally:
+                self._lock.release()
+        return "" if self._writable else "the state cannot be written"
 
     def _write(self) -> bool:
         try:

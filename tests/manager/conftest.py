@@ -24,6 +24,7 @@ from bridge.local.executors import choose
 from bridge.local.objectstore import ObjectStore, Webhook
 from bridge.local.target import LocalTarget
 from bridge.secret import Secret
+from bridge.storage.minio import MinioServer
 from bridge.targets import Target
 from bridge.targets.aws import Account, PulledBuckets
 from bridge.targets.kubernetes import HeldVolume
@@ -134,12 +135,14 @@ def serve(
     tracing: Tracing | None = None,
     price: str = "0",
     database: str = "",
+    buckets: MinioServer | None = None,
     **settings: Any,
 ) -> Live:
     """A manager whose state is in the folder, or in the database; all of it ends with the stack.
 
     With an account, events of its S3 are pulled; with `aws` it has Lambda and Batch there.
-    `volumes` is what its target holds, `objects` the port of its object store.
+    `volumes` is what its target holds, `objects` the port of its object store. `buckets` take the
+    place of an object store that sends events.
     """
     token = token or secrets.token_urlsafe(16)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -178,12 +181,12 @@ def serve(
     parts = Parts(
         state=state,
         jobs=jobs,
-        buckets=store,
+        buckets=buckets or store,
         targets=targets,
         access=access,
         cloud=cloud,
         cloud_endpoint=account.s3_endpoint if account else None,
-        accounts=MinioAccounts(lambda: store.settings),
+        accounts=MinioAccounts(lambda: (buckets or store).settings),
         tracing=tracing,
         **more,
     )
@@ -195,7 +198,8 @@ def serve(
     server.start()
     stack.callback(server.close)
     stack.callback(manager.close)
-    stack.enter_context(store)
+    if buckets is None:
+        stack.enter_context(store)
     manager.start()
     return Live(port, manager, store, token)
 

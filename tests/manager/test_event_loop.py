@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from bridge.dispatch.database import Desk
+from bridge.errors import NotFoundError
+from bridge.targets.protocol import Reply
 from manager.oidc import OidcSettings
 from tests.waiting import eventually
 
@@ -115,3 +118,80 @@ def test_a_provider_that_hangs_holds_up_its_own_users_only(
             line.close()
     assert set(Counter(statuses)) <= {503, 401}
     assert len(statuses) == 60
+
+
+def test_who_is_slow_holds_up_his_own_kind_only(
+    shared: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of services that come slowly, a service that is long in the making, a long list."""
+    live, go, held = shared, threading.Event(), threading.Semaphore(0)
+    name = live.create()
+
+    def stuck(*_: object) -> Any:
+        held.release()
+        go.wait(60)
+        raise NotFoundError("nothing")
+
+    def slow(*_: object, **__: object) -> Reply:
+        return Reply(200, {}, iter(stuck, b""), lambda: None)
+
+    def tried(method: str, path: str, body: Any) -> None:
+        with suppress(OSError, http.client.HTTPException):
+            live.ask(method, path, body)
+
+    local = live.manager.parts.targets["local"]
+    kinds: list[tuple[Any, str, Any, str, str, Any, int]] = [
+        (local, "invoke", slow, "POST", f"/run/{name}", b"", 45),
+        (live.manager, "create", stuck, "POST", "/system/services", echo(), 8),
+        (live.manager, "services", stuck, "GET", "/system/services", None, 40),
+    ]
+    with ThreadPoolExecutor(180) as pool, ExitStack() as stack:
+        stack.callback(go.set)
+        for where, attribute, work, method, path, body, most in kinds:
+            monkeypatch.setattr(where, attribute, work)
+            for _ in range(45):
+                pool.submit(tried, method, path, body)
+            for _ in range(most):
+                assert held.acquire(timeout=20), path
+            assert live.ask("GET", "/health").status == 200
+            assert live.ask("POST", f"/job/{name}", b"x").status == 201
+            if path != "/system/services" or method == "POST":
+                assert live.ask("GET", f"/system/services/{name}").status == 200
+        monkeypatch.undo()
+
+
+def test_one_owner_takes_no_more_than_half_of_what_there_is(
+    shared: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the places to wait for an answer, and of streams he has some of them."""
+    monkeypatch.setattr("manager.routes.invocations._RUNS", 2)
+    monkeypatch.setattr("manager.routes.stream._EACH", 1)
+    live, ann, go = shared, provider.header("ann", **MEMBER), threading.Event()
+    begun, other = threading.Event(), live.create()
+    assert live.ask("POST", "/system/services", echo(name="half"), ann).status == 201
+
+    def slow(name: str, *_: object, **__: object) -> Reply:
+        if name == "half":
+            begun.set()
+            go.wait(60)
+        return Reply(200, {}, iter([b"said"]), lambda: None)
+
+    monkeypatch.setattr(live.manager.parts.targets["local"], "invoke", slow)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(go.set)
+        waiting = pool.submit(live.ask, "POST", "/run/half", b"", ann)
+        assert begun.wait(20)
+        refused = live.ask("POST", "/run/half", b"", ann)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert live.ask("POST", f"/run/{other}", b"").text == "said"
+        go.set()
+        assert waiting.result().text == "said"
+        assert live.ask("POST", "/run/half", b"", ann).text == "said"
+        line = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
+        stack.callback(line.close)
+        line.request("GET", "/api/v1/events", headers=ann)
+        assert line.getresponse().read1(9)
+        assert live.ask("GET", "/api/v1/events", headers=ann).status == 503
+        line.close()
+        line.request("GET", "/api/v1/events", headers=basic())
+        assert line.getresponse().status == 200

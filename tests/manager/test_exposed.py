@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.client
 import secrets
 import socket
+import sys
 import textwrap
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import websocket
 
 from bridge.local.children import free_port
 from bridge.targets.calls import Address
@@ -31,6 +34,7 @@ SERVER = """
                 time.sleep(60)
             self.send_response(207 if self.path.startswith("/status") else 200)
             self.send_header("X-Own", "yes")
+            self.send_header("Service-Worker-Allowed", "/")
             self.send_header("Set-Cookie", "a=1")
             self.send_header("Set-Cookie", "b=2")
             if self.path == "/slow" or self.path == "/torn":
@@ -87,7 +91,7 @@ def server(name: str, port: int, go: str = "/nowhere", **expose: Any) -> dict[st
 
 def made(live: Live, header: dict[str, str] | None = None, **expose: Any) -> str:
     """A server that is ready; its path."""
-    name = f"e{secrets.token_hex(4)}"
+    name = f"exposed{secrets.token_hex(4)}"
     body = server(name, free_port(), **expose)
     answer = live.ask("POST", "/system/services", body, header)
     assert answer.status == 201, answer
@@ -114,6 +118,7 @@ def test_a_request_goes_to_the_server_as_it_is(live: Live, path: str) -> None:
     sent = {"Authorization": "Bearer its-own", "X-Forwarded-For": "6.6.6.6", "X-Some": "thing"}
     answer = live.ask("PUT", f"{path}/status/a%2Fb//c/?x=1&y=%20", b"body", sent)
     assert (answer.status, answer.headers["x-own"]) == (207, "yes")
+    assert "service-worker-allowed" not in answer.headers
     first, *said = answer.text.split("\r\n")[0].split("\n")
     headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in said) if v}
     assert first == "PUT /status/a%2Fb//c/?x=1&y=%20"
@@ -207,6 +212,108 @@ def test_a_server_that_ends_is_started_again_and_says_why(live: Live) -> None:
     assert live.ask("DELETE", "/system/services/crashes").status == 204
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port))
+
+
+# Says how it was asked, then whatever is said to it; ends when it is told to.
+TALKER = """
+    import sys, uvicorn
+
+    async def app(scope, receive, send):
+        await receive()
+        headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+        if scope["path"] == "/no":
+            await send({"type": "websocket.http.response.start", "status": 418, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b"not here"})
+            return
+        chosen = scope["subprotocols"][-1] if scope["subprotocols"] else None
+        own = [(b"x-own", b"yes")]
+        await send({"type": "websocket.accept", "subprotocol": chosen, "headers": own})
+        query = scope["query_string"].decode()
+        await send({"type": "websocket.send", "text": f"{scope['path']}?{query} {headers}"})
+        while (said := await receive())["type"] == "websocket.receive":
+            if said.get("text") == "end":
+                await send({"type": "websocket.close", "code": 4321, "reason": "as you say"})
+                return
+            told = {key: said[key] for key in ("text", "bytes") if said.get(key) is not None}
+            await send({"type": "websocket.send", **told})
+        print("left with", said["code"], flush=True)
+
+    uvicorn.run(app, port=int(sys.argv[1]), ws="wsproto", lifespan="off", log_level="error")
+"""
+
+
+@pytest.fixture(scope="module")
+def talker(live: Live) -> str:
+    """A server of WebSockets with a door; its path."""
+    port = free_port()
+    code = textwrap.dedent(TALKER)
+    body = server(f"t{secrets.token_hex(4)}", port, set_auth=True, auth_type="forward")
+    body["script"] = f"cat > talk.py <<'END'\n{code}\nEND\nexec {sys.executable} talk.py {port}\n"
+    body["expose"]["health_path"] = ""
+    assert live.ask("POST", "/system/services", body).status == 201
+    return f"/system/services/{body['name']}/exposed"
+
+
+def test_a_websocket_goes_to_the_server_and_back(
+    live: Live, talker: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    name = talker.split("/")[3]
+    token, url = live.token_of(name), f"ws://127.0.0.1:{live.port}{talker}"
+    origin = f"http://127.0.0.1:{live.port}"
+
+    def opened() -> Any:
+        with suppress(websocket.WebSocketBadStatusException):
+            return websocket.create_connection(
+                f"{url}/a%20b?token={token}&x=1", subprotocols=["one", "two"], origin=origin,
+                timeout=60, cookie="own=1", header={"X-Forwarded-For": "6.6.6.6"},
+            )  # fmt: skip
+
+    line = eventually(opened)
+    told = line.recv()
+    assert (line.subprotocol, line.headers["x-own"]) == ("two", "yes")
+    # As by HTTP: what opened the door stays outside, and what we say of it is ours to say.
+    assert told.startswith("/a b?x=1 ")
+    assert token not in told
+    for said in (f"'origin': '{origin}'", f"'host': '127.0.0.1:{live.port}'", "'cookie': 'own=1'",
+                 "'x-forwarded-for': '127.0.0.1'", "'x-forwarded-proto': 'http'"):  # fmt: skip
+        assert said in told
+    for message in ("grüße", b"\0\xff" * 50_000, "", "x" * 300_000):
+        line.send(message, 2 if isinstance(message, bytes) else 1)
+        assert line.recv() == message
+    line.ping("still there?")
+    line.send("end")
+    opcode, data = line.recv_data(control_frame=True)
+    while opcode != websocket.ABNF.OPCODE_CLOSE:
+        opcode, data = line.recv_data(control_frame=True)
+    assert data == (4321).to_bytes(2, "big") + b"as you say"
+    line.shutdown()
+    logs = f"/system/services/{name}/deployment/logs"
+    for leave, code in ((lambda one: one.close(4999), 4999), (lambda one: one.shutdown(), 1000)):
+        leave(opened())
+        assert eventually(lambda code=code: f"left with {code}" in live.ask("GET", logs).text)
+    assert not [one for one in caplog.records if one.exc_info or token in one.getMessage()]
+
+
+def test_who_may_not_come_in_opens_no_websocket(
+    live: Live, talker: str, path: str, provider: Provider
+) -> None:
+    url = f"ws://127.0.0.1:{live.port}"
+
+    def refused(at: str, header: dict[str, str]) -> tuple[int, bytes]:
+        with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+            websocket.create_connection(url + at, header=header, timeout=60)
+        return caught.value.status_code, caught.value.resp_body
+
+    bob = provider.header("bob", **MEMBER)
+    for header, status in (({}, 401), (basic(password="wrong"), 401), (bob, 403)):
+        assert refused(talker, header) == (status, b"")
+    # The server may refuse, too; one that knows no WebSockets answers as it does.
+    eventually(lambda: live.ask("GET", f"{talker}/x").status != 502)
+    assert refused(f"{talker}/no", basic()) == (418, b"not here")
+    assert refused(f"{path}/status", basic())[0] == 207
+    assert refused("/system/services/absent/exposed/x", basic()) == (404, b"")
+    assert refused("/system/services", basic())[0] == 403
 
 
 def test_who_may_come_in(live: Live, provider: Provider) -> None:

@@ -1,4 +1,4 @@
-"""Inputs on a WebDAV server, which sends no events: listed by a manager that runs here."""
+"""Inputs on servers that send no events, WebDAV's and S3's: listed by a manager that runs here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.servers import DavServer, webdav_server
+from bridge.secret import Secret
+from bridge.storage.minio import MinioServer, ServerSettings
+from tests.servers import DavServer, plain_s3, webdav_server
 from tests.waiting import eventually
 
-from .conftest import Live, echo, serve
+from .conftest import Live, echo, minio, serve
 
 _COPY = '#!/bin/sh\ntr a-z A-Z < "$INPUT_FILE_PATH" > "$TMP_OUTPUT_DIR/${INPUT_FILE_PATH##*/}"\n'
 
@@ -70,3 +72,32 @@ def test_files_start_jobs_and_outputs_start_others(dav: DavServer, tmp_path: Pat
         expected = ["in/a b.txt", "in/away.txt", "in/last.txt", "in/later.txt"]
         assert sorted(done(live, "first", 4)) == expected
         assert sorted(done(live, "other", 4)) == expected, "nothing twice"
+
+
+def test_an_object_store_that_sends_no_events_is_listed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "s3").mkdir()
+    with plain_s3(tmp_path / "s3") as server, ExitStack() as stack:
+        keys = Secret(server.access_key), Secret(server.secret_key)
+        store = MinioServer(ServerSettings(server.endpoint, *keys, webhook="INGEST"))
+        live = serve(tmp_path, stack, pull=0.1, buckets=store)
+        assert live.ask("GET", "/ready").text == "Ok"
+        for name, taken, given in (("first", "in", "mid"), ("second", "mid", "out")):
+            place = {"input": minio(f"silent/{taken}"), "output": minio(f"silent/{given}")}
+            body = echo(name=name, script=_COPY, **place)
+            assert live.ask("POST", "/system/services", body).status == 201
+        told = [one.message for one in caplog.records if "found by listing" in one.message]
+        assert len(told) == 1 and "'silent'" in told[0]
+        assert live.ask("GET", "/ready").text == (
+            "Ok; 1 buckets are listed, as no events of them come"
+        )
+        (tmp_path / "a.txt").write_text("words")
+        store.upload("silent", "in/a.txt", tmp_path / "a.txt")
+        assert done(live, "second", 1) == ["mid/a.txt"]
+        store.download("silent", "out/a.txt", tmp_path / "got")
+        assert (tmp_path / "got").read_text() == "WORDS"
+        # It is asked again, and what was listed is not taken twice.
+        live.manager.inputs.ask_again(live.manager._routes.inputs())
+        assert live.manager.inputs.silent == {"silent"}
+        assert (done(live, "first", 1), live.manager.reconcile()) == (["in/a.txt"], ())

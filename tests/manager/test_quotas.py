@@ -276,7 +276,9 @@ def test_who_has_spent_his_money_waits(live: Live, provider: Provider) -> None:
     assert 0 < float(shown["day"]["used"]) == float(shown["month"]["used"])
 
 
-def test_jobs_are_counted_once_for_all_users(live: Live, provider: Provider) -> None:
+def test_jobs_are_counted_once_for_all_users(
+    live: Live, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many are placed, and however many services there are."""
     asked: list[str] = []
     quotas, state = live.manager.quotas, live.manager.parts.state
@@ -293,10 +295,28 @@ def test_jobs_are_counted_once_for_all_users(live: Live, provider: Provider) -> 
         lambda name: Spent(),
         clock=lambda: 0.0,
     )
-    for _ in range(50):
+    # Another manager has placed some that nobody can count yet; this one has not heard of it yet.
+    monkeypatch.setattr(state, "shared", True)
+    other = Quotas(
+        state,
+        live.manager.parts.jobs,
+        lambda: {one.name: one},
+        Stored(live.store),
+        lambda name: Spent(),
+        clock=lambda: 0.0,
+    )
+    for _ in range(3):
+        assert other.decide(one.service, None, snapshot).target == "local"
+    with pytest.raises(WaitError, match="other managers may have placed"):
+        frozen.decide(one.service, None, snapshot)
+    for _ in range(4):
+        assert other.decide(one.service, None, snapshot).target == "local"
+    for _ in range(46):
         assert frozen.decide(one.service, None, snapshot).target == "local"
     with pytest.raises(WaitError, match="50 jobs at once"):
         frozen.decide(one.service, None, snapshot)
+    with pytest.raises(WaitError, match="50 jobs at once"):
+        other.decide(one.service, None, snapshot)
     assert asked == ["counts"]
     assert quotas.used("keen").load.jobs == 0
 

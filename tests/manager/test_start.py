@@ -6,20 +6,23 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from manager.store import ServiceStore
 from tests.waiting import eventually
 
 from .conftest import Answer, Live, basic, echo, serve
 from .test_jobs import finished
 
-UNREADABLE = {
-    "odd": '{"service": 3}',
-    "torn": '{"service": {"name"',
-    "newer": '{"service": {"name": "newer", "image": 7}, "providers": [], "clusters": null}',
+ODD: dict[str, Any] = {
+    "odd": {"service": 3},
+    "newer": {"service": {"name": "newer", "image": 7}, "providers": [], "clusters": None},
 }
+UNREADABLE = [*ODD, "torn"]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         before = serve(folder, stack)
         for name in ("good", *UNREADABLE):
             before.create(name=name)
-    with closing(sqlite3.connect(folder / "manager.sqlite", isolation_level=None)) as state:
-        for name, source in UNREADABLE.items():
-            state.execute("UPDATE services SET source = ? WHERE name = ?", (source, name))
+    with ServiceStore(folder / "manager.sqlite") as state:
+        for row in state.services():
+            if row.name in ODD:
+                state.put_service(replace(row, source=ODD[row.name]))
+    with closing(sqlite3.connect(folder / "manager.sqlite", isolation_level=None)) as file:
+        file.execute("UPDATE services SET sealed = substr(sealed, 9) WHERE name = 'torn'")
     with ExitStack() as stack:
         yield serve(folder, stack, max_held=2**20)
 

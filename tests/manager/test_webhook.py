@@ -1,18 +1,28 @@
-"""The webhook of a MinIO server that is configured by the manager; the admin API is a stand-in."""
+"""How a manager lets an object store send its events: by MinIO's webhook, whose admin API is a
+stand-in here, and by topics, moto's in place of Ceph's."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
 from minio.error import MinioAdminException
+from moto.server import ThreadedMotoServer
 
 from bridge.errors import StorageUnavailable
 from bridge.secret import Secret
+from bridge.storage.minio import MinioServer, Rule, ServerSettings, SilentError
 from manager import cluster
+from manager.topics import ensure_topic, pushed_to
 from manager.webhook import ensure_webhook
+
+from .conftest import Live, minio
 
 ARN = "arn:minio:sqs::INGEST:webhook"
 
@@ -105,3 +115,74 @@ def test_a_server_that_does_not_let_us_says_no_secret() -> None:
     with pytest.raises(StorageUnavailable) as error:
         ensure_webhook(Closed("never"), "INGEST", "http://me/events", Secret("word"))
     assert "word" not in str(error.value)
+
+
+@pytest.fixture
+def with_topics() -> Iterator[ServerSettings]:
+    """A server with the APIs of S3 and of SNS at one address, as Ceph's gateway has them."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield ServerSettings(f"http://{host}:{port}", Secret("a-key"), Secret("a-secret"), webhook="X")
+    server.stop()
+
+
+def test_a_store_without_webhooks_gets_a_topic_and_rules_for_it(
+    with_topics: ServerSettings, tmp_path: Path
+) -> None:
+    environment = {
+        "BRIDGE_STATE": str(tmp_path),
+        "OSCAR_USERNAME": "u",
+        "OSCAR_PASSWORD": "p",
+        "MINIO_ENDPOINT": with_topics.endpoint,
+        "MINIO_ACCESS_KEY": "a-key",
+        "MINIO_SECRET_KEY": "a-secret",
+        "BRIDGE_WEBHOOK_TOKEN": "wo rd",
+    }
+    rules = (Rule("taken", "in/"), Rule("taken", "other/", ".txt"))
+    topics: set[str] = set()
+    for _ in range(2):
+        with ExitStack() as stack:
+            made = cluster.InCluster(environment, stack)
+            store = made.manager.parts.buckets
+            assert isinstance(store, MinioServer)
+            store.ensure_bucket("taken")
+            with pytest.raises(SilentError, match="no events of bucket 'taken'"):
+                store.ensure_rules(rules)
+            made._announce("http://me/events")
+            store.ensure_rules(rules)
+            assert store.rules("taken") == rules
+            topics.add(store.settings.topic)
+    (arn,) = topics
+    sns = boto3.client(
+        "sns",
+        endpoint_url=with_topics.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="a-key",
+        aws_secret_access_key="a-secret",
+    )
+    assert [one["TopicArn"] for one in sns.list_topics()["Topics"]] == [arn]
+    store.remove_rules("taken")
+    assert store.rules("taken") == ()
+    with pytest.raises(StorageUnavailable, match="no topics for us") as error:
+        ensure_topic(replace(with_topics, endpoint="http://127.0.0.1:9"), "n", "u", Secret("word"))
+    assert "word" not in f"{error.value}"
+
+
+def test_an_event_of_ceph_is_taken_with_the_token_in_its_address(live: Live) -> None:
+    name = live.create(input=minio("ceph/in"))
+    item = {"key": "in/a+b %41.txt", "size": 2, "eTag": "e", "versionId": "", "sequencer": "F7E6"}
+    record = {
+        "eventVersion": "2.2",
+        "eventSource": "ceph:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "ceph"}, "object": {**item, "metadata": [], "tags": []}},
+        "eventId": "",
+        "opaqueData": "",
+    }
+    for token, status in (("wrong", 401), ("", 401), (live.token, 200), (live.token, 200)):
+        where = urlsplit(pushed_to("http://here/events", Secret(token)))
+        answer = live.ask("POST", f"{where.path}?{where.query}", {"Records": [record]}, {})
+        assert answer.status == status
+    (job,) = live.manager.parts.jobs.jobs(service=name)
+    assert (job.event.provider, job.event.key) == ("minio.default", "in/a+b %41.txt")

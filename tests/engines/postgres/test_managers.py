@@ -17,6 +17,7 @@ import pytest
 from bridge.dispatch import SqlStore
 from tests.dispatch.world import body
 from tests.manager.conftest import basic, echo
+from tests.manager.test_crash import kill_workers
 from tests.servers import free_port
 from tests.waiting import eventually
 
@@ -116,6 +117,7 @@ def test_two_managers_do_everything_once_though_one_dies_and_the_database_goes_a
         first.kill()
         ports.pop(0)
         assert arrived(0.6)
+        assert eventually(lambda: kill_workers(second.pid))
         assert server.cut() >= 2
         for one in waiting:
             one.result()

@@ -123,6 +123,28 @@ def test_of_settings_that_are_made_at_once_one_is_kept(reopen: Callable[[], Serv
         assert len(set(pool.map(keep, range(4)))) == 1
 
 
+def test_who_asks_at_once_has_his_turn(reopen: Callable[[], ServiceStore]) -> None:
+    """For a bucket, for the last one of a quota, and to change a value."""
+    stores = [reopen() for _ in range(4)]
+
+    def ask(number: int) -> tuple[str, bool]:
+        store = stores[number % 4]
+        found = store.claim_bucket(BucketRow("one", f"user {number}"), 1)
+        assert found is not None
+        store.change_setting("sum", 0, lambda kept: kept + 1)
+        return found.owner, store.claim_bucket(BucketRow(f"own {number}", "me"), 3) is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(24)))
+    assert len({owner for owner, _ in answers}) == 1
+    assert sum(made for _, made in answers) == 3
+    assert sum(row.owner == "me" for row in stores[0].buckets().values()) == 3
+    assert stores[0].setting("sum", 0) == 24
+    with pytest.raises(ValueError, match="no"):
+        stores[0].change_setting("sum", 0, lambda _: int("no"))
+    assert stores[1].setting("sum", 0) == 24
+
+
 def filled(script: str) -> str:
     """A state of the first version with a service and a setting, all of it readable."""
     one = row_of(service(script=f"echo {script}"))
