@@ -110,6 +110,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/services/{name}/decision": Row(200, 403, OF_SERVICE),
     "GET /api/v1/policies/compare": Row(200, 200, query="?policy=balanced"),
     "GET /api/v1/estimates": Row(200, 403, query=f"?service={SVC}"),
+    "GET /api/v1/targets": Row(200, 200),
     "GET /api/v1/cost": Row(200, 200),
     "GET /api/v1/events": Row(200, 403, query=f"?service={SVC}"),
     "GET /api/v1/dead-letters": Row(200, 200),

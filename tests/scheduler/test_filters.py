@@ -169,6 +169,18 @@ CASES: list[tuple[str, Service, TargetState, str]] = [
         "aws-lambda cannot reach minio.default and webdav.dcache, which resize uses",
     ),
     (
+        "reach",
+        service(inputs=(path(MINIO),), outputs=(path(),)),
+        state(FUNCTIONS, beyond=frozenset({"minio.default"})),
+        "aws-lambda cannot reach minio.default, which resize uses",
+    ),
+    (
+        "deployed",
+        service(),
+        state(FUNCTIONS, absent={"resize": "its image is being made", "other": "no"}),
+        "resize is not on aws-lambda yet: its image is being made",
+    ),
+    (
         "max-cost",
         placed(service(), max_cost=Decimal("0.0001")),
         state(FUNCTIONS, run=60.0),
