@@ -136,7 +136,7 @@ def start(folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
 
 def ready(folder: Path) -> str:
     """What is on standard output once everything stands."""
-    eventually(lambda: "Ctrl-C" in (folder / "err").read_text())
+    eventually(lambda: "Ctrl-C" in (folder / "err").read_text(), 180)
     return (folder / "out").read_text()
 
 
