@@ -217,6 +217,12 @@ class Estimates(TypedDict):
     spent: dict[str, Text]
 
 
+class Targets(TypedDict):
+    """Where jobs may run, how many run and wait there, and how many services are on the way."""
+
+    targets: list[Things]
+
+
 class Cost(TypedDict):
     """What jobs cost at list prices."""
 
@@ -449,6 +455,7 @@ _ROUTES: Final[Mapping[str, _Said]] = {
     f"POST {_V1}/services/{{name}}/token": _Said(gives=Token),
     f"GET {_V1}/policies/compare": _Said(gives=Compared),
     f"GET {_V1}/estimates": _Said(gives=Estimates),
+    f"GET {_V1}/targets": _Said(gives=Targets),
     f"GET {_V1}/cost": _Said(gives=Cost),
 }
 

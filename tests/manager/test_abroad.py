@@ -121,7 +121,7 @@ def test_a_burst_goes_to_lambda_what_comes_after_it_does_not_and_nothing_runs_tw
         script=f'basename "$INPUT_FILE_PATH" >> {ran}\n{until(gate)}{SHOUT}',
         input=minio("burst/in"),
         output=minio("burst/out"),
-        placement={"targets": ["local", "lambda"], "policy": "deadline", "deadline": "90s"},
+        placement={"targets": ["local", "lambda"], "policy": "deadline", "deadline": "40s"},
     )
     ready(live, name)
     burst = 20

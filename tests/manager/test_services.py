@@ -184,7 +184,9 @@ def test_a_target_that_is_left_and_away_does_not_keep_new_inputs_silent(
 
     with monkeypatch.context() as patch:
         # What has an input is placed elsewhere.
-        patch.setattr(live.manager, "ranking", lambda one: [] if one.service.inputs else ["local"])
+        patch.setattr(
+            live.manager.places, "all", lambda one: [] if one.service.inputs else ["local"]
+        )
         patch.setattr(live.manager.parts.targets["local"], "remove", away)
         fed = echo(name=name, input=[{"storage_provider": "minio", "path": f"{bucket}/in"}])
         assert live.ask("PUT", PATH, fed).status == 503
