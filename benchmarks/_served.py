@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,21 +98,21 @@ def empty() -> FastAPI:
     return app
 
 
-def fill(path: Path, count: int) -> None:
+def fill(folder: Path, count: int) -> None:
     """Put copies of the one service beside it, as their creation would have."""
-    with sqlite3.connect(path) as connection:
-        row = list(connection.execute("SELECT * FROM services").fetchone())
-        source = json.loads(row[1])
+    with ServiceStore(folder / "manager.sqlite") as state:
+        (first,) = state.services()
         for number in range(count - 1):
             name = f"bench-{number}"
-            source["service"] |= {
+            service = {
+                **first.source["service"],
                 "name": name,
                 "input": [{"storage_provider": "minio", "path": f"{name}/in"}],
                 "output": [{"storage_provider": "minio", "path": f"{name}/out"}],
             }
-            values = (name, json.dumps(source), f"{number:064x}", *row[3:])
-            connection.execute("INSERT INTO services VALUES (?, ?, ?, ?, ?, ?)", values)
-    connection.close()
+            source = {**first.source, "service": service}
+            token = Secret(f"{number:064x}")
+            state.put_service(replace(first, name=name, source=source, token=token))
 
 
 def made(folder: Path, target: FakeTarget) -> Manager:
@@ -157,7 +157,7 @@ def main() -> None:
         manager_ = made(folder, target)
         manager_.create(ADMIN, read_source(SERVICE))
         if len(sys.argv) > 3:
-            fill(folder / "manager.sqlite", int(sys.argv[3]))
+            fill(folder, int(sys.argv[3]))
             manager_ = made(folder, target)
         if mode == "each":
             # Neither the door nor the store puts two events into one commit.
