@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,12 +51,24 @@ def simulate(
     world = world_of(document.targets.values()) if document is not None else standard_world()
     found = []
     for policy in policies or (None,):
-        result = run(world, happens, policy_maker(policy), Setting(seed))
-        found.append(summary(result, happens, world))
+        with _no_garbage():
+            result = run(world, happens, policy_maker(policy), Setting(seed))
+            found.append(summary(result, happens, world))
     if as_json:
         print_json(_json(happens, world, found, seed))
     else:
         _print(happens, world, found)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Cycles are looked for at the end only: a run makes few, and millions of small things."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _trace(name: str, document: Document | None, invocations: int | None, seed: int) -> Trace:
