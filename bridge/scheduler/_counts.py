@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +64,9 @@ def space_of(rooms: Sequence[Room | None]) -> Space:
         np.array([room.ahead for room in each], dtype=np.int64),
         np.array([room.delay for room in each]),
     )
+
+
+def ranks(values: Sequence[Any]) -> list[int]:
+    """The place of each among all; the same for those that are equal."""
+    place = {value: i for i, value in enumerate(sorted(set(values)))}
+    return [place[value] for value in values]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from operator import ge
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.fdl import plugins
 from bridge.fdl.model import Service
-from bridge.scheduler._counts import Counts, Now, Space, Vector, known, space_of
+from bridge.scheduler._counts import Counts, Now, Space, Vector, known, ranks, space_of
 from bridge.scheduler._data import assumptions
 from bridge.scheduler._decide import check, decide
 from bridge.scheduler._lots import two_of
@@ -209,7 +209,7 @@ class _Column:
         sorts = sorted(set(alike))
         self._kinds = [sorts.index(one) for one in alike]
         self._beats = [[all(map(ge, a, b)) for b in sorts] for a in sorts]
-        self._price = _ranks([one.offer.cost for one in seen])
+        self._price = ranks([one.offer.cost for one in seen])
         self._prices = np.array(self._price, dtype=np.int64)
         self._deadline = scale.service.placement.deadline
         self._first = np.array([one.first_choice for one in seen], dtype=np.bool_)
@@ -410,12 +410,6 @@ def _fallback(service: Service, seen: Sequence[Seen]) -> int:
         return -1
     order = {name: place for place, name in enumerate(service.placement.fallback)}
     return min(range(len(seen)), key=lambda i: order[seen[i].offer.target])
-
-
-def _ranks(values: Sequence[Any]) -> list[int]:
-    """The place of each among all; the same for those that are equal."""
-    place = {value: i for i, value in enumerate(sorted(set(values)))}
-    return [place[value] for value in values]
 
 
 _Judge = Callable[[_Sums], Vector]
